@@ -1,0 +1,126 @@
+//! The call record: one JSON document a call.
+
+use chrono::{DateTime, Utc};
+use frontdesk_conversation::{EndReason, Speaker, ToolStatus, TurnId};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Version of the document; raised with every change that a reader could notice.
+pub const RECORD_VERSION: u32 = 1;
+
+/// Everything that is kept of one call. Described by `docs/schemas/call-record.v1.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CallRecord {
+    /// [`RECORD_VERSION`].
+    pub schema_version: u32,
+    /// Pseudonymous id of the call.
+    pub call_id: String,
+    /// The tenant.
+    pub tenant_id: String,
+    /// When the call was answered.
+    pub started_at: DateTime<Utc>,
+    /// When it ended.
+    pub ended_at: DateTime<Utc>,
+    /// From answer to end, in milliseconds.
+    pub duration_ms: u64,
+    /// Language tag of the call.
+    pub language: Option<String>,
+    /// Why it ended.
+    pub outcome: EndReason,
+    /// What was said; times in milliseconds since the answer.
+    pub transcript: Vec<RecordLine>,
+    /// The caller's wishes: arguments of `note_intent`.
+    pub intents: Vec<RecordIntent>,
+    /// What was learnt from the caller.
+    pub fields: Vec<RecordField>,
+    /// Every tool call.
+    pub tools: Vec<RecordTool>,
+    /// Latency of each turn by stage.
+    pub turns: Vec<RecordTurn>,
+    /// How often the caller cut the agent short.
+    pub interruptions: u32,
+    /// Path of the recording, if one was made.
+    pub recording: Option<String>,
+    /// Faults that the call lived through (a provider that failed, a database away).
+    pub incidents: Vec<String>,
+}
+
+/// A line of the transcript.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RecordLine {
+    /// Who spoke.
+    pub speaker: Speaker,
+    /// What was said and heard.
+    pub text: String,
+    /// Begin, ms since the answer.
+    pub start_ms: u64,
+    /// End, ms since the answer.
+    pub end_ms: u64,
+    /// Whether the other side cut it short.
+    pub interrupted: bool,
+    /// Lowest confidence of its words, if the recogniser gave any.
+    pub confidence: Option<f32>,
+}
+
+/// A wish of the caller.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RecordIntent {
+    /// From the closed list: book, move, cancel, question, insurance, message, emergency, other.
+    pub intent: String,
+    /// A short note by the model, if it gave one.
+    pub note: Option<String>,
+    /// When, ms since the answer.
+    pub at_ms: u64,
+}
+
+/// A fact learnt from the caller.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RecordField {
+    /// Its name (`patient_name`, `phone`, …).
+    pub name: String,
+    /// Its value.
+    pub value: String,
+    /// Lowest recogniser confidence of the words it came from; null when they cannot be told.
+    pub confidence: Option<f32>,
+}
+
+/// A tool call.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RecordTool {
+    /// The tool.
+    pub name: String,
+    /// Its arguments.
+    pub arguments: Value,
+    /// Its output.
+    pub result: Value,
+    /// How it ended.
+    pub status: ToolStatus,
+    /// Start, ms since the answer.
+    pub start_ms: u64,
+    /// How long it took.
+    pub duration_ms: u64,
+    /// The turn in which it was called.
+    pub turn: Option<TurnId>,
+}
+
+/// Latency of one turn by stage, each in milliseconds from the caller's last sound; null for a stage that was not reached.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RecordTurn {
+    /// The turn.
+    pub turn: TurnId,
+    /// The detector reported the end of speech.
+    pub speech_ended_ms: Option<u64>,
+    /// The final transcript came.
+    pub transcript_final_ms: Option<u64>,
+    /// The turn was committed and the model asked.
+    pub committed_ms: Option<u64>,
+    /// The model's first token.
+    pub first_token_ms: Option<u64>,
+    /// The first clause went to the synthesiser.
+    pub first_clause_ms: Option<u64>,
+    /// The first byte of speech came.
+    pub first_audio_ms: Option<u64>,
+    /// The first sample left the pacer.
+    pub playback_started_ms: Option<u64>,
+}

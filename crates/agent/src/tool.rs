@@ -1,0 +1,119 @@
+//! Tools that the model may call.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use frontdesk_conversation::{CommitOutcome, Effect, Prepared, ToolError, ToolSpec};
+use serde_json::Value;
+
+use crate::llm::ToolSchema;
+
+/// A tool. Implementations validate their arguments and answer with errors that a model can repair from.
+///
+/// A `Read` or `Record` tool implements [`Tool::run`]; a `Commit` tool [`Tool::prepare`] and [`Tool::commit`].
+#[async_trait]
+pub trait Tool: Send + Sync {
+    /// Its name, unique in a set: lower case with underscores.
+    fn name(&self) -> &'static str;
+
+    /// What it does and when to call it, worded for the model.
+    fn description(&self) -> String;
+
+    /// JSON Schema of its arguments.
+    fn parameters(&self) -> Value;
+
+    /// What it does to the world.
+    fn effect(&self) -> Effect;
+
+    /// After this long it counts as failed (a commit: as unknown).
+    fn timeout(&self) -> Duration {
+        Duration::from_secs(5)
+    }
+
+    /// Whether its success ends the call.
+    fn ends_call(&self) -> bool {
+        false
+    }
+
+    /// Which arguments are fields collected from the caller, as (field, value as the caller would have said it): they enter the
+    /// call record with the recogniser's confidence.
+    fn fields(&self, _arguments: &Value) -> Vec<(String, String)> {
+        Vec::new()
+    }
+
+    /// Runs a `Read` or `Record` tool.
+    async fn run(&self, context: &ToolContext, arguments: Value) -> Result<Value, ToolError> {
+        let _ = (context, arguments);
+        Err(unsupported(self.name(), "run"))
+    }
+
+    /// Validates, holds what is needed, words the read-back of a `Commit` tool.
+    async fn prepare(&self, context: &ToolContext, arguments: Value) -> Result<Prepared, ToolError> {
+        let _ = (context, arguments);
+        Err(unsupported(self.name(), "prepare"))
+    }
+
+    /// Takes effect, at most once under `confirmation` (with the call's id it is the idempotency key).
+    async fn commit(&self, context: &ToolContext, confirmation: &str, arguments: Value) -> CommitOutcome {
+        let _ = (context, confirmation, arguments);
+        CommitOutcome::Refused(unsupported(self.name(), "commit"))
+    }
+}
+
+fn unsupported(tool: &str, phase: &str) -> ToolError {
+    ToolError { code: "unsupported".into(), message: format!("{tool} has no phase `{phase}`"), details: None, retryable: false }
+}
+
+/// Who calls a tool.
+#[derive(Debug, Clone)]
+pub struct ToolContext {
+    /// The call, first half of the idempotency key.
+    pub call_id: String,
+    /// The tenant.
+    pub tenant_id: String,
+    /// The id of the tool call within the call; the key of a `Record` tool.
+    pub tool_call_id: String,
+    /// The caller's number, if the trunk gave it.
+    pub caller_number: Option<crate::Pii<String>>,
+}
+
+/// The tools of one call.
+#[derive(Clone, Default)]
+pub struct ToolSet {
+    tools: Vec<Arc<dyn Tool>>,
+}
+
+impl ToolSet {
+    /// A set of tools.
+    #[must_use]
+    pub fn new(tools: Vec<Arc<dyn Tool>>) -> Self {
+        Self { tools }
+    }
+
+    /// The tool of that name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Arc<dyn Tool>> {
+        self.tools.iter().find(|tool| tool.name() == name)
+    }
+
+    /// What the conversation needs to know.
+    #[must_use]
+    pub fn specs(&self) -> Vec<ToolSpec> {
+        let spec = |tool: &Arc<dyn Tool>| ToolSpec {
+            name: tool.name().into(),
+            effect: tool.effect(),
+            timeout: tool.timeout(),
+            ends_call: tool.ends_call(),
+        };
+        self.tools.iter().map(spec).collect()
+    }
+
+    /// What the model sees.
+    #[must_use]
+    pub fn schemas(&self) -> Vec<ToolSchema> {
+        let schema =
+            |tool: &Arc<dyn Tool>| ToolSchema { name: tool.name().into(), description: tool.description(), parameters: tool.parameters() };
+        self.tools.iter().map(schema).collect()
+    }
+}

@@ -1,0 +1,94 @@
+//! How a call's audio and signals reach the agent: a LiveKit room, later a SIP dialog or a WebSocket.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use frontdesk_audio::{Frame, SampleRate};
+use frontdesk_conversation::{AgentState, TranscriptLine};
+
+use crate::pii::Pii;
+
+/// What is known of a call before a word is said.
+#[derive(Debug, Clone, Default)]
+pub struct CallInfo {
+    /// Unique, pseudonymous id of the call; the room's name behind LiveKit.
+    pub call_id: String,
+    /// The caller's number as the trunk gave it, if it did.
+    pub caller_number: Option<Pii<String>>,
+    /// The number that was dialled.
+    pub dialled_number: Option<String>,
+    /// Attributes of the transport (`sip.*`); values may be personal.
+    pub attributes: Pii<BTreeMap<String, String>>,
+}
+
+/// One call's connection. Every method is safe to call in any order; after [`Transport::hang_up`] nothing more is sent.
+#[async_trait]
+pub trait Transport: Send {
+    /// What is known of the call.
+    fn info(&self) -> &CallInfo;
+
+    /// Answers the call: from here on the caller hears what is written to the returned sink. Called once, when the providers
+    /// are warm. `rate` is the rate of the PCM that will be written.
+    async fn answer(&mut self, rate: SampleRate) -> Result<Box<dyn AudioSink>, TransportError>;
+
+    /// The next event. Cancel-safe. After `CallerLeft` or `Disconnected` it keeps returning `Disconnected`.
+    async fn next_event(&mut self) -> TransportEvent;
+
+    /// Tells the room what the agent is doing (`lk.agent.state`). Best effort: a failure is logged by the transport.
+    async fn set_state(&mut self, state: AgentState);
+
+    /// Publishes a line of the live transcript (`lk.transcription`). Best effort.
+    async fn publish_transcript(&mut self, line: &TranscriptLine);
+
+    /// Ends the call for the caller as well: deletes the room or sends BYE. Idempotent, bounded in time.
+    async fn hang_up(&mut self);
+}
+
+/// Where the agent's speech goes. The shell paces: it writes one 20 ms frame every 20 ms.
+pub trait AudioSink: Send {
+    /// Sends one frame of 20 ms at the rate given to `answer`. Never blocks; a frame that cannot be sent is dropped and counted.
+    fn write(&mut self, frame: &[i16]);
+
+    /// How much later than the write the caller hears a sample, as far as the transport knows.
+    fn latency(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+/// What a transport reports.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum TransportEvent {
+    /// The caller's voice: mono at 16 kHz, in order, gaps concealed; frames of any length.
+    Audio(Frame),
+    /// The caller pressed a key: `0`–`9`, `*`, `#`, `A`–`D`.
+    Dtmf(char),
+    /// The caller or an operator typed a text.
+    Text(Pii<String>),
+    /// The caller hung up.
+    CallerLeft,
+    /// The connection is lost for good, or the server ended it.
+    Disconnected,
+}
+
+/// Why a call could not be joined or answered.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TransportError {
+    /// The server could not be reached or refused the agent.
+    #[error("cannot join the call: {0}")]
+    Join(String),
+    /// The agent's audio could not be published.
+    #[error("cannot publish audio: {0}")]
+    Publish(String),
+    /// Nobody to talk to came within the bound.
+    #[error("no caller joined within {waited_ms} ms")]
+    NoCaller {
+        /// How long was waited.
+        waited_ms: u64,
+    },
+    /// The call ended before it was answered.
+    #[error("the call ended before it was answered")]
+    Ended,
+}
