@@ -1,0 +1,34 @@
+# The commands a developer types. The logic lives in scripts/; `make` alone lists the targets.
+.DEFAULT_GOAL := help
+.PHONY: help setup build demo test sqlx-prepare clean distclean
+SHELL := bash
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+
+help: ## List the targets
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 22
+	@echo
+	@echo "  make demo STAY=1             leaves everything running and prints how to dial in with a softphone"
+	@echo "  make demo PROVIDERS=cloud    uses the real services; needs their keys in the environment or in .env"
+
+setup: ## Install what is missing (Debian packages, ONNX Runtime, LiveKit server); safe to repeat
+	@scripts/setup
+
+build: ## Build in release mode
+	cargo build --release --locked
+
+# `exec`: Ctrl-C and the exit code reach the program and the caller without a shell between.
+demo: setup build ## Book an appointment by telephone, from an empty machine
+	@. scripts/env && $(if $(STAY),STAY='$(STAY)') $(if $(PROVIDERS),PROVIDERS='$(PROVIDERS)') exec '$(TARGET)/release/frontdesk' demo
+
+test: ## Formatting, lints, documentation, query metadata, all tests
+	@scripts/test
+
+sqlx-prepare: ## Regenerate .sqlx after a change to a query or a migration
+	@scripts/postgres start
+	@scripts/sqlx-check --write
+
+clean: ## Stop Postgres and delete run-time data below var/ (keeps what setup installed)
+	@scripts/clean data
+
+distclean: ## Delete all of var/ and target/
+	@scripts/clean all
