@@ -1,0 +1,1 @@
+//! Behaviour of the jitter buffer on clean, bad and hostile streams, in virtual time.
