@@ -54,7 +54,7 @@ fn migrations(files: &[File]) -> Vec<Problem> {
         .iter()
         .filter(|file| {
             let first = file.text.lines().next().unwrap_or_default();
-            !first.strip_prefix("--").is_some_and(|text| text.trim().len() > 10)
+            first.strip_prefix("--").is_none_or(|text| text.trim().len() <= 10)
         })
         .map(|file| {
             Problem::at(

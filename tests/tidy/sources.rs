@@ -35,7 +35,7 @@ fn module_docs(files: &[File]) -> Vec<Problem> {
         .iter()
         .filter(|file| {
             let first = file.text.lines().find(|line| !line.trim().is_empty() && !line.starts_with("#!["));
-            !first.is_some_and(|line| line.strip_prefix("//!").is_some_and(|text| !text.trim().is_empty()))
+            first.is_none_or(|line| line.strip_prefix("//!").is_none_or(|text| text.trim().is_empty()))
         })
         .map(|file| {
             Problem::at(&file.path, 1, "the file has no module documentation", "begin it with a `//!` line that says what it is for")
@@ -136,7 +136,7 @@ fn contains_word(line: &str, word: &str) -> bool {
     line.match_indices(word).any(|(start, _)| {
         let before = line[..start].chars().next_back();
         let after = line[start + word.len()..].chars().next();
-        !(edge_before && before.is_some_and(is_word)) && !(edge_after && after.is_some_and(is_word))
+        !(edge_before && before.is_some_and(is_word) || edge_after && after.is_some_and(is_word))
     })
 }
 
