@@ -35,7 +35,7 @@ impl Resampler {
             Fft::new_custom(
                 from.hz() as usize,
                 to.hz() as usize,
-                from.samples_in_ms(FRAME_MS).max(1),
+                block_length(from, to),
                 1,
                 1,
                 rubato::WindowFunction::BlackmanHarris2,
@@ -110,6 +110,18 @@ impl Resampler {
         self.given += (converted.len() - skipped) as u64;
         out.extend(converted[skipped..].iter().map(|&s| to_i16(s)));
     }
+}
+
+/// Input samples of a block: 20 ms where the rates allow it. An odd block would put the middle of the filter
+/// between two samples and the output half a sample off, so it is doubled (22,050 Hz to 16,000 Hz: 40 ms).
+fn block_length(from: SampleRate, to: SampleRate) -> usize {
+    let (mut gcd, mut rest) = (from.hz(), to.hz());
+    while rest > 0 {
+        (gcd, rest) = (rest, gcd % rest);
+    }
+    let step = (from.hz() / gcd) as usize;
+    let block = from.samples_in_ms(FRAME_MS).max(1).next_multiple_of(step);
+    if block.is_multiple_of(2) { block } else { 2 * block }
 }
 
 /// Rounds to the nearest sample; the cast saturates.
