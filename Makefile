@@ -1,6 +1,8 @@
 # The commands a developer types. The logic lives in scripts/; `make` alone lists the targets.
 .DEFAULT_GOAL := help
 .PHONY: help setup build demo test sqlx-prepare clean distclean
+# `make -j demo` must not build before the set-up is through.
+.NOTPARALLEL:
 SHELL := bash
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
