@@ -1,7 +1,7 @@
 //! Streaming language models with tool calls.
 
 use async_trait::async_trait;
-use frontdesk_conversation::{Message, ToolCall};
+pub use frontdesk_conversation::{Message, ToolCall, ToolCallId};
 use serde_json::Value;
 
 use crate::error::ProviderError;
