@@ -65,6 +65,19 @@ impl ProviderError {
         !matches!(self, Self::Unauthorized { .. } | Self::Rejected { .. })
     }
 
+    /// The provider's name.
+    #[must_use]
+    pub const fn provider(&self) -> &'static str {
+        match self {
+            Self::Connect { provider, .. }
+            | Self::Unauthorized { provider }
+            | Self::RateLimited { provider, .. }
+            | Self::Timeout { provider, .. }
+            | Self::Rejected { provider, .. }
+            | Self::Broken { provider, .. } => provider,
+        }
+    }
+
     /// A short word for metrics and records.
     #[must_use]
     pub const fn kind(&self) -> &'static str {

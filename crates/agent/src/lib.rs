@@ -5,21 +5,40 @@
 #![forbid(unsafe_code)]
 
 pub mod error;
+mod hearing;
+mod incidents;
+mod line;
 pub mod llm;
+mod machine;
+mod model;
+pub mod observe;
 pub mod pii;
+pub mod playout;
 pub mod record;
+mod recording;
+pub mod session;
+mod speech;
+mod storage;
 pub mod store;
 pub mod stt;
+mod tasks;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod tool;
+mod tools;
 pub mod transport;
 pub mod tts;
+pub mod vad;
 
 pub use error::ProviderError;
 pub use llm::{LanguageModel, ModelEvent, ModelRequest, ModelStream, ToolSchema};
+pub use observe::{Observation, Observer, SessionEvent, ToolPhase};
 pub use pii::Pii;
 pub use record::CallRecord;
+pub use session::{Fallback, Providers, Session, SessionLimits, SessionOptions};
 pub use store::{CallStore, StoreError};
 pub use stt::{SpeechToText, SttEvent, SttOptions, SttStream};
 pub use tool::{Tool, ToolContext, ToolSet};
 pub use transport::{AudioSink, CallInfo, Transport, TransportError, TransportEvent};
 pub use tts::{SpeechEvent, SpeechStream, TextToSpeech, TtsOptions};
+pub use vad::{VoiceActivity, VoiceActivityDetector, VoiceEvent};

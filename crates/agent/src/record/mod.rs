@@ -1,10 +1,15 @@
 //! The call record: one JSON document a call.
 
+mod assemble;
+mod confidence;
+
 use chrono::{DateTime, Utc};
 use frontdesk_conversation::{EndReason, Speaker, ToolStatus, TurnId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+pub(crate) use assemble::assemble;
 
 /// Version of the document; raised with every change that a reader could notice.
 pub const RECORD_VERSION: u32 = 1;

@@ -1,0 +1,270 @@
+//! Hearing: the caller's audio goes to the recogniser without a break, and words come back on the call's sample count.
+//!
+//! One task owns the recogniser's stream. When it breaks, the task opens another one and replays what the recogniser had not yet
+//! turned into final words, at most [`REPLAY`] of audio, so that an utterance survives a lost connection.
+
+pub(crate) mod clock;
+mod connection;
+mod ring;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::error::ProviderError;
+use crate::stt::{SpeechToText, SttEvent, SttOptions, SttStream};
+use connection::Connection;
+pub(crate) use connection::HeardSegment;
+use ring::Ring;
+
+/// How much audio is kept for a new connection.
+pub(crate) const REPLAY: Duration = Duration::from_secs(2);
+
+/// A new connection must be there within this time.
+const REOPEN_MAX: Duration = Duration::from_secs(2);
+
+/// A stream that takes longer than this to accept audio is broken; `send_audio` is meant to be quick.
+const SEND_MAX: Duration = Duration::from_secs(1);
+
+/// A stream that breaks again this soon after it was opened anew is given up.
+const STABLE_AFTER: Duration = Duration::from_secs(5);
+
+/// A recogniser that said nothing at all to so many requests for final words in a row is taken for deaf (a half-open
+/// connection looks like that).
+const DEAF_AFTER: u32 = 3;
+
+/// A deaf recogniser is reconnected no more often than this, for noise that holds no words looks the same.
+const DEAF_AGAIN_AFTER: Duration = Duration::from_secs(30);
+
+/// What the session orders.
+#[derive(Debug)]
+pub(crate) enum HearingOrder {
+    /// Audio; `first` is the index of its first sample in the call.
+    Audio {
+        /// Index of the first sample.
+        first: u64,
+        /// Mono at 16 kHz.
+        samples: Vec<i16>,
+    },
+    /// Ask for final words.
+    Finalize,
+}
+
+/// What hearing reports.
+#[derive(Debug)]
+pub(crate) enum Heard {
+    /// Words.
+    Segment(HeardSegment),
+    /// The stream was lost for this reason and opened anew.
+    Reconnected(ProviderError),
+    /// The stream is lost for good.
+    Failed(ProviderError),
+}
+
+/// The task that owns the recogniser's stream.
+pub(crate) struct Hearing {
+    service: Arc<dyn SpeechToText>,
+    options: SttOptions,
+    orders: mpsc::Receiver<HearingOrder>,
+    reports: mpsc::Sender<Heard>,
+    stop: CancellationToken,
+    connection: Option<Connection>,
+    opening: Option<Reopening>,
+    ring: Ring,
+    /// Index after the last word that is final: nothing before it is replayed.
+    settled: u64,
+    /// Index after the last sample received.
+    heard: u64,
+    /// `heard` when final words were asked for, until they came.
+    finalize_pending: Option<u64>,
+    unanswered: u32,
+    opened_anew: Option<Instant>,
+}
+
+/// Why the stream was lost, and the one that is being opened in its place.
+type Reopening = (ProviderError, BoxFuture<'static, Result<Box<dyn SttStream>, ProviderError>>);
+
+enum Step {
+    Stop,
+    Order(Option<HearingOrder>),
+    Event(Result<Option<SttEvent>, ProviderError>),
+    Opened(Result<Box<dyn SttStream>, ProviderError>),
+}
+
+impl Hearing {
+    /// A task around a stream that is open; orders come by `orders`, reports go to `reports`.
+    #[must_use]
+    pub(crate) fn new(
+        service: Arc<dyn SpeechToText>,
+        options: SttOptions,
+        stream: Box<dyn SttStream>,
+        orders: mpsc::Receiver<HearingOrder>,
+        reports: mpsc::Sender<Heard>,
+        stop: CancellationToken,
+    ) -> Self {
+        Self {
+            service,
+            options,
+            orders,
+            reports,
+            stop,
+            connection: Some(Connection::new(stream)),
+            opening: None,
+            ring: Ring::new(clock::HEARING_RATE.samples_in(REPLAY)),
+            settled: 0,
+            heard: 0,
+            finalize_pending: None,
+            unanswered: 0,
+            opened_anew: None,
+        }
+    }
+
+    /// Runs until stopped, then closes the stream.
+    pub(crate) async fn run(mut self) {
+        loop {
+            let step = tokio::select! {
+                biased;
+                () = self.stop.cancelled() => Step::Stop,
+                opened = opened(&mut self.opening) => Step::Opened(opened),
+                event = next_event(&mut self.connection) => Step::Event(event),
+                order = self.orders.recv() => Step::Order(order),
+            };
+            match step {
+                Step::Stop | Step::Order(None) => break,
+                Step::Order(Some(HearingOrder::Audio { first, samples })) => self.hear(first, samples).await,
+                Step::Order(Some(HearingOrder::Finalize)) => self.finalize().await,
+                Step::Event(Ok(Some(event))) => self.report_words(event).await,
+                Step::Event(Ok(None)) => {
+                    let reason = "the stream ended by itself".into();
+                    self.lost(ProviderError::Broken { provider: self.service.name(), reason }).await;
+                }
+                Step::Event(Err(error)) => self.lost(error).await,
+                Step::Opened(result) => self.reopened(result).await,
+            }
+        }
+        if let Some(mut connection) = self.connection.take() {
+            // A stream that does not close within its own bound is dropped, which closes it less politely.
+            let _ = timeout(SEND_MAX, connection.stream.close()).await;
+        }
+    }
+
+    async fn hear(&mut self, first: u64, samples: Vec<i16>) {
+        self.heard = first + samples.len() as u64;
+        if let Some(connection) = self.connection.as_mut() {
+            let sent = bounded(self.service.name(), connection.send(first, &samples)).await;
+            self.ring.push(first, samples);
+            if let Err(error) = sent {
+                self.lost(error).await;
+            }
+        } else {
+            self.ring.push(first, samples);
+        }
+    }
+
+    async fn finalize(&mut self) {
+        self.finalize_pending = Some(self.heard);
+        self.unanswered += 1;
+        let again = self.opened_anew.is_none_or(|at| at.elapsed() >= DEAF_AGAIN_AFTER);
+        if self.unanswered >= DEAF_AFTER && again && self.connection.is_some() {
+            let stage = "transcript of several utterances";
+            let limit_ms = 0;
+            self.lost(ProviderError::Timeout { provider: self.service.name(), stage, limit_ms }).await;
+            return;
+        }
+        if let Some(connection) = self.connection.as_mut()
+            && let Err(error) = bounded(self.service.name(), connection.stream.finalize()).await
+        {
+            self.lost(error).await;
+        }
+    }
+
+    async fn report_words(&mut self, event: SttEvent) {
+        self.unanswered = 0;
+        let Some(connection) = self.connection.as_ref() else { return };
+        let segment = connection.place(event);
+        if segment.is_final {
+            let asked = if segment.from_finalize { self.finalize_pending.take() } else { None };
+            let spoken = segment.words.last().map(|word| word.end);
+            self.settled = self.settled.max(asked.unwrap_or(0)).max(spoken.unwrap_or(0));
+        }
+        self.report(Heard::Segment(segment)).await;
+    }
+
+    /// Opens a new stream once, unless that cannot help or the last one broke just as quickly.
+    async fn lost(&mut self, error: ProviderError) {
+        self.connection = None;
+        self.unanswered = 0;
+        let flapping = self.opened_anew.is_some_and(|at| at.elapsed() < STABLE_AFTER);
+        if !error.is_retryable() || flapping {
+            self.report(Heard::Failed(error)).await;
+            return;
+        }
+        tracing::warn!(provider = self.service.name(), kind = error.kind(), "speech-to-text was lost, opening it anew");
+        let (service, options) = (Arc::clone(&self.service), self.options.clone());
+        let provider = service.name();
+        let open = async move {
+            let late = ProviderError::Timeout { provider, stage: "connection", limit_ms: REOPEN_MAX.as_millis() as u64 };
+            timeout(REOPEN_MAX, service.open(options)).await.unwrap_or(Err(late))
+        };
+        self.opening = Some((error, Box::pin(open)));
+    }
+
+    async fn reopened(&mut self, result: Result<Box<dyn SttStream>, ProviderError>) {
+        let Some((cause, _)) = self.opening.take() else { return };
+        let stream = match result {
+            Ok(stream) => stream,
+            Err(error) => {
+                self.report(Heard::Failed(error)).await;
+                return;
+            }
+        };
+        self.opened_anew = Some(Instant::now());
+        let mut connection = Connection::new(stream);
+        let replayed = bounded(self.service.name(), replay(&mut connection, &self.ring, self.settled, self.finalize_pending.is_some()));
+        if let Err(error) = replayed.await {
+            self.lost(error).await;
+            return;
+        }
+        self.connection = Some(connection);
+        self.report(Heard::Reconnected(cause)).await;
+    }
+
+    async fn report(&mut self, report: Heard) {
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => {}
+            _ = self.reports.send(report) => {}
+        }
+    }
+}
+
+/// Sends what the recogniser has not turned into final words.
+async fn replay(connection: &mut Connection, ring: &Ring, from: u64, finalize: bool) -> Result<(), ProviderError> {
+    for (first, samples) in ring.since(from) {
+        connection.send(first, samples).await?;
+    }
+    if finalize { connection.stream.finalize().await } else { Ok(()) }
+}
+
+async fn bounded(provider: &'static str, sending: impl Future<Output = Result<(), ProviderError>>) -> Result<(), ProviderError> {
+    let limit_ms = SEND_MAX.as_millis() as u64;
+    timeout(SEND_MAX, sending).await.unwrap_or(Err(ProviderError::Timeout { provider, stage: "acceptance of audio", limit_ms }))
+}
+
+async fn next_event(connection: &mut Option<Connection>) -> Result<Option<SttEvent>, ProviderError> {
+    match connection {
+        Some(connection) => connection.stream.next_event().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn opened(opening: &mut Option<Reopening>) -> Result<Box<dyn SttStream>, ProviderError> {
+    match opening {
+        Some((_, future)) => future.await,
+        None => std::future::pending().await,
+    }
+}

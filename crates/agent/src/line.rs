@@ -1,0 +1,70 @@
+//! The line: one task owns the transport, so that a slow signal never holds up the session.
+
+use std::time::Duration;
+
+use frontdesk_conversation::{AgentState, TranscriptLine};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use crate::transport::{Transport, TransportEvent};
+
+/// A best-effort signal that takes longer than this is given up.
+const SIGNAL_MAX: Duration = Duration::from_millis(500);
+
+/// Hanging up takes no longer than this.
+const HANG_UP_MAX: Duration = Duration::from_secs(3);
+
+/// What the session orders. All but hanging up is best effort.
+#[derive(Debug)]
+pub(crate) enum LineOrder {
+    /// Show what the agent is doing.
+    State(AgentState),
+    /// Show a line of the transcript.
+    Transcript(TranscriptLine),
+}
+
+/// Runs a transport until `orders` is closed, then hangs up.
+///
+/// Events go to `events`, which holds about a second of audio; when the session lags behind further, the transport's own bound
+/// decides what is dropped. After the caller left only orders are carried out.
+pub(crate) async fn run(mut transport: Box<dyn Transport>, mut orders: mpsc::Receiver<LineOrder>, events: mpsc::Sender<TransportEvent>) {
+    let mut waiting = None;
+    let mut over = false;
+    loop {
+        tokio::select! {
+            biased;
+            order = orders.recv() => match order {
+                Some(order) => signal(transport.as_mut(), order).await,
+                None => break,
+            },
+            permit = events.reserve(), if waiting.is_some() => match (permit, waiting.take()) {
+                (Ok(permit), Some(event)) => permit.send(event),
+                _ => over = true,
+            },
+            event = transport.next_event(), if waiting.is_none() && !over => {
+                over = matches!(event, TransportEvent::CallerLeft | TransportEvent::Disconnected);
+                waiting = Some(event);
+            }
+        }
+    }
+    hang_up(transport.as_mut()).await;
+}
+
+async fn signal(transport: &mut dyn Transport, order: LineOrder) {
+    let signal = async {
+        match order {
+            LineOrder::State(state) => transport.set_state(state).await,
+            LineOrder::Transcript(line) => transport.publish_transcript(&line).await,
+        }
+    };
+    if timeout(SIGNAL_MAX, signal).await.is_err() {
+        tracing::debug!("a signal to the room took too long and was given up");
+    }
+}
+
+/// Ends the call for the caller, within a bound.
+pub(crate) async fn hang_up(transport: &mut dyn Transport) {
+    if timeout(HANG_UP_MAX, transport.hang_up()).await.is_err() {
+        tracing::warn!("hanging up took too long and was given up");
+    }
+}

@@ -1,0 +1,129 @@
+//! Asking the model: one request a task, cancelled by ending the task.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use frontdesk_conversation::{GenerationId, Message};
+use futures_util::FutureExt;
+use serde_json::json;
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+use tokio::time::timeout;
+
+use crate::error::ProviderError;
+use crate::llm::{LanguageModel, ModelEvent, ModelRequest, ToolSchema};
+use crate::tasks::Tasks;
+
+/// The whole of one answer; clients bound its stages.
+const ANSWER_MAX: Duration = Duration::from_secs(60);
+
+/// Name of the tool by which the model confirms a prepared commit. The conversation handles it itself.
+pub(crate) const CONFIRM_TOOL: &str = "confirm";
+
+/// A piece of an answer, or the end of the request.
+#[derive(Debug)]
+pub(crate) enum ModelReport {
+    /// A piece.
+    Event(GenerationId, ModelEvent),
+    /// The request failed.
+    Failed(GenerationId, ProviderError),
+}
+
+/// Requests of one call.
+pub(crate) struct Model {
+    service: Arc<dyn LanguageModel>,
+    tools: Vec<ToolSchema>,
+    temperature: Option<f32>,
+    max_tokens: Option<u32>,
+    reports: mpsc::Sender<ModelReport>,
+    running: Vec<(GenerationId, AbortHandle)>,
+}
+
+impl Model {
+    /// A call's access to the model. `tools` must hold `confirm` where it is wanted (see [`confirm_schema`]).
+    #[must_use]
+    pub(crate) const fn new(
+        service: Arc<dyn LanguageModel>,
+        tools: Vec<ToolSchema>,
+        (temperature, max_tokens): (Option<f32>, Option<u32>),
+        reports: mpsc::Sender<ModelReport>,
+    ) -> Self {
+        Self { service, tools, temperature, max_tokens, reports, running: Vec::new() }
+    }
+
+    /// Starts a request as a task of `tasks`.
+    pub(crate) fn ask(&mut self, tasks: &mut Tasks, generation: GenerationId, messages: Vec<Message>, allow_tools: bool) {
+        let tools = if allow_tools { self.tools.clone() } else { Vec::new() };
+        let request = ModelRequest { messages, tools, temperature: self.temperature, max_tokens: self.max_tokens };
+        let (service, reports) = (Arc::clone(&self.service), self.reports.clone());
+        let answer = async move {
+            let name = service.name();
+            let answering = AssertUnwindSafe(answer(service, request, generation, &reports)).catch_unwind();
+            let failure = match timeout(ANSWER_MAX, answering).await {
+                Ok(Ok(Ok(()))) => return,
+                Ok(Ok(Err(error))) => error,
+                Ok(Err(_)) => ProviderError::Broken { provider: name, reason: "the client panicked".into() },
+                Err(_) => ProviderError::Timeout { provider: name, stage: "end of answer", limit_ms: ANSWER_MAX.as_millis() as u64 },
+            };
+            // Fails only when the session is gone.
+            let _ = reports.send(ModelReport::Failed(generation, failure)).await;
+        };
+        self.running.retain(|(_, task)| !task.is_finished());
+        self.running.push((generation, tasks.spawn(answer)));
+    }
+
+    /// Drops a request; pieces of it that are under way are dropped by the conversation.
+    pub(crate) fn cancel(&mut self, generation: GenerationId) {
+        self.running.retain(|(running, task)| {
+            if *running == generation {
+                task.abort();
+            }
+            *running != generation
+        });
+    }
+
+    /// Drops all requests.
+    pub(crate) fn cancel_all(&mut self) {
+        for (_, task) in self.running.drain(..) {
+            task.abort();
+        }
+    }
+}
+
+async fn answer(
+    service: Arc<dyn LanguageModel>,
+    request: ModelRequest,
+    generation: GenerationId,
+    reports: &mpsc::Sender<ModelReport>,
+) -> Result<(), ProviderError> {
+    let mut stream = service.ask(request).await?;
+    let mut done = false;
+    while let Some(event) = stream.next_event().await? {
+        done = event == ModelEvent::Done;
+        if reports.send(ModelReport::Event(generation, event)).await.is_err() || done {
+            return Ok(());
+        }
+    }
+    if done { Ok(()) } else { Err(ProviderError::Broken { provider: service.name(), reason: "the answer ended early".into() }) }
+}
+
+/// The tool by which the model confirms a prepared commit once the caller has said yes.
+#[must_use]
+pub(crate) fn confirm_schema() -> ToolSchema {
+    ToolSchema {
+        name: CONFIRM_TOOL.into(),
+        description: "Carries out what was prepared and read back to the caller. Call it only after the caller has agreed to the \
+                      read-back in an answer of their own, with the confirmation_id that the preparing tool gave you. Never call it \
+                      in the same turn as the tool that prepared."
+            .into(),
+        parameters: json!({
+            "type": "object",
+            "properties": {
+                "confirmation_id": { "type": "string", "description": "The confirmation_id given when the act was prepared." }
+            },
+            "required": ["confirmation_id"],
+            "additionalProperties": false
+        }),
+    }
+}

@@ -1,0 +1,256 @@
+//! How sure the recogniser was of a value: the value is looked for in the caller's words.
+//!
+//! Digits may have been spoken as words and in groups (`five five five`, `nineteen eighty-four`, `double oh`), and the recogniser
+//! may write them either way, so both sides are brought to one form: lower-case words, and runs of single digits.
+
+use frontdesk_conversation::HeardWord;
+
+/// A digit string is accepted without its first digits (a country code that was added) down to this length.
+const DIGITS_MIN: usize = 6;
+
+/// The caller's words in that form, with the confidence of each.
+#[derive(Debug, Default)]
+pub(super) struct Words {
+    words: Vec<(String, f32)>,
+    digits: Vec<(char, f32)>,
+}
+
+/// One piece of text in that form.
+#[derive(Debug, PartialEq, Eq)]
+enum Piece {
+    Word(String),
+    Digits(String),
+}
+
+impl Words {
+    pub(super) fn new<'a>(heard: impl Iterator<Item = &'a HeardWord>) -> Self {
+        let mut words = Self::default();
+        let tokens: Vec<(String, f32)> =
+            heard.flat_map(|word| tokens(&word.text).into_iter().map(|token| (token, word.confidence))).collect();
+        let mut rest = tokens.as_slice();
+        while let Some((first, _)) = rest.first() {
+            let (piece, taken) = read(first, rest.get(1).map(|(token, _)| token.as_str()));
+            let confidence = rest[..taken].iter().map(|(_, confidence)| *confidence).fold(f32::INFINITY, f32::min);
+            // A number word is a word, too: `one moment` in a name must be found as it was said.
+            words.words.extend(rest[..taken].iter().cloned());
+            if let Piece::Digits(digits) = piece {
+                words.digits.extend(digits.chars().map(|digit| (digit, confidence)));
+            }
+            rest = &rest[taken..];
+        }
+        words
+    }
+
+    /// The lowest confidence of the words that `value` came from, or `None` when they cannot be found.
+    pub(super) fn confidence_of(&self, value: &str) -> Option<f32> {
+        let tokens = tokens(value);
+        if tokens.is_empty() {
+            return None;
+        }
+        if tokens.iter().all(|token| token.chars().all(|c| c.is_ascii_digit())) {
+            let digits: Vec<char> = tokens.concat().chars().collect();
+            return self.digits(&digits);
+        }
+        let whole = last_run(&self.words, &tokens, |word, token| word == token);
+        whole.or_else(|| self.piecewise(&tokens))
+    }
+
+    fn digits(&self, digits: &[char]) -> Option<f32> {
+        let shortest = DIGITS_MIN.min(digits.len());
+        (0..=digits.len() - shortest).find_map(|skip| last_run(&self.digits, &digits[skip..], |heard, digit| heard == digit))
+    }
+
+    /// Every token somewhere: the value was said in several goes.
+    fn piecewise(&self, tokens: &[String]) -> Option<f32> {
+        let mut lowest = f32::INFINITY;
+        let mut rest = tokens;
+        while let Some(first) = rest.first() {
+            let (piece, taken) = read(first, rest.get(1).map(String::as_str));
+            let found = match piece {
+                Piece::Digits(digits) => last_run(&self.digits, &digits.chars().collect::<Vec<_>>(), |heard, digit| heard == digit),
+                Piece::Word(word) => last_run(&self.words, &[word], |heard, word| heard == word),
+            };
+            lowest = lowest.min(found?);
+            rest = &rest[taken..];
+        }
+        Some(lowest)
+    }
+}
+
+/// The lowest confidence of the last place where `wanted` follows one another.
+fn last_run<T, W>(heard: &[(T, f32)], wanted: &[W], same: impl Fn(&T, &W) -> bool) -> Option<f32> {
+    let fits = |window: &&[(T, f32)]| window.iter().zip(wanted).all(|((heard, _), wanted)| same(heard, wanted));
+    let run = heard.windows(wanted.len().max(1)).rev().find(fits)?;
+    run.iter().map(|(_, confidence)| *confidence).reduce(f32::min)
+}
+
+/// Lower-case runs of letters and of digits; `23rd` gives `23`, `O'Neil` gives `oneil`.
+fn tokens(text: &str) -> Vec<String> {
+    let mut tokens: Vec<String> = Vec::new();
+    let mut last = None;
+    for c in text.to_lowercase().chars().filter(|c| !matches!(c, '\'' | '’')) {
+        let kind = if c.is_ascii_digit() { Some(true) } else { c.is_alphanumeric().then_some(false) };
+        match (kind, last, tokens.last_mut()) {
+            (None, _, _) => {}
+            (Some(_), _, Some(token)) if kind == last => token.push(c),
+            (Some(_), _, _) => tokens.push(c.into()),
+        }
+        last = kind;
+    }
+    let ordinal =
+        |pair: &[String]| pair[0].ends_with(|c: char| c.is_ascii_digit()) && matches!(pair[1].as_str(), "st" | "nd" | "rd" | "th");
+    let endings: Vec<usize> = tokens.windows(2).enumerate().filter(|(_, pair)| ordinal(pair)).map(|(at, _)| at + 1).collect();
+    for at in endings.into_iter().rev() {
+        tokens.remove(at);
+    }
+    tokens
+}
+
+/// Reads one piece; says how many tokens it took.
+fn read(first: &str, second: Option<&str>) -> (Piece, usize) {
+    if first.chars().all(|c| c.is_ascii_digit()) {
+        return (Piece::Digits(first.into()), 1);
+    }
+    let times = match first {
+        "double" => 2,
+        "triple" => 3,
+        _ => 1,
+    };
+    if times > 1
+        && let Some(digit) = second.and_then(|word| if word.len() == 1 { word.parse().ok() } else { unit(word) })
+    {
+        return (Piece::Digits(digit.to_string().repeat(times)), 2);
+    }
+    if let Some(tens) = tens(first) {
+        return match second.and_then(unit).filter(|unit| *unit > 0) {
+            Some(unit) => (Piece::Digits((tens + unit).to_string()), 2),
+            None => (Piece::Digits(tens.to_string()), 1),
+        };
+    }
+    match unit(first) {
+        Some(number) => (Piece::Digits(number.to_string()), 1),
+        None => (Piece::Word(first.into()), 1),
+    }
+}
+
+/// Zero to nineteen, cardinal or ordinal; `oh` is a spoken zero.
+fn unit(word: &str) -> Option<u32> {
+    const CARDINALS: [&str; 20] = [
+        "zero",
+        "one",
+        "two",
+        "three",
+        "four",
+        "five",
+        "six",
+        "seven",
+        "eight",
+        "nine",
+        "ten",
+        "eleven",
+        "twelve",
+        "thirteen",
+        "fourteen",
+        "fifteen",
+        "sixteen",
+        "seventeen",
+        "eighteen",
+        "nineteen",
+    ];
+    const ORDINALS: [&str; 20] = [
+        "zeroth",
+        "first",
+        "second",
+        "third",
+        "fourth",
+        "fifth",
+        "sixth",
+        "seventh",
+        "eighth",
+        "ninth",
+        "tenth",
+        "eleventh",
+        "twelfth",
+        "thirteenth",
+        "fourteenth",
+        "fifteenth",
+        "sixteenth",
+        "seventeenth",
+        "eighteenth",
+        "nineteenth",
+    ];
+    let at = CARDINALS.iter().position(|known| *known == word).or_else(|| ORDINALS.iter().position(|known| *known == word));
+    at.and_then(|at| u32::try_from(at).ok()).or_else(|| (word == "oh").then_some(0))
+}
+
+fn tens(word: &str) -> Option<u32> {
+    const TENS: [(&str, &str); 8] = [
+        ("twenty", "twentieth"),
+        ("thirty", "thirtieth"),
+        ("forty", "fortieth"),
+        ("fifty", "fiftieth"),
+        ("sixty", "sixtieth"),
+        ("seventy", "seventieth"),
+        ("eighty", "eightieth"),
+        ("ninety", "ninetieth"),
+    ];
+    let at = TENS.iter().position(|(cardinal, ordinal)| *cardinal == word || *ordinal == word)?;
+    u32::try_from((at + 2) * 10).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use frontdesk_conversation::CallTime;
+
+    fn heard(text: &str) -> Words {
+        // The n-th word has the confidence 0.99 - n/100.
+        let words: Vec<HeardWord> = text
+            .split_whitespace()
+            .enumerate()
+            .map(|(n, word)| HeardWord {
+                text: word.into(),
+                start: CallTime::ZERO,
+                end: CallTime::ZERO,
+                confidence: 0.99 - n as f32 / 100.0,
+            })
+            .collect();
+        Words::new(words.iter())
+    }
+
+    fn percent(words: &Words, value: &str) -> Option<i32> {
+        words.confidence_of(value).map(|confidence| (confidence * 100.0).round() as i32)
+    }
+
+    #[test]
+    fn names_are_found_whatever_their_writing() {
+        let words = heard("My name is Mary-Jane O'Neil, yes.");
+        assert_eq!(percent(&words, "mary jane oneil"), Some(95));
+        assert_eq!(percent(&words, "Mary-Jane"), Some(96));
+        assert_eq!(percent(&words, "Ada"), None);
+        assert_eq!(percent(&words, ""), None);
+    }
+
+    #[test]
+    fn the_last_mention_counts() {
+        assert_eq!(percent(&heard("Smith no Smyth I mean Smith"), "Smith"), Some(94));
+    }
+
+    #[test]
+    fn digits_are_found_spoken_or_written() {
+        let spoken = heard("it is five five five oh one double zero uh twenty three");
+        assert_eq!(percent(&spoken, "555 0100 23"), Some(88));
+        let written = heard("it is 555-0100 23");
+        assert_eq!(percent(&written, "+1 555 010023"), Some(96));
+        assert_eq!(percent(&written, "+1 555 010024"), None);
+        assert_eq!(percent(&written, "555"), Some(97));
+    }
+
+    #[test]
+    fn dates_are_found() {
+        let words = heard("the third of May nineteen eighty four");
+        assert_eq!(percent(&words, "3 May 1984"), Some(93));
+        assert_eq!(percent(&heard("May 3rd, 1984"), "May 3 1984"), Some(97));
+        assert_eq!(percent(&heard("May twenty third"), "May 23"), Some(97));
+    }
+}

@@ -1,0 +1,263 @@
+//! The loop that drives a conversation: one event at a time becomes inputs, and the commands that follow are carried out at once.
+
+use std::collections::{HashMap, VecDeque};
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use frontdesk_conversation::{CallSummary, CallTime, Command, CommitOutcome, ConfirmationId, EndReason, Input, ToolCallId};
+use futures_util::FutureExt;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::options::SessionLimits;
+use crate::hearing::clock::SampleClock;
+use crate::hearing::{Heard, HearingOrder};
+use crate::incidents::Incidents;
+use crate::line::LineOrder;
+use crate::machine::Conversation;
+use crate::model::{Model, ModelReport};
+use crate::observe::{ToolPhase, Watch};
+use crate::playout::{Playout, PlayoutEvent};
+use crate::recording::CallerTap;
+use crate::speech::{SpeechOrder, SpeechReport};
+use crate::storage::Storage;
+use crate::tasks::Tasks;
+use crate::tools::{ToolReport, Tools};
+use crate::transport::TransportEvent;
+use crate::vad::{VoiceActivity, VoiceEvent};
+
+/// A conversation whose deadline does not move is asked no more often than this.
+const TICK_MIN: Duration = Duration::from_millis(1);
+
+/// Without audio from the transport for this long, silence is heard, so that detector and recogniser see speech end.
+const DRY_AFTER: Duration = Duration::from_millis(200);
+
+/// Commands that one input may cause; beyond that the conversation is taken for broken.
+const COMMANDS_MAX: usize = 10_000;
+
+/// What a driver is given.
+pub(super) struct Parts {
+    pub(super) limits: SessionLimits,
+    pub(super) playout: Playout,
+    pub(super) hearing: mpsc::Sender<HearingOrder>,
+    pub(super) speech: mpsc::Sender<SpeechOrder>,
+    /// Dropped to hang up.
+    pub(super) line: Option<mpsc::Sender<LineOrder>>,
+    pub(super) model: Model,
+    pub(super) tools: Tools,
+    pub(super) storage: Storage,
+    pub(super) watch: Watch,
+    pub(super) incidents: Incidents,
+    pub(super) vad: Box<dyn VoiceActivity>,
+    pub(super) caller_tap: Option<CallerTap>,
+    pub(super) tasks: Tasks,
+    /// Ends the helper tasks.
+    pub(super) helpers: CancellationToken,
+}
+
+/// Where reports of helper tasks come in.
+pub(super) struct Reports {
+    pub(super) line: mpsc::Receiver<TransportEvent>,
+    pub(super) heard: mpsc::Receiver<Heard>,
+    pub(super) spoken: mpsc::Receiver<SpeechReport>,
+    pub(super) model: mpsc::Receiver<ModelReport>,
+    pub(super) tools: mpsc::Receiver<ToolReport>,
+}
+
+/// A tool that runs.
+pub(super) struct RunningTool {
+    pub(super) name: String,
+    pub(super) phase: ToolPhase,
+    pub(super) since: Instant,
+}
+
+/// One call in progress.
+pub(super) struct Driver {
+    pub(super) machine: Conversation,
+    /// `CallTime::ZERO`.
+    pub(super) epoch: Instant,
+    pub(super) parts: Parts,
+    pub(super) reports: Reports,
+    pub(super) samples: SampleClock,
+    /// Inputs that commands gave rise to.
+    pub(super) inputs: VecDeque<Input>,
+    pub(super) running: HashMap<ToolCallId, RunningTool>,
+    pub(super) commits: HashMap<ConfirmationId, ToolCallId>,
+    /// Results of commits that came when the summary was made already.
+    pub(super) late: Vec<(ConfirmationId, CommitOutcome)>,
+    pub(super) summary: Option<Box<CallSummary>>,
+    pub(super) caller_gone: bool,
+    pub(super) last_audio: Instant,
+    last_tick: Option<Instant>,
+    /// When to hang up, once the conversation said so.
+    pub(super) hang_up_at: Option<Instant>,
+    /// When the conversation must have ended, once it was told to, and why.
+    pub(super) end_by: Option<(Instant, EndReason)>,
+}
+
+enum Event {
+    Stop,
+    Timer,
+    Line(Option<TransportEvent>),
+    Voice(VoiceEvent),
+    Playout(PlayoutEvent),
+    Heard(Heard),
+    Spoken(SpeechReport),
+    Model(ModelReport),
+    Tool(ToolReport),
+    TaskEnded(bool),
+}
+
+impl Driver {
+    pub(super) fn new(machine: Conversation, epoch: Instant, parts: Parts, reports: Reports) -> Self {
+        Self {
+            machine,
+            epoch,
+            parts,
+            reports,
+            samples: SampleClock::default(),
+            inputs: VecDeque::new(),
+            running: HashMap::new(),
+            commits: HashMap::new(),
+            late: Vec::new(),
+            summary: None,
+            caller_gone: false,
+            last_audio: epoch,
+            last_tick: None,
+            hang_up_at: None,
+            end_by: None,
+        }
+    }
+
+    /// Runs until the conversation gave its summary, or was given up; then ends everything that belongs to the call.
+    pub(super) async fn run(mut self, held: Vec<Command>, stop: CancellationToken) -> CallSummary {
+        let driven = AssertUnwindSafe(self.drive(held, stop)).catch_unwind().await;
+        if driven.is_err() {
+            tracing::error!("the conversation panicked; the call ends");
+            self.parts.incidents.note("conversation: panicked");
+        }
+        self.close().await
+    }
+
+    pub(super) fn now(&self) -> CallTime {
+        CallTime::ZERO + self.epoch.elapsed()
+    }
+
+    async fn drive(&mut self, held: Vec<Command>, stop: CancellationToken) {
+        for command in held {
+            self.execute(command);
+        }
+        self.settle();
+        while self.summary.is_none() {
+            let wake = self.wake_at();
+            let stopping = self.end_by.is_some();
+            let event = tokio::select! {
+                biased;
+                () = stop.cancelled(), if !stopping => Event::Stop,
+                () = sleep_until(wake) => Event::Timer,
+                event = self.reports.line.recv(), if !self.caller_gone => Event::Line(event),
+                event = self.parts.vad.next_event() => Event::Voice(event),
+                event = self.parts.playout.next_event() => Event::Playout(event),
+                Some(report) = self.reports.tools.recv() => Event::Tool(report),
+                Some(report) = self.reports.spoken.recv() => Event::Spoken(report),
+                Some(report) = self.reports.heard.recv() => Event::Heard(report),
+                Some(report) = self.reports.model.recv() => Event::Model(report),
+                Some(ended) = self.parts.tasks.ended() => Event::TaskEnded(ended.is_err_and(|error| error.is_panic())),
+            };
+            if !self.take(event) {
+                return;
+            }
+            self.settle();
+        }
+    }
+
+    /// Turns an event into inputs; `false` when the conversation is given up.
+    fn take(&mut self, event: Event) -> bool {
+        match event {
+            Event::Stop => self.end(Input::Stop, EndReason::Stopped),
+            Event::Timer => return self.timer(),
+            Event::Line(event) => self.on_line(event),
+            Event::Voice(event) => self.on_voice(event),
+            Event::Playout(event) => self.on_playout(event),
+            Event::Heard(report) => self.on_heard(report),
+            Event::Spoken(report) => self.on_spoken(report),
+            Event::Model(report) => self.on_model(report),
+            Event::Tool(report) => self.on_tool(report),
+            Event::TaskEnded(panicked) => {
+                if panicked {
+                    tracing::error!("a helper task panicked");
+                    self.parts.incidents.note("session: a helper task panicked");
+                }
+            }
+        }
+        true
+    }
+
+    /// Tells the conversation that the call ends; it must give its summary within the bound.
+    pub(super) fn end(&mut self, input: Input, reason: EndReason) {
+        let by = Instant::now() + self.parts.limits.end;
+        self.end_by.get_or_insert((by, reason));
+        self.inputs.push_back(input);
+    }
+
+    /// Hands all waiting inputs to the conversation and carries out its commands.
+    fn settle(&mut self) {
+        let mut commands = 0;
+        loop {
+            while let Some(command) = self.machine.poll() {
+                self.execute(command);
+                commands += 1;
+                if commands == COMMANDS_MAX {
+                    tracing::error!("the conversation gives commands without end");
+                    self.parts.incidents.note("conversation: commands without end");
+                    return;
+                }
+            }
+            let Some(input) = self.inputs.pop_front() else { return };
+            self.machine.handle(self.now(), input);
+        }
+    }
+
+    fn wake_at(&self) -> Instant {
+        let tick = self.machine.deadline().map(|deadline| {
+            let at = self.epoch + deadline.since(CallTime::ZERO);
+            self.last_tick.map_or(at, |last| at.max(last + TICK_MIN))
+        });
+        let dry = (!self.caller_gone).then(|| self.last_audio + DRY_AFTER);
+        let ends = self.end_by.map(|(by, _)| by);
+        let wake = [tick, dry, ends, self.hang_up_at].into_iter().flatten().min();
+        wake.unwrap_or_else(|| Instant::now() + Duration::from_secs(3600))
+    }
+
+    fn timer(&mut self) -> bool {
+        let now = Instant::now();
+        if let Some((by, _)) = self.end_by
+            && now >= by
+        {
+            tracing::error!("the conversation did not end in time");
+            self.parts.incidents.note("conversation: did not end in time");
+            return false;
+        }
+        if self.hang_up_at.is_some_and(|at| now >= at) {
+            self.hang_up();
+        }
+        if !self.caller_gone && now >= self.last_audio + DRY_AFTER {
+            self.hear_silence(now);
+        }
+        let due = self.machine.deadline().is_some_and(|deadline| self.epoch + deadline.since(CallTime::ZERO) <= now);
+        if due {
+            self.last_tick = Some(now);
+            self.inputs.push_back(Input::Tick);
+        }
+        true
+    }
+
+    /// Hangs up by ending the line's task.
+    pub(super) fn hang_up(&mut self) {
+        self.hang_up_at = None;
+        self.parts.line = None;
+        let by = Instant::now() + self.parts.limits.end;
+        self.end_by.get_or_insert((by, EndReason::Completed));
+    }
+}

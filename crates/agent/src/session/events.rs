@@ -1,0 +1,187 @@
+//! From reports of helper tasks to inputs of the conversation.
+
+use std::time::Duration;
+
+use frontdesk_conversation::{CallTime, CommitOutcome, EndReason, Failure, HeardWord, Input, ToolCallId, Transcript};
+use tokio::time::Instant;
+
+use super::driver::Driver;
+use crate::error::ProviderError;
+use crate::hearing::clock::HEARING_RATE;
+use crate::hearing::{Heard, HeardSegment, HearingOrder};
+use crate::llm::ModelEvent;
+use crate::model::ModelReport;
+use crate::observe::SessionEvent;
+use crate::playout::PlayoutEvent;
+use crate::speech::SpeechReport;
+use crate::tools::ToolReport;
+use crate::transport::TransportEvent;
+use crate::vad::VoiceEvent;
+
+/// Silence that is heard at once while no audio comes.
+const DRY_CHUNK: Duration = Duration::from_millis(100);
+
+impl Driver {
+    pub(super) fn on_line(&mut self, event: Option<TransportEvent>) {
+        match event {
+            Some(TransportEvent::Audio(frame)) => {
+                if frame.rate != HEARING_RATE {
+                    self.parts.incidents.note("transport: audio at a wrong rate was left out");
+                    return;
+                }
+                self.last_audio = Instant::now();
+                let first = self.hear(frame.samples.clone());
+                if let Some(tap) = &self.parts.caller_tap {
+                    tap.heard(self.samples.time_of(first), &frame.samples);
+                }
+            }
+            Some(TransportEvent::Dtmf(digit)) => self.inputs.push_back(Input::Dtmf { digit }),
+            Some(TransportEvent::Text(text)) => self.inputs.push_back(Input::Text { text: text.into_inner() }),
+            Some(TransportEvent::CallerLeft | TransportEvent::Disconnected) | None => {
+                self.caller_gone = true;
+                self.end(Input::CallerLeft, EndReason::CallerHungUp);
+            }
+        }
+    }
+
+    /// Silence stands in for audio that does not come.
+    pub(super) fn hear_silence(&mut self, now: Instant) {
+        self.last_audio = (self.last_audio + DRY_CHUNK).min(now);
+        self.hear(vec![0; HEARING_RATE.samples_in(DRY_CHUNK)]);
+    }
+
+    /// Hands audio to detector and recogniser; the index of its first sample.
+    fn hear(&mut self, samples: Vec<i16>) -> u64 {
+        let first = self.samples.total();
+        self.samples.arrived(samples.len(), self.now());
+        self.parts.vad.push(&samples);
+        if self.parts.hearing.try_send(HearingOrder::Audio { first, samples }).is_err() {
+            self.parts.incidents.note("speech-to-text: audio was left out, it is too slow");
+        }
+        first
+    }
+
+    pub(super) fn on_voice(&mut self, event: VoiceEvent) {
+        let now = self.now();
+        let input = match event {
+            VoiceEvent::Started { at } => Input::SpeechStarted { at: self.samples.time_of(at).min(now) },
+            VoiceEvent::Ended { last_speech } => Input::SpeechEnded { last_speech: self.samples.time_of(last_speech).min(now) },
+            VoiceEvent::Failed { retryable } => {
+                // Transcripts still come, so the call goes on without barge-in by voice alone.
+                let what = if retryable { "voice activity: some audio was not judged" } else { "voice activity: failed" };
+                self.parts.incidents.note(what);
+                return;
+            }
+        };
+        self.inputs.push_back(input);
+    }
+
+    pub(super) fn on_playout(&mut self, event: PlayoutEvent) {
+        self.inputs.push_back(match event {
+            PlayoutEvent::Started(utterance) => Input::PlaybackStarted { utterance },
+            PlayoutEvent::Position(utterance, played) => Input::PlaybackPosition { utterance, played },
+            PlayoutEvent::Finished(utterance) => Input::PlaybackFinished { utterance },
+        });
+    }
+
+    pub(super) fn on_heard(&mut self, report: Heard) {
+        match report {
+            Heard::Segment(segment) => {
+                let transcript = self.transcript(segment);
+                self.inputs.push_back(Input::Transcript(transcript));
+            }
+            Heard::Reconnected(error) => self.parts.incidents.note(format!("speech-to-text: {}, connected anew", error.kind())),
+            Heard::Failed(error) => {
+                let failure = self.failed("speech-to-text", &error);
+                self.inputs.push_back(Input::TranscriptionFailed(failure));
+            }
+        }
+    }
+
+    fn transcript(&self, segment: HeardSegment) -> Transcript {
+        let now = self.now();
+        let at = |index: u64| -> CallTime { self.samples.time_of(index).min(now) };
+        let words = segment.words.into_iter().map(|word| HeardWord {
+            start: at(word.start),
+            end: at(word.end),
+            text: word.text.into_inner(),
+            confidence: word.confidence,
+        });
+        Transcript {
+            words: words.collect(),
+            text: segment.text.into_inner(),
+            is_final: segment.is_final,
+            from_finalize: segment.from_finalize,
+            language: segment.language,
+        }
+    }
+
+    pub(super) fn on_spoken(&mut self, report: SpeechReport) {
+        let input = match report {
+            SpeechReport::Started(utterance) => Input::SynthesisStarted { utterance },
+            SpeechReport::Done { utterance, duration, words } => Input::SynthesisDone { utterance, duration, words },
+            SpeechReport::Failed(utterance, error) => Input::SynthesisFailed { utterance, failure: self.failed("text-to-speech", &error) },
+            SpeechReport::Reconnected(error) => {
+                self.parts.incidents.note(format!("text-to-speech: {}, connected anew", error.kind()));
+                return;
+            }
+        };
+        self.inputs.push_back(input);
+    }
+
+    pub(super) fn on_model(&mut self, report: ModelReport) {
+        let input = match report {
+            ModelReport::Event(generation, ModelEvent::Text(text)) => Input::ModelText { generation, text },
+            ModelReport::Event(generation, ModelEvent::ToolCall(call)) => Input::ModelToolCall { generation, call },
+            ModelReport::Event(generation, ModelEvent::Done) => Input::ModelDone { generation },
+            ModelReport::Failed(generation, error) => Input::ModelFailed { generation, failure: self.failed("language model", &error) },
+        };
+        self.inputs.push_back(input);
+    }
+
+    fn failed(&self, service: &str, error: &ProviderError) -> Failure {
+        tracing::warn!(service, %error, "a provider failed");
+        self.parts.incidents.note(format!("{service}: {} {}", error.provider(), error.kind()));
+        error.into()
+    }
+
+    pub(super) fn on_tool(&mut self, report: ToolReport) {
+        let input = match report {
+            ToolReport::Finished(call, outcome) => {
+                self.tool_ended(&call, Some(outcome.is_ok()));
+                Input::ToolFinished { call, outcome }
+            }
+            ToolReport::Prepared(call, outcome) => {
+                self.tool_ended(&call, Some(outcome.is_ok()));
+                Input::ToolPrepared { call, outcome }
+            }
+            ToolReport::Committed(confirmation, outcome) => {
+                if let Some(call) = self.commits.remove(&confirmation) {
+                    self.tool_ended(&call, succeeded(&outcome));
+                }
+                if self.summary.is_some() {
+                    self.late.push((confirmation, outcome));
+                    return;
+                }
+                Input::ToolCommitted { confirmation, outcome }
+            }
+        };
+        self.inputs.push_back(input);
+    }
+
+    fn tool_ended(&mut self, call: &ToolCallId, succeeded: Option<bool>) {
+        let Some(running) = self.running.remove(call) else { return };
+        let took = running.since.elapsed();
+        tracing::info!(tool = %running.name, phase = ?running.phase, ?succeeded, took_ms = took.as_millis() as u64, "tool ended");
+        let (call, name, phase) = (call.clone(), running.name, running.phase);
+        self.parts.watch.tell(self.now(), SessionEvent::ToolEnded { call, name, phase, succeeded, took });
+    }
+}
+
+const fn succeeded(outcome: &CommitOutcome) -> Option<bool> {
+    match outcome {
+        CommitOutcome::Done(_) => Some(true),
+        CommitOutcome::Refused(_) => Some(false),
+        CommitOutcome::Unknown => None,
+    }
+}

@@ -1,0 +1,130 @@
+//! What a session needs to know before it starts.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use frontdesk_audio::{Frame, SampleRate};
+use frontdesk_conversation::Config;
+
+use crate::llm::LanguageModel;
+use crate::observe::Observer;
+use crate::playout::PlayoutLimits;
+use crate::store::CallStore;
+use crate::stt::{SpeechToText, SttOptions};
+use crate::tool::ToolSet;
+use crate::tts::{TextToSpeech, TtsOptions};
+use crate::vad::VoiceActivityDetector;
+
+/// The services of a call; one set usually serves a whole process.
+#[derive(Clone)]
+pub struct Providers {
+    /// Speech-to-text.
+    pub stt: Arc<dyn SpeechToText>,
+    /// The language model.
+    pub llm: Arc<dyn LanguageModel>,
+    /// Text-to-speech.
+    pub tts: Arc<dyn TextToSpeech>,
+    /// Voice activity detection.
+    pub vad: Arc<dyn VoiceActivityDetector>,
+    /// Where state, audit events and the record are kept; a call goes on without.
+    pub store: Option<Arc<dyn CallStore>>,
+}
+
+/// Played in place of a conversation when a provider is not there.
+#[derive(Debug, Clone)]
+pub struct Fallback {
+    /// The apology, at any rate.
+    pub audio: Frame,
+    /// What it says, for the transcript.
+    pub text: String,
+}
+
+/// Settings of one call.
+#[derive(Clone)]
+pub struct SessionOptions {
+    /// Unique, pseudonymous id of the call; the room's name behind LiveKit. Names its files as well.
+    pub call_id: String,
+    /// The tenant.
+    pub tenant_id: String,
+    /// The conversation's settings. Its `tools` are set from [`SessionOptions::tools`].
+    pub conversation: Config,
+    /// The tools that the model may call.
+    pub tools: ToolSet,
+    /// What the recogniser is to hear.
+    pub stt: SttOptions,
+    /// How the synthesiser is to speak; also the rate of all audio that is sent.
+    pub tts: TtsOptions,
+    /// The model's sampling temperature, if not the service's default.
+    pub temperature: Option<f32>,
+    /// Upper bound of one answer of the model, in tokens.
+    pub max_tokens: Option<u32>,
+    /// Played when a provider is not warm in time, or when the conversation breaks down.
+    pub fallback: Option<Fallback>,
+    /// Where `<call id>.json` is written; `None` for nowhere.
+    pub record_dir: Option<PathBuf>,
+    /// Where `<call id>.wav` is written; `None` for no recording.
+    pub recording_dir: Option<PathBuf>,
+    /// Who watches.
+    pub observer: Option<Observer>,
+    /// Bounds of the playout.
+    pub playout: PlayoutLimits,
+    /// Bounds of waits.
+    pub limits: SessionLimits,
+}
+
+impl SessionOptions {
+    /// Defaults for a call: speech at 24 kHz, nothing written, nobody watching.
+    #[must_use]
+    pub fn new(call_id: impl Into<String>, tenant_id: impl Into<String>) -> Self {
+        Self {
+            call_id: call_id.into(),
+            tenant_id: tenant_id.into(),
+            conversation: Config::default(),
+            tools: ToolSet::default(),
+            stt: SttOptions::default(),
+            tts: TtsOptions { voice: None, rate: SampleRate::HZ_24000 },
+            temperature: None,
+            max_tokens: None,
+            fallback: None,
+            record_dir: None,
+            recording_dir: None,
+            observer: None,
+            playout: PlayoutLimits::default(),
+            limits: SessionLimits::default(),
+        }
+    }
+}
+
+/// How long a session waits for what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionLimits {
+    /// For the providers, from the start; then the call is answered with the fallback.
+    pub warm_up: Duration,
+    /// For the transport to join the call.
+    pub join: Duration,
+    /// For the transport to answer.
+    pub answer: Duration,
+    /// After the last word and before hanging up: what a SIP bridge still holds.
+    pub drain: Duration,
+    /// For the conversation to end after it was told to stop or the caller left.
+    pub end: Duration,
+    /// For commits and records that still run when everything else has ended; their results enter the record.
+    pub effects: Duration,
+    /// For helper tasks to end by themselves before they are ended.
+    pub tasks: Duration,
+}
+
+impl Default for SessionLimits {
+    fn default() -> Self {
+        Self {
+            warm_up: Duration::from_secs(2),
+            join: Duration::from_secs(10),
+            answer: Duration::from_secs(5),
+            drain: Duration::from_millis(200),
+            end: Duration::from_secs(10),
+            effects: Duration::from_secs(10),
+            tasks: Duration::from_secs(5),
+        }
+    }
+}

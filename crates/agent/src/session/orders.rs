@@ -1,0 +1,129 @@
+//! Carrying out the conversation's commands. Nothing here waits.
+
+use frontdesk_conversation::{Command, Failure, Input, ToolCall, TurnMetrics};
+use tokio::time::Instant;
+
+use super::driver::{Driver, RunningTool};
+use crate::hearing::HearingOrder;
+use crate::line::LineOrder;
+use crate::observe::{SessionEvent, ToolPhase};
+use crate::pii::Pii;
+use crate::speech::SpeechOrder;
+
+impl Driver {
+    pub(super) fn execute(&mut self, command: Command) {
+        match command {
+            Command::FinalizeTranscript => {
+                // A recogniser that is too far behind answers late or not at all; the conversation waits only for a while.
+                let _ = self.parts.hearing.try_send(HearingOrder::Finalize);
+            }
+            Command::AskModel { generation, messages, allow_tools } => {
+                self.parts.model.ask(&mut self.parts.tasks, generation, messages, allow_tools);
+            }
+            Command::CancelModel { generation } => self.parts.model.cancel(generation),
+            Command::Synthesise { utterance, reply, text } => {
+                self.parts.playout.enqueue(utterance, reply);
+                if self.parts.speech.try_send(SpeechOrder::Speak { utterance, reply, text }).is_err() {
+                    self.parts.playout.discard(utterance);
+                    self.parts.incidents.note("text-to-speech: an utterance was left out, it is too slow");
+                    let failure = Failure { retryable: true, kind: "busy".into() };
+                    self.inputs.push_back(Input::SynthesisFailed { utterance, failure });
+                }
+            }
+            Command::Flush { reply } => {
+                let cut = self.parts.playout.flush(reply);
+                if self.parts.speech.try_send(SpeechOrder::Flush { reply }).is_err() {
+                    self.parts.incidents.note("text-to-speech: a flush was left out, it is too slow");
+                }
+                self.inputs.push_back(Input::Flushed { reply, cut });
+            }
+            Command::Pause => self.parts.playout.pause(),
+            Command::Resume => self.parts.playout.resume(),
+            Command::RunTool { call } => {
+                self.tool_started(&call, ToolPhase::Run);
+                self.parts.tools.run(&mut self.parts.tasks, call);
+            }
+            Command::PrepareTool { call } => {
+                self.tool_started(&call, ToolPhase::Prepare);
+                self.parts.tools.prepare(&mut self.parts.tasks, call);
+            }
+            Command::CommitTool { confirmation, call } => {
+                self.tool_started(&call, ToolPhase::Commit);
+                self.commits.insert(confirmation.clone(), call.id.clone());
+                self.parts.tools.commit(confirmation, call);
+            }
+            Command::CancelTool { call } => {
+                self.running.remove(&call);
+                self.parts.tools.cancel(&call);
+            }
+            other => self.tell(other),
+        }
+    }
+
+    /// Commands that concern only who watches, keeps or ends the call.
+    fn tell(&mut self, command: Command) {
+        match command {
+            Command::SetState(state) => {
+                self.signal(LineOrder::State(state));
+                self.parts.watch.tell(self.now(), SessionEvent::State(state));
+            }
+            Command::PublishTranscript(line) => {
+                self.parts.watch.tell(self.now(), SessionEvent::Transcript(Pii::new(line.clone())));
+                self.signal(LineOrder::Transcript(line));
+            }
+            Command::TurnCompleted(metrics) => {
+                log_turn(&metrics);
+                self.parts.watch.tell(self.now(), SessionEvent::Turn(metrics));
+            }
+            Command::StoreState => {
+                if self.parts.storage.is_enabled() {
+                    self.parts.storage.state(self.machine.state());
+                }
+            }
+            Command::Audit { action, subject } => self.parts.storage.audit(action, subject),
+            Command::HangUp => self.hang_up_at = Some(Instant::now() + self.parts.limits.drain),
+            Command::Finish(summary) => self.summary = Some(summary),
+            other => {
+                tracing::error!(command = ?std::mem::discriminant(&other), "the session does not know this command");
+                self.parts.incidents.note("session: unknown command");
+            }
+        }
+    }
+
+    /// Best effort: who watches may miss a line when the room is slow.
+    fn signal(&self, order: LineOrder) {
+        if let Some(line) = &self.parts.line
+            && line.try_send(order).is_err()
+        {
+            tracing::debug!("a signal to the room was left out");
+        }
+    }
+
+    fn tool_started(&mut self, call: &ToolCall, phase: ToolPhase) {
+        tracing::info!(tool = %call.name, ?phase, "tool started");
+        let running = RunningTool { name: call.name.clone(), phase, since: Instant::now() };
+        self.running.insert(call.id.clone(), running);
+        let event = SessionEvent::ToolStarted {
+            call: call.id.clone(),
+            name: call.name.clone(),
+            phase,
+            arguments: Pii::new(call.arguments.clone()),
+        };
+        self.parts.watch.tell(self.now(), event);
+    }
+}
+
+fn log_turn(metrics: &TurnMetrics) {
+    let since = |stage: Option<frontdesk_conversation::CallTime>| {
+        metrics.last_speech.zip(stage).map(|(last, stage)| stage.since(last).as_millis() as u64)
+    };
+    tracing::info!(
+        turn = metrics.turn.0,
+        transcript_final_ms = since(metrics.transcript_final),
+        committed_ms = since(metrics.committed),
+        first_token_ms = since(metrics.first_token),
+        first_audio_ms = since(metrics.first_audio),
+        playback_started_ms = since(metrics.playback_started),
+        "turn completed"
+    );
+}

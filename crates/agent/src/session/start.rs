@@ -1,0 +1,325 @@
+//! From nothing to an answered call.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use frontdesk_conversation::{CallTime, Command, EndReason, Input};
+use futures_util::future::BoxFuture;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::close::{blank_summary, file_name};
+use super::driver::{Driver, Parts, Reports};
+use super::fallback;
+use super::options::{Providers, SessionOptions};
+use super::warm;
+use crate::error::ProviderError;
+use crate::hearing::Hearing;
+use crate::incidents::Incidents;
+use crate::line;
+use crate::machine::Conversation;
+use crate::model::{Model, confirm_schema};
+use crate::observe::{SessionEvent, Watch};
+use crate::playout::{FrameTap, Playout};
+use crate::record::CallRecord;
+use crate::recording::{CallerTap, Recorder};
+use crate::speech::{Speech, SpeechOrder, SpeechReport};
+use crate::storage::Storage;
+use crate::store::CallStart;
+use crate::stt::SttStream;
+use crate::tasks::Tasks;
+use crate::tool::ToolContext;
+use crate::tools::Tools;
+use crate::transport::{AudioSink, Transport, TransportError, TransportEvent};
+
+/// Orders for the recogniser that wait at most: 2 s of audio.
+const HEARING_QUEUE: usize = 128;
+/// Orders for the synthesiser that wait at most; each is a sentence or a flush.
+const SPEECH_QUEUE: usize = 256;
+/// Events of the transport that wait at most: about 1 s of audio.
+const LINE_QUEUE: usize = 64;
+/// Reports of any other kind that wait at most; whoever reports waits beyond.
+const REPORT_QUEUE: usize = 64;
+
+/// A call that begins.
+pub(super) struct Start {
+    pub(super) options: Arc<SessionOptions>,
+    pub(super) providers: Providers,
+    began: Instant,
+    pub(super) started_at: DateTime<Utc>,
+    pub(super) incidents: Incidents,
+    pub(super) watch: Watch,
+    pub(super) tasks: Tasks,
+    pub(super) helpers: CancellationToken,
+}
+
+/// How the way to the answer ended.
+enum Opened {
+    Ready(Box<dyn Transport>, Box<dyn SttStream>),
+    Cold(Box<dyn Transport>, ProviderError),
+    Over(Option<Box<dyn Transport>>, EndReason),
+}
+
+/// What speaks: filled before the call is answered.
+struct Voice {
+    playout: Playout,
+    orders: mpsc::Sender<SpeechOrder>,
+    reports: mpsc::Receiver<SpeechReport>,
+}
+
+/// What writes the recording.
+struct Recording {
+    caller: CallerTap,
+    agent: Box<dyn FrameTap>,
+    /// The path, once it is written.
+    written: oneshot::Receiver<Option<PathBuf>>,
+}
+
+impl Start {
+    pub(super) fn new(mut options: SessionOptions, providers: Providers) -> Self {
+        options.conversation.tools = options.tools.specs();
+        let watch = Watch { call_id: options.call_id.as_str().into(), observer: options.observer.clone() };
+        Self {
+            options: Arc::new(options),
+            providers,
+            began: Instant::now(),
+            started_at: Utc::now(),
+            incidents: Incidents::default(),
+            watch,
+            tasks: Tasks::default(),
+            helpers: CancellationToken::new(),
+        }
+    }
+
+    /// Makes the record of a session that broke down before it could make one.
+    pub(super) fn blank_record(&self) -> impl FnOnce(&str) -> CallRecord + Send + use<> {
+        let (options, started_at, incidents) = (Arc::clone(&self.options), self.started_at, self.incidents.clone());
+        move |incident| {
+            incidents.note(incident);
+            crate::record::assemble(blank_summary(EndReason::Failed, CallTime::ZERO), &options, started_at, incidents.list(), None)
+        }
+    }
+
+    pub(super) async fn run(
+        mut self,
+        joining: BoxFuture<'static, Result<Box<dyn Transport>, TransportError>>,
+        stop: CancellationToken,
+    ) -> CallRecord {
+        let mut machine = Conversation::new(self.options.conversation.clone());
+        let mut held = Vec::new();
+        let (orders, order_queue) = mpsc::channel(SPEECH_QUEUE);
+        let (report, reports) = mpsc::channel(REPORT_QUEUE);
+        let voice = Voice { playout: Playout::new(self.options.tts.rate, self.options.playout), orders, reports };
+        // The greeting is worded before the call is answered, so that it is synthesised while the rest warms up; whatever
+        // else the conversation wants done is held until then.
+        machine.handle(CallTime::ZERO, Input::Answered);
+        while let Some(command) = machine.poll() {
+            match command {
+                Command::Synthesise { utterance, reply, text } => {
+                    voice.playout.enqueue(utterance, reply);
+                    let _ = voice.orders.try_send(SpeechOrder::Speak { utterance, reply, text });
+                }
+                command => held.push(command),
+            }
+        }
+        let opened = self.open(joining, &stop, (&voice.playout, order_queue, report)).await;
+        match opened {
+            Opened::Ready(transport, stt) => self.converse(machine, held, voice, (transport, stt), stop).await,
+            Opened::Cold(transport, error) => {
+                self.incidents.note(format!("start: {} {}", error.provider(), error.kind()));
+                tracing::error!(%error, "a provider is not there: the apology is played");
+                self.apologise(transport, &stop).await
+            }
+            Opened::Over(transport, reason) => {
+                if let Some(mut transport) = transport {
+                    line::hang_up(transport.as_mut()).await;
+                }
+                self.finish(blank_summary(reason, CallTime::ZERO), None).await
+            }
+        }
+    }
+
+    /// Joins and warms up at once, until both are done or the caller is gone.
+    async fn open(
+        &mut self,
+        joining: BoxFuture<'static, Result<Box<dyn Transport>, TransportError>>,
+        stop: &CancellationToken,
+        (playout, order_queue, report): (&Playout, mpsc::Receiver<SpeechOrder>, mpsc::Sender<SpeechReport>),
+    ) -> Opened {
+        let (tasks, options) = (&mut self.tasks, &self.options);
+        let service = (Arc::clone(&self.providers.tts), options.tts.clone());
+        let helpers = self.helpers.clone();
+        let warm = warm::open(&self.providers, options, |stream| {
+            let speech = Speech::new(service, stream, playout.clone(), order_queue, report, helpers);
+            tasks.spawn(speech.run());
+        });
+        let joining = timeout(options.limits.join, joining);
+        tokio::pin!(warm, joining);
+        let (mut transport, mut stt) = (None, None);
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return Opened::Over(transport, EndReason::Stopped),
+                joined = &mut joining, if transport.is_none() => match joined {
+                    Ok(Ok(joined)) => transport = Some(joined),
+                    Ok(Err(TransportError::Ended)) => return Opened::Over(None, EndReason::CallerHungUp),
+                    failed => {
+                        self.incidents.note(match failed { Ok(_) => "start: the call could not be joined", Err(_) => "start: joining took too long" });
+                        if let Ok(Err(error)) = failed {
+                            tracing::error!(%error, "joining failed");
+                        }
+                        return Opened::Over(None, EndReason::Failed);
+                    }
+                },
+                event = next_event(&mut transport) => {
+                    if matches!(event, TransportEvent::CallerLeft | TransportEvent::Disconnected) {
+                        return Opened::Over(transport, EndReason::CallerHungUp);
+                    }
+                }
+                opened = &mut warm, if stt.is_none() => stt = Some(opened),
+            }
+            if transport.is_some() && stt.is_some() {
+                return match (transport.take(), stt.take()) {
+                    (Some(transport), Some(Ok(stt))) => Opened::Ready(transport, stt),
+                    (Some(transport), Some(Err(error))) => Opened::Cold(transport, error),
+                    (transport, _) => Opened::Over(transport, EndReason::Failed),
+                };
+            }
+        }
+    }
+
+    async fn answer(&mut self, transport: &mut Box<dyn Transport>, warm: bool) -> Option<Box<dyn AudioSink>> {
+        let (rate, limit) = (self.options.tts.rate, self.options.limits.answer);
+        let sink = match timeout(limit, transport.answer(rate)).await {
+            Ok(Ok(sink)) => sink,
+            Ok(Err(error)) => {
+                tracing::error!(%error, "answering failed");
+                self.incidents.note("start: answering failed");
+                return None;
+            }
+            Err(_) => {
+                self.incidents.note("start: answering took too long");
+                return None;
+            }
+        };
+        let after = self.began.elapsed();
+        tracing::info!(after_ms = after.as_millis() as u64, warm, "answered");
+        self.started_at = Utc::now();
+        self.began = Instant::now();
+        self.watch.tell(CallTime::ZERO, SessionEvent::Answered { after, warm });
+        Some(sink)
+    }
+
+    async fn apologise(mut self, mut transport: Box<dyn Transport>, stop: &CancellationToken) -> CallRecord {
+        let Some(sink) = self.answer(&mut transport, false).await else {
+            line::hang_up(transport.as_mut()).await;
+            return self.finish(blank_summary(EndReason::Failed, CallTime::ZERO), None).await;
+        };
+        let summary = fallback::play(&self.options, transport.as_mut(), sink, self.began, stop).await;
+        line::hang_up(transport.as_mut()).await;
+        self.finish(summary, None).await
+    }
+
+    /// Spawns the helper tasks and drives the conversation to its end.
+    async fn converse(
+        mut self,
+        machine: Conversation,
+        held: Vec<Command>,
+        voice: Voice,
+        (mut transport, stt): (Box<dyn Transport>, Box<dyn SttStream>),
+        stop: CancellationToken,
+    ) -> CallRecord {
+        let Some(sink) = self.answer(&mut transport, true).await else {
+            line::hang_up(transport.as_mut()).await;
+            return self.finish(blank_summary(EndReason::Failed, CallTime::ZERO), None).await;
+        };
+        let (caller_tap, agent_tap, written) = match self.record_audio() {
+            Some(Recording { caller, agent, written }) => (Some(caller), Some(agent), Some(written)),
+            None => (None, None, None),
+        };
+        self.tasks.spawn(voice.playout.clone().run(sink, agent_tap, self.helpers.clone()));
+
+        let info = transport.info();
+        let context = ToolContext {
+            call_id: self.options.call_id.clone(),
+            tenant_id: self.options.tenant_id.clone(),
+            tool_call_id: String::new(),
+            caller_number: info.caller_number.clone(),
+        };
+        let (line, line_orders) = mpsc::channel(REPORT_QUEUE);
+        let (line_events, line_queue) = mpsc::channel(LINE_QUEUE);
+        self.tasks.spawn(line::run(transport, line_orders, line_events));
+
+        let (hearing, hearing_orders) = mpsc::channel(HEARING_QUEUE);
+        let (heard, heard_queue) = mpsc::channel(REPORT_QUEUE);
+        let service = Arc::clone(&self.providers.stt);
+        let listener = Hearing::new(service, self.options.stt.clone(), stt, hearing_orders, heard, self.helpers.clone());
+        self.tasks.spawn(listener.run());
+
+        let start =
+            CallStart { call_id: self.options.call_id.clone(), tenant_id: self.options.tenant_id.clone(), started_at: self.started_at };
+        let (storage, storing) = Storage::new(self.providers.store.clone(), start, self.incidents.clone());
+        if let Some(storing) = storing {
+            self.tasks.spawn(storing.run());
+        }
+
+        let (model_report, model_queue) = mpsc::channel(REPORT_QUEUE);
+        let sampling = (self.options.temperature, self.options.max_tokens);
+        let model = Model::new(Arc::clone(&self.providers.llm), self.schemas(), sampling, model_report);
+        let (tool_report, tool_queue) = mpsc::channel(REPORT_QUEUE);
+        let tools = Tools::new(self.options.tools.clone(), context, tool_report);
+
+        let reports = Reports { line: line_queue, heard: heard_queue, spoken: voice.reports, model: model_queue, tools: tool_queue };
+        let parts = Parts {
+            limits: self.options.limits,
+            playout: voice.playout,
+            hearing,
+            speech: voice.orders,
+            line: Some(line),
+            model,
+            tools,
+            storage,
+            watch: self.watch.clone(),
+            incidents: self.incidents.clone(),
+            vad: self.providers.vad.open(),
+            caller_tap,
+            tasks: std::mem::take(&mut self.tasks),
+            helpers: self.helpers.clone(),
+        };
+        let summary = Driver::new(machine, self.began, parts, reports).run(held, stop).await;
+        let recording = match written {
+            Some(written) => written.await.ok().flatten(),
+            None => None,
+        };
+        self.finish(summary, recording).await
+    }
+
+    fn schemas(&self) -> Vec<crate::llm::ToolSchema> {
+        let mut schemas = self.options.tools.schemas();
+        let commits = self.options.conversation.tools.iter().any(|tool| tool.effect == frontdesk_conversation::Effect::Commit);
+        schemas.extend(commits.then(confirm_schema));
+        schemas
+    }
+
+    fn record_audio(&mut self) -> Option<Recording> {
+        let dir = self.options.recording_dir.as_ref()?;
+        let path = dir.join(file_name(&self.options.call_id, "wav"));
+        let (caller, agent, recorder) = Recorder::new(path, self.options.tts.rate, self.incidents.clone());
+        let (report, written) = oneshot::channel();
+        self.tasks.spawn(async move {
+            // Fails only when nobody waits for the record any more.
+            let _ = report.send(recorder.run().await);
+        });
+        Some(Recording { caller, agent, written })
+    }
+}
+
+/// A transport that has not joined yet has no events.
+async fn next_event(transport: &mut Option<Box<dyn Transport>>) -> TransportEvent {
+    match transport {
+        Some(transport) => transport.next_event().await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,185 @@
+//! A recogniser that knows phrases by their number.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+
+use super::broken;
+use crate::error::ProviderError;
+use crate::stt::{SpeechToText, SttEvent, SttOptions, SttStream, SttWord};
+
+/// Audio of a phrase after which an interim result comes: 200 ms.
+const INTERIM_AFTER: u64 = 3_200;
+
+#[derive(Default)]
+struct Script {
+    phrases: HashMap<i16, String>,
+    opened: u32,
+    open_delay: Duration,
+    open_errors: Vec<ProviderError>,
+    break_after: Option<u64>,
+    /// Samples that each connection got.
+    heard: Vec<Vec<i16>>,
+    closed: u32,
+}
+
+/// A recogniser for tests. Words are spread evenly over the audio of their phrase; confidence is 0.9.
+#[derive(Clone, Default)]
+pub struct FakeStt {
+    script: Arc<Mutex<Script>>,
+}
+
+impl FakeStt {
+    fn script(&self) -> MutexGuard<'_, Script> {
+        self.script.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Teaches a phrase.
+    #[must_use]
+    pub fn knowing(self, number: i16, text: &str) -> Self {
+        self.script().phrases.insert(number, text.into());
+        self
+    }
+
+    /// Opening takes this long.
+    pub fn set_open_delay(&self, delay: Duration) {
+        self.script().open_delay = delay;
+    }
+
+    /// The next attempts to open fail so, the last one first.
+    pub fn fail_to_open(&self, errors: Vec<ProviderError>) {
+        self.script().open_errors = errors;
+    }
+
+    /// The connection breaks after that many further samples, once.
+    pub fn break_after(&self, samples: u64) {
+        self.script().break_after = Some(samples);
+    }
+
+    /// Samples that each connection got.
+    #[must_use]
+    pub fn heard(&self) -> Vec<Vec<i16>> {
+        self.script().heard.clone()
+    }
+
+    /// (opened, closed politely) connections.
+    #[must_use]
+    pub fn connections(&self) -> (u32, u32) {
+        let script = self.script();
+        (script.opened, script.closed)
+    }
+}
+
+#[async_trait]
+impl SpeechToText for FakeStt {
+    async fn open(&self, _options: SttOptions) -> Result<Box<dyn SttStream>, ProviderError> {
+        let delay = self.script().open_delay;
+        sleep(delay).await;
+        let mut script = self.script();
+        if let Some(error) = script.open_errors.pop() {
+            return Err(error);
+        }
+        script.opened += 1;
+        script.heard.push(Vec::new());
+        let (results, queue) = mpsc::unbounded_channel();
+        let connection = script.heard.len() - 1;
+        Ok(Box::new(Stream { stt: self.clone(), connection, at: 0, phrase: None, results, queue, over: false }))
+    }
+
+    fn name(&self) -> &'static str {
+        "fake-stt"
+    }
+}
+
+/// A phrase being heard.
+#[derive(Clone, Copy)]
+struct Hearing {
+    number: i16,
+    first: u64,
+    samples: u64,
+    told: bool,
+}
+
+struct Stream {
+    stt: FakeStt,
+    connection: usize,
+    at: u64,
+    phrase: Option<Hearing>,
+    results: mpsc::UnboundedSender<Result<SttEvent, ProviderError>>,
+    queue: mpsc::UnboundedReceiver<Result<SttEvent, ProviderError>>,
+    over: bool,
+}
+
+impl Stream {
+    fn result(&self, phrase: Hearing, is_final: bool) -> SttEvent {
+        let text = self.stt.script().phrases.get(&phrase.number).cloned().unwrap_or_default();
+        let count = text.split_whitespace().count().max(1) as u64;
+        let place = |n: u64| Duration::from_micros((phrase.first + phrase.samples * n / count) * 1_000_000 / 16_000);
+        let words = text.split_whitespace().zip(0_u64..).map(|(word, n)| SttWord {
+            text: word.to_string().into(),
+            start: place(n),
+            end: place(n + 1),
+            confidence: 0.9,
+        });
+        let words = words.collect();
+        SttEvent { text: text.into(), is_final, from_finalize: is_final, words, language: Some("en".into()) }
+    }
+}
+
+#[async_trait]
+impl SttStream for Stream {
+    async fn send_audio(&mut self, samples: &[i16]) -> Result<(), ProviderError> {
+        let breaks = {
+            let mut script = self.stt.script();
+            script.heard[self.connection].extend(samples);
+            match script.break_after.as_mut() {
+                Some(left) => {
+                    *left = left.saturating_sub(samples.len() as u64);
+                    *left == 0
+                }
+                None => false,
+            }
+        };
+        if breaks {
+            self.stt.script().break_after = None;
+            self.over = true;
+            let _ = self.results.send(Err(broken("fake-stt")));
+        }
+        if self.over {
+            return Ok(());
+        }
+        for &sample in samples {
+            if sample != 0 {
+                let first = self.at;
+                let phrase = self.phrase.get_or_insert(Hearing { number: sample, first, samples: 0, told: false });
+                phrase.samples += 1;
+                if phrase.samples >= INTERIM_AFTER && !phrase.told {
+                    phrase.told = true;
+                    let phrase = *phrase;
+                    let _ = self.results.send(Ok(self.result(phrase, false)));
+                }
+            }
+            self.at += 1;
+        }
+        Ok(())
+    }
+
+    async fn finalize(&mut self) -> Result<(), ProviderError> {
+        if let Some(phrase) = self.phrase.take() {
+            let _ = self.results.send(Ok(self.result(phrase, true)));
+        }
+        Ok(())
+    }
+
+    async fn next_event(&mut self) -> Result<Option<SttEvent>, ProviderError> {
+        self.queue.recv().await.transpose()
+    }
+
+    async fn close(&mut self) {
+        self.stt.script().closed += 1;
+    }
+}
