@@ -1,0 +1,1 @@
+//! Whole calls over a simulated network in virtual time.
