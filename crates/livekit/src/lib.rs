@@ -1,0 +1,21 @@
+//! LiveKit without libwebrtc: the server API, a room participant and the agent worker protocol.
+//!
+//! - [`api`]: access tokens and the server API (rooms, agent dispatch, participants).
+//! - [`room`]: a participant that publishes one Opus track, hears others, and exchanges data, texts, DTMF and attributes.
+//! - [`worker`]: registers an agent with the server and runs the jobs that the server assigns.
+//! - `transport`: a job's room as the agent's transport.
+//!
+//! Signalling comes from LiveKit's own crates, WebRTC from the `webrtc` crate; nothing here needs a prebuilt library
+//! besides libopus. Every queue is bounded and says what it does when full.
+
+#![forbid(unsafe_code)]
+
+pub mod api;
+mod credentials;
+pub mod room;
+mod server_url;
+
+pub mod worker;
+
+pub use credentials::Credentials;
+pub use server_url::{ServerUrl, ServerUrlError};

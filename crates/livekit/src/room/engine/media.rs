@@ -1,0 +1,253 @@
+//! Peer connections, tracks and data packets.
+
+use std::sync::Arc;
+
+use frontdesk_audio::SampleRate;
+use frontdesk_audio::opus::Encoder;
+use livekit_protocol as proto;
+use proto::data_packet::Value;
+use proto::signal_request::Message as Request;
+use rtc::rtp_transceiver::rtp_sender::RtpCodecKind;
+use tokio::time::Instant;
+use webrtc::media_stream::track_local::TrackLocal;
+use webrtc::media_stream::track_remote::TrackRemote;
+use webrtc::peer_connection::RTCPeerConnectionState;
+
+use super::{Engine, WAITING_TRACKS_MAX};
+use crate::room::audio_in::{self, FrameQueue, RemoteAudio, StreamDecoder};
+use crate::room::audio_out;
+use crate::room::data;
+use crate::room::error::PublishError;
+use crate::room::event::{DataMessage, DtmfDigit, RoomEvent};
+use crate::room::peer::{PeerEvent, Side};
+use crate::room::publication::{LocalTrack, PendingPublish, PublishReply, new_track};
+
+impl Engine {
+    pub(super) async fn on_peer_event(&mut self, event: PeerEvent) {
+        match event {
+            PeerEvent::Candidate(side, candidate_init) => {
+                let target = side.target() as i32;
+                self.send(Request::Trickle(proto::TrickleRequest { candidate_init, target, ..Default::default() })).await;
+            }
+            PeerEvent::State(side, state) => self.on_state(side, state),
+            PeerEvent::Channel(channel) => {
+                let (packets, cancel) = (self.packets_sender.clone(), self.media_cancel.clone());
+                self.tasks.spawn(data::read_remote(self.shared.data.clone(), channel, packets, cancel));
+            }
+            PeerEvent::Track(track) => self.on_track(track).await,
+        }
+    }
+
+    fn on_state(&mut self, side: Side, state: RTCPeerConnectionState) {
+        tracing::debug!(?side, %state, "peer connection");
+        let peer = match side {
+            Side::Publisher => &mut self.publisher,
+            Side::Subscriber => &mut self.subscriber,
+        };
+        peer.state = state;
+        if self.publisher.is_connected() && self.subscriber.is_connected() {
+            self.media_down_since = None;
+            if !self.shared.media_up.send_replace(true) {
+                self.emit(RoomEvent::MediaConnected);
+            }
+        } else if self.media_down_since.is_none() {
+            self.media_down_since = Some(Instant::now());
+        }
+        if state == RTCPeerConnectionState::Failed {
+            self.begin_resume(match side {
+                Side::Publisher => proto::ReconnectReason::RrPublisherFailed,
+                Side::Subscriber => proto::ReconnectReason::RrSubscriberFailed,
+            });
+        }
+        self.complete_publish();
+    }
+
+    /// Offers on the publisher, unless an offer is under way.
+    pub(super) async fn negotiate(&mut self, restart_ice: bool) {
+        let Some(id) = self.negotiation.begin() else { return };
+        match self.publisher.offer(restart_ice).await {
+            Ok(sdp) => {
+                if let Some(local) = &mut self.local {
+                    local.offered = local.info.is_some();
+                }
+                let offer = proto::SessionDescription { r#type: "offer".to_owned(), sdp, id, ..Default::default() };
+                self.send(Request::Offer(offer)).await;
+            }
+            Err(error) => {
+                self.negotiation.abandon();
+                tracing::warn!(%error, "no offer could be made");
+            }
+        }
+    }
+
+    pub(super) async fn publish(&mut self, rate: SampleRate, reply: PublishReply) {
+        let local = match self.new_local_track(rate).await {
+            Ok((mut local, encoder)) => {
+                local.pending = Some(PendingPublish { encoder, rate, reply });
+                self.local.insert(local)
+            }
+            Err(error) => {
+                let _ = reply.send(Err(error));
+                return;
+            }
+        };
+        let request = Request::AddTrack(local.request());
+        self.send(request).await;
+    }
+
+    async fn new_local_track(&mut self, rate: SampleRate) -> Result<(LocalTrack, Encoder), PublishError> {
+        if self.local.is_some() {
+            return Err(PublishError::AlreadyPublished);
+        }
+        let encoder = Encoder::new(rate)?;
+        let (cid, ssrc, track) = new_track();
+        let sender = self
+            .publisher
+            .connection()
+            .add_track(track.clone() as Arc<dyn TrackLocal>)
+            .await
+            .map_err(|error| PublishError::Media(error.to_string()))?;
+        let (info, offered, negotiated, pending) = (None, false, false, None);
+        Ok((LocalTrack { cid, ssrc, track, sender, info, offered, negotiated, pending }, encoder))
+    }
+
+    pub(super) async fn on_track_published(&mut self, published: proto::TrackPublishedResponse) {
+        let Some(local) = self.local.as_mut().filter(|local| local.cid == published.cid) else { return };
+        local.info = published.track;
+        self.negotiate(false).await;
+    }
+
+    /// Answers a publish request once frames would reach the server.
+    pub(super) fn complete_publish(&mut self) {
+        let Some(local) = self.local.as_mut().filter(|local| local.is_ready()) else { return };
+        if !self.publisher.is_connected() {
+            return;
+        }
+        let Some(PendingPublish { encoder, rate, reply }) = local.pending.take() else { return };
+        let sid = local.info.as_ref().map(|info| info.sid.clone()).unwrap_or_default();
+        let cancel = self.media_cancel.clone();
+        let (publisher, task) = audio_out::publisher(encoder, rate, sid, local.ssrc, local.track.clone(), cancel);
+        self.tasks.spawn(task);
+        let _ = reply.send(Ok(publisher));
+    }
+
+    async fn on_track(&mut self, track: Arc<dyn TrackRemote>) {
+        if track.kind().await != RtpCodecKind::Audio {
+            return;
+        }
+        if let Some(track) = self.open_track(track).await
+            && self.waiting_tracks.len() < WAITING_TRACKS_MAX
+        {
+            self.waiting_tracks.push(track);
+        }
+    }
+
+    /// Starts to decode a track; gives it back while its participant is unknown.
+    async fn open_track(&mut self, track: Arc<dyn TrackRemote>) -> Option<Arc<dyn TrackRemote>> {
+        let (stream_id, track_id) = (track.stream_id().await, track.track_id().await);
+        let (participant_sid, track_sid) = track_ids(&stream_id, &track_id);
+        let identity = self.shared.roster().by_sid(participant_sid).map(|participant| participant.identity.clone());
+        let Some(identity) = identity else { return Some(track) };
+        let rate = self.options.subscribe_rate;
+        let decoder = match StreamDecoder::new(rate) {
+            Ok(decoder) => decoder,
+            Err(error) => {
+                tracing::warn!(%error, "remote audio cannot be decoded");
+                return None;
+            }
+        };
+        let queue = FrameQueue::new(self.options.audio_capacity_frames);
+        let cancel = self.media_cancel.child_token();
+        let fill_after = self.options.fill_silence_after;
+        self.tasks.spawn(audio_in::receive(track, decoder, fill_after, queue.clone(), cancel.clone()));
+        if let Some(previous) = self.remote_tracks.insert(track_sid.to_owned(), cancel) {
+            previous.cancel();
+        }
+        self.emit(RoomEvent::AudioTrack(RemoteAudio::new(identity, track_sid.to_owned(), rate, queue)));
+        None
+    }
+
+    pub(super) async fn retry_waiting_tracks(&mut self) {
+        for track in std::mem::take(&mut self.waiting_tracks) {
+            if let Some(track) = self.open_track(track).await {
+                self.waiting_tracks.push(track);
+            }
+        }
+    }
+
+    /// Ends the tracks that nobody publishes any more. The connection's own signal for it can be lost under load.
+    pub(super) fn prune_remote_tracks(&mut self) {
+        let published: std::collections::BTreeSet<String> =
+            self.shared.roster().others().into_iter().flat_map(|participant| participant.track_sids).collect();
+        self.remote_tracks.retain(|sid, cancel| {
+            let keep = published.contains(sid);
+            if !keep {
+                cancel.cancel();
+            }
+            keep
+        });
+    }
+
+    pub(super) fn on_packet(&mut self, reliable: bool, packet: proto::DataPacket) {
+        let sender = packet.participant_identity;
+        match packet.value {
+            Some(Value::User(user)) => self.emit(RoomEvent::Data(DataMessage {
+                sender,
+                topic: user.topic.unwrap_or_default(),
+                reliable,
+                payload: user.payload.into(),
+            })),
+            Some(Value::SipDtmf(dtmf)) => {
+                if let Some(digit) = dtmf_digit(&dtmf) {
+                    self.emit(RoomEvent::Dtmf(DtmfDigit { sender, digit }));
+                }
+            }
+            Some(value @ (Value::StreamHeader(_) | Value::StreamChunk(_) | Value::StreamTrailer(_))) => {
+                if let Some(text) = self.texts.take(self.started.elapsed(), &sender, value) {
+                    self.emit(RoomEvent::Text(text));
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Digit of a packet: its text, or its event code (RFC 4733 section 3.2).
+fn dtmf_digit(dtmf: &proto::SipDtmf) -> Option<char> {
+    let digit = dtmf.digit.chars().next().or_else(|| "0123456789*#ABCD".chars().nth(dtmf.code as usize));
+    digit.map(|digit| digit.to_ascii_uppercase()).filter(|digit| dtmf_code(*digit).is_some())
+}
+
+/// Event code of a digit.
+pub(in crate::room) fn dtmf_code(digit: char) -> Option<u32> {
+    "0123456789*#ABCD".chars().position(|known| known == digit.to_ascii_uppercase()).map(|code| code as u32)
+}
+
+/// LiveKit packs the ids of participant and track into the stream's (`PA_…|TR_…`).
+fn track_ids<'a>(stream_id: &'a str, track_id: &'a str) -> (&'a str, &'a str) {
+    match stream_id.split_once('|') {
+        Some((participant, track)) if track.starts_with("TR_") => (participant, track),
+        Some((participant, _)) => (participant, track_id),
+        None => (stream_id, track_id),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_by_text_or_code() {
+        let digit = |code, digit: &str| dtmf_digit(&proto::SipDtmf { code, digit: digit.into() });
+        assert_eq!((digit(5, "5"), digit(11, ""), digit(10, "*"), digit(12, "a")), (Some('5'), Some('#'), Some('*'), Some('A')));
+        assert_eq!((digit(99, ""), digit(0, "x")), (None, None));
+        assert_eq!((dtmf_code('#'), dtmf_code('d'), dtmf_code('x')), (Some(11), Some(15), None));
+    }
+
+    #[test]
+    fn ids_of_a_packed_stream() {
+        assert_eq!(track_ids("PA_1|TR_2", "TR_2"), ("PA_1", "TR_2"));
+        assert_eq!(track_ids("PA_1", "TR_2"), ("PA_1", "TR_2"));
+        assert_eq!(track_ids("PA_1|x", "TR_2"), ("PA_1", "TR_2"));
+    }
+}

@@ -1,0 +1,233 @@
+//! One of the participant's two peer connections: we offer on the *publisher*, the server offers on the *subscriber*.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use livekit_protocol as proto;
+use rtc::interceptor::Registry;
+use rtc::peer_connection::configuration::RTCConfiguration;
+use rtc::peer_connection::configuration::interceptor_registry::register_default_interceptors;
+use rtc::peer_connection::configuration::media_engine::{MIME_TYPE_OPUS, MediaEngine};
+use rtc::rtp_transceiver::rtp_sender::{RTCRtpCodec, RTCRtpCodecParameters, RtpCodecKind};
+use tokio::sync::mpsc;
+use webrtc::data_channel::DataChannel;
+use webrtc::media_stream::track_remote::TrackRemote;
+use webrtc::peer_connection::{
+    PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCIceCandidateInit, RTCPeerConnectionIceEvent,
+    RTCPeerConnectionState, RTCSessionDescription, SettingEngineBuilder,
+};
+
+use super::audio_out::OPUS_PAYLOAD_TYPE;
+
+/// Candidates that may wait for the remote description.
+const WAITING_CANDIDATES_MAX: usize = 64;
+/// Bytes of data that may wait for the other side before sending fails.
+const DATA_BUFFER_BYTES: usize = 1 << 20;
+/// How long a connection may take to close.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Which of the two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    Publisher,
+    Subscriber,
+}
+
+impl Side {
+    pub(super) const fn target(self) -> proto::SignalTarget {
+        match self {
+            Self::Publisher => proto::SignalTarget::Publisher,
+            Self::Subscriber => proto::SignalTarget::Subscriber,
+        }
+    }
+}
+
+/// What a connection tells the engine.
+pub(super) enum PeerEvent {
+    /// A local candidate as JSON.
+    Candidate(Side, String),
+    State(Side, RTCPeerConnectionState),
+    Channel(Arc<dyn DataChannel>),
+    Track(Arc<dyn TrackRemote>),
+}
+
+impl fmt::Debug for PeerEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Candidate(side, _) => write!(f, "Candidate({side:?})"),
+            Self::State(side, state) => write!(f, "State({side:?}, {state})"),
+            Self::Channel(_) => f.write_str("Channel"),
+            Self::Track(_) => f.write_str("Track"),
+        }
+    }
+}
+
+/// Hands callbacks over to the engine. They run on the connection's driver, which must never wait for the engine, since
+/// the engine waits for the driver.
+struct Handler {
+    side: Side,
+    events: mpsc::Sender<PeerEvent>,
+}
+
+impl Handler {
+    fn tell(&self, event: PeerEvent) {
+        if let Err(error) = self.events.try_send(event) {
+            tracing::debug!(%error, "peer event dropped");
+        }
+    }
+}
+
+#[async_trait]
+impl PeerConnectionEventHandler for Handler {
+    async fn on_ice_candidate(&self, event: RTCPeerConnectionIceEvent) {
+        let json = event.candidate.to_json().ok().and_then(|init| serde_json::to_string(&init).ok());
+        if let Some(json) = json {
+            self.tell(PeerEvent::Candidate(self.side, json));
+        }
+    }
+
+    async fn on_connection_state_change(&self, state: RTCPeerConnectionState) {
+        self.tell(PeerEvent::State(self.side, state));
+    }
+
+    async fn on_data_channel(&self, channel: Arc<dyn DataChannel>) {
+        self.tell(PeerEvent::Channel(channel));
+    }
+
+    async fn on_track(&self, track: Arc<dyn TrackRemote>) {
+        self.tell(PeerEvent::Track(track));
+    }
+}
+
+/// Opus as browsers and LiveKit offer it (RFC 7587 section 7).
+pub(super) fn opus_codec() -> RTCRtpCodec {
+    RTCRtpCodec {
+        mime_type: MIME_TYPE_OPUS.into(),
+        clock_rate: 48_000,
+        channels: 2,
+        sdp_fmtp_line: "minptime=10;useinbandfec=1".into(),
+        rtcp_feedback: Vec::new(),
+    }
+}
+
+/// One connection and what must wait for its remote description.
+pub(super) struct Peer {
+    side: Side,
+    connection: Arc<dyn PeerConnection>,
+    waiting: Vec<RTCIceCandidateInit>,
+    described: bool,
+    pub(super) state: RTCPeerConnectionState,
+}
+
+impl Peer {
+    pub(super) async fn new(
+        side: Side,
+        configuration: RTCConfiguration,
+        udp_addresses: Vec<String>,
+        events: mpsc::Sender<PeerEvent>,
+    ) -> webrtc::error::Result<Self> {
+        let mut media = MediaEngine::default();
+        let opus = RTCRtpCodecParameters { rtp_codec: opus_codec(), payload_type: OPUS_PAYLOAD_TYPE };
+        media.register_codec(opus, RtpCodecKind::Audio)?;
+        let interceptors = register_default_interceptors(Registry::new(), &mut media)?;
+        let connection = PeerConnectionBuilder::new()
+            .with_setting_engine(ice_settings())
+            .with_configuration(configuration)
+            .with_media_engine(media)
+            .with_interceptor_registry(interceptors)
+            .with_handler(Arc::new(Handler { side, events }))
+            .with_udp_addrs(udp_addresses)
+            .with_data_channel_send_buffer_limit(DATA_BUFFER_BYTES)
+            .build()
+            .await?;
+        Ok(Self { side, connection: Arc::new(connection), waiting: Vec::new(), described: false, state: RTCPeerConnectionState::New })
+    }
+
+    pub(super) fn connection(&self) -> &Arc<dyn PeerConnection> {
+        &self.connection
+    }
+
+    pub(super) fn is_connected(&self) -> bool {
+        self.state == RTCPeerConnectionState::Connected
+    }
+
+    /// A new local offer, set.
+    pub(super) async fn offer(&mut self, restart_ice: bool) -> webrtc::error::Result<String> {
+        if restart_ice {
+            self.connection.restart_ice().await?;
+        }
+        let offer = self.connection.create_offer(None).await?;
+        let sdp = offer.sdp.clone();
+        self.connection.set_local_description(offer).await?;
+        Ok(sdp)
+    }
+
+    /// Takes the answer to our offer.
+    pub(super) async fn accept(&mut self, sdp: String) -> webrtc::error::Result<()> {
+        self.connection.set_remote_description(RTCSessionDescription::answer(sdp)?).await?;
+        self.add_waiting().await;
+        Ok(())
+    }
+
+    /// Takes the server's offer and returns our answer.
+    pub(super) async fn answer(&mut self, sdp: String) -> webrtc::error::Result<String> {
+        self.connection.set_remote_description(RTCSessionDescription::offer(sdp)?).await?;
+        self.add_waiting().await;
+        let answer = self.connection.create_answer(None).await?;
+        let sdp = answer.sdp.clone();
+        self.connection.set_local_description(answer).await?;
+        Ok(sdp)
+    }
+
+    /// Takes a remote candidate as JSON; the server's may come before its description.
+    pub(super) async fn add_candidate(&mut self, json: &str) {
+        let Ok(candidate) = serde_json::from_str::<RTCIceCandidateInit>(json) else {
+            tracing::debug!(side = ?self.side, "malformed ICE candidate ignored");
+            return;
+        };
+        if self.described {
+            self.add(candidate).await;
+        } else if self.waiting.len() < WAITING_CANDIDATES_MAX {
+            self.waiting.push(candidate);
+        }
+    }
+
+    /// The description in effect on our side.
+    pub(super) async fn local_sdp(&self) -> Option<String> {
+        self.connection.local_description().await.map(|description| description.sdp)
+    }
+
+    pub(super) async fn close(&self) {
+        match tokio::time::timeout(CLOSE_TIMEOUT, self.connection.close()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(side = ?self.side, %error, "peer connection closed with an error"),
+            Err(_) => tracing::warn!(side = ?self.side, "peer connection did not close in time"),
+        }
+    }
+
+    async fn add_waiting(&mut self) {
+        self.described = true;
+        for candidate in std::mem::take(&mut self.waiting) {
+            self.add(candidate).await;
+        }
+    }
+
+    async fn add(&self, candidate: RTCIceCandidateInit) {
+        if let Err(error) = self.connection.add_ice_candidate(candidate).await {
+            tracing::debug!(side = ?self.side, %error, "ICE candidate refused");
+        }
+    }
+}
+
+/// The defaults cost calls more than a second: when the server's check beats its trickled candidate, the remote candidate is
+/// peer-reflexive and the agent waits 1 s before it nominates; and checks run on a 200 ms tick (both measured).
+fn ice_settings() -> webrtc::peer_connection::SettingEngine {
+    let no_wait = Some(Duration::ZERO);
+    SettingEngineBuilder::new()
+        .with_prflx_acceptance_min_wait(no_wait)
+        .with_srflx_acceptance_min_wait(no_wait)
+        .with_ice_connection_attempts(Some(Duration::from_millis(20)), Some(70))
+        .build()
+}

@@ -1,0 +1,193 @@
+//! Keeps the worker registered: connects, registers, pings, and connects again.
+
+use std::time::Duration;
+
+use livekit_protocol as proto;
+use proto::server_message::Message as FromServer;
+use proto::worker_message::Message as ToServer;
+use rand::Rng as _;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::connection::{HandshakeError, SocketError, WorkerSocket, handshake};
+use super::error::WorkerError;
+use super::options::{FirstRegistration, WorkerOptions};
+use crate::server_url::ServerUrl;
+
+/// How long connecting and registering may take; the server waits as long.
+const REGISTER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often the server is pinged.
+const PING_INTERVAL: Duration = Duration::from_secs(10);
+/// A connection that is silent for this long is dead.
+const SILENCE_MAX: Duration = Duration::from_secs(25);
+/// The first wait before connecting again; doubles up to [`BACKOFF_MAX`].
+const BACKOFF_FIRST: Duration = Duration::from_millis(250);
+/// The longest wait.
+const BACKOFF_MAX: Duration = Duration::from_secs(10);
+
+/// What the link tells the runner.
+#[derive(Debug)]
+pub(super) enum LinkEvent {
+    /// Registered under this id.
+    Up(String),
+    /// The connection is lost; the link is at work.
+    Down,
+    /// A message of the server.
+    Message(Box<FromServer>),
+    /// Registering is hopeless.
+    Fatal(WorkerError),
+}
+
+/// The task's ends. `outgoing` is emptied while the link is down.
+pub(super) struct Link {
+    pub(super) url: ServerUrl,
+    pub(super) options: WorkerOptions,
+    pub(super) events: mpsc::Sender<LinkEvent>,
+    pub(super) outgoing: mpsc::Receiver<ToServer>,
+    pub(super) cancel: CancellationToken,
+}
+
+impl Link {
+    /// Runs until `cancel` fires or registering is hopeless.
+    pub(super) async fn run(mut self) {
+        let cancel = self.cancel.clone();
+        let _ = cancel.run_until_cancelled(self.keep_registered()).await;
+    }
+
+    async fn keep_registered(&mut self) {
+        let mut ever = false;
+        let mut attempt = 0;
+        loop {
+            match self.register().await {
+                Ok((mut socket, worker_id)) => {
+                    ever = true;
+                    let since = Instant::now();
+                    while self.outgoing.try_recv().is_ok() {}
+                    if self.events.send(LinkEvent::Up(worker_id)).await.is_err() {
+                        return;
+                    }
+                    let error = self.converse(&mut socket).await;
+                    tracing::warn!(%error, "the worker's connection is lost");
+                    socket.close().await;
+                    // A server that registers and drops at once is not hammered.
+                    attempt = if since.elapsed() > BACKOFF_MAX { 0 } else { attempt + 1 };
+                    if self.events.send(LinkEvent::Down).await.is_err() {
+                        return;
+                    }
+                }
+                Err(error) => {
+                    if !ever && self.is_fatal(&error) {
+                        let _ = self.events.send(LinkEvent::Fatal(error)).await;
+                        return;
+                    }
+                    tracing::warn!(%error, attempt, "the worker is not registered");
+                    attempt += 1;
+                }
+            }
+            tokio::time::sleep(backoff(attempt)).await;
+        }
+    }
+
+    fn is_fatal(&self, error: &WorkerError) -> bool {
+        match self.options.first_registration {
+            FirstRegistration::FailFast => true,
+            FirstRegistration::KeepTrying => matches!(error, WorkerError::Unauthorized { .. }),
+        }
+    }
+
+    async fn register(&self) -> Result<(WorkerSocket, String), WorkerError> {
+        let url = self.url.to_string();
+        let unreachable = |reason: String| WorkerError::Unreachable { url: url.clone(), reason };
+        let registered = tokio::time::timeout(REGISTER_TIMEOUT, async {
+            let mut socket = handshake(&self.url, &self.options.credentials).await.map_err(|error| match error {
+                HandshakeError::Unauthorized => WorkerError::Unauthorized { url: url.clone() },
+                HandshakeError::Status(_) => WorkerError::Refused { url: url.clone(), reason: error.to_string() },
+                error => unreachable(error.to_string()),
+            })?;
+            let failed = |error: SocketError| unreachable(error.to_string());
+            socket.send(ToServer::Register(self.registration())).await.map_err(failed)?;
+            loop {
+                if let FromServer::Register(registered) = socket.next().await.map_err(failed)? {
+                    return Ok((socket, registered.worker_id));
+                }
+            }
+        });
+        registered.await.unwrap_or_else(|_| Err(unreachable("no answer to the registration in time".to_owned())))
+    }
+
+    fn registration(&self) -> proto::RegisterWorkerRequest {
+        let permissions = proto::ParticipantPermission {
+            can_subscribe: true,
+            can_publish: true,
+            can_publish_data: true,
+            can_update_metadata: true,
+            ..Default::default()
+        };
+        proto::RegisterWorkerRequest {
+            r#type: proto::JobType::JtRoom as i32,
+            agent_name: self.options.agent_name.clone(),
+            version: self.options.version.clone(),
+            ping_interval: u32::try_from(PING_INTERVAL.as_secs()).unwrap_or(10),
+            allowed_permissions: Some(permissions),
+            ..Default::default()
+        }
+    }
+
+    /// Passes messages both ways until the connection fails.
+    async fn converse(&mut self, socket: &mut WorkerSocket) -> SocketError {
+        let mut ping = tokio::time::interval(PING_INTERVAL);
+        let mut heard = Instant::now();
+        loop {
+            let sent = tokio::select! {
+                message = socket.next() => {
+                    heard = Instant::now();
+                    match message {
+                        Err(error) => return error,
+                        Ok(FromServer::Pong(_)) => Ok(()),
+                        Ok(message) => {
+                            if self.events.send(LinkEvent::Message(Box::new(message))).await.is_err() {
+                                return SocketError::Closed;
+                            }
+                            Ok(())
+                        }
+                    }
+                }
+                Some(message) = self.outgoing.recv() => socket.send(message).await,
+                _ = ping.tick() => {
+                    if heard.elapsed() > SILENCE_MAX {
+                        return SocketError::Stuck;
+                    }
+                    socket.send(ToServer::Ping(proto::WorkerPing { timestamp: unix_ms() })).await
+                }
+            };
+            if let Err(error) = sent {
+                return error;
+            }
+        }
+    }
+}
+
+/// Wait before attempt number `attempt`, with a quarter of jitter so that many workers do not come back at once.
+fn backoff(attempt: u32) -> Duration {
+    let wait = BACKOFF_FIRST.saturating_mul(1 << attempt.min(10)).min(BACKOFF_MAX);
+    wait.mul_f64(rand::rng().random_range(0.75..=1.0))
+}
+
+fn unix_ms() -> i64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_and_are_bounded() {
+        for attempt in 0..40 {
+            let wait = backoff(attempt);
+            assert!(wait <= BACKOFF_MAX && wait >= BACKOFF_FIRST.mul_f64(0.75), "{attempt}: {wait:?}");
+        }
+    }
+}
