@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use frontdesk_audio::{Frame, SampleRate};
-use frontdesk_conversation::{AgentState, TranscriptLine};
+pub use frontdesk_conversation::{AgentState, Speaker, TranscriptLine};
 
 use crate::pii::Pii;
 

@@ -268,3 +268,6 @@ async fn opened(opening: &mut Option<Reopening>) -> Result<Box<dyn SttStream>, P
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests;

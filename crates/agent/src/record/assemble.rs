@@ -116,4 +116,3 @@ fn turn(metrics: &TurnMetrics) -> RecordTurn {
         playback_started_ms: since(metrics.playback_started),
     }
 }
-

@@ -129,3 +129,6 @@ pub struct RecordTurn {
     /// The first sample left the pacer.
     pub playback_started_ms: Option<u64>,
 }
+
+#[cfg(test)]
+mod tests;

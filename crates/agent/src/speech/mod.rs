@@ -296,3 +296,6 @@ async fn next_event(stream: &mut Option<Box<dyn SpeechStream>>) -> Result<Option
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests;

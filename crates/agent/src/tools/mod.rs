@@ -159,3 +159,6 @@ async fn bounded<T>(limit: Duration, work: impl Future<Output = Result<T, ToolEr
 fn error(code: &str, message: String, retryable: bool) -> ToolError {
     ToolError { code: code.into(), message, details: None, retryable }
 }
+
+#[cfg(test)]
+mod tests;

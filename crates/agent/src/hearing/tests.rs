@@ -1,0 +1,171 @@
+//! Hearing survives a lost connection: nothing is lost, nothing that was settled is heard twice.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
+
+use super::*;
+use crate::testing::{FakeStt, broken, unauthorized};
+
+const FRAME: usize = 320;
+
+struct Bench {
+    stt: FakeStt,
+    orders: mpsc::Sender<HearingOrder>,
+    reports: mpsc::Receiver<Heard>,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+    at: u64,
+}
+
+impl Bench {
+    async fn new() -> Self {
+        let stt = FakeStt::default().knowing(1, "hello there").knowing(2, "good bye then");
+        let (orders, queue) = mpsc::channel(128);
+        let (report, reports) = mpsc::channel(64);
+        let stop = CancellationToken::new();
+        let stream = stt.open(SttOptions::default()).await.expect("the fake opens");
+        let service = Arc::new(stt.clone());
+        let task = tokio::spawn(Hearing::new(service, SttOptions::default(), stream, queue, report, stop.clone()).run());
+        Self { stt, orders, reports, stop, task, at: 0 }
+    }
+
+    /// Sends frames of that value in real time.
+    async fn frames(&mut self, value: i16, count: usize) {
+        for _ in 0..count {
+            let order = HearingOrder::Audio { first: self.at, samples: vec![value; FRAME] };
+            self.orders.send(order).await.expect("the task runs");
+            self.at += FRAME as u64;
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    async fn finalize(&mut self) {
+        self.orders.send(HearingOrder::Finalize).await.expect("the task runs");
+        sleep(Duration::from_millis(10)).await;
+    }
+
+    async fn next(&mut self) -> Heard {
+        self.reports.recv().await.expect("the task reports")
+    }
+
+    async fn segment(&mut self) -> HeardSegment {
+        match self.next().await {
+            Heard::Segment(segment) => segment,
+            other => panic!("{other:?} is no segment"),
+        }
+    }
+
+    async fn end(self) {
+        self.stop.cancel();
+        self.task.await.expect("the task ends");
+        let (opened, closed) = self.stt.connections();
+        assert!(closed <= opened && opened - closed <= 2, "{opened} opened, {closed} closed");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn words_are_placed_by_the_samples_of_the_call() {
+    let mut bench = Bench::new().await;
+    bench.frames(0, 50).await;
+    // 20 frames that could not be handed over: the two counts run apart.
+    bench.at += 20 * FRAME as u64;
+    bench.frames(1, 20).await;
+    bench.finalize().await;
+    assert!(!bench.segment().await.is_final);
+    let last = bench.segment().await;
+    assert!(last.is_final && last.from_finalize);
+    assert_eq!((last.words[0].start, last.words[0].end, last.words[1].end), (22_400, 25_600, 28_800));
+    bench.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_lost_mid_utterance_is_replaced_and_what_it_heard_replayed() {
+    let mut bench = Bench::new().await;
+    bench.frames(1, 15).await;
+    bench.finalize().await;
+    assert!(!bench.segment().await.is_final);
+    assert!(bench.segment().await.is_final);
+    bench.frames(0, 10).await;
+    bench.stt.break_after(5 * FRAME as u64);
+    bench.stt.set_open_delay(Duration::from_millis(700));
+    bench.frames(2, 40).await;
+    bench.finalize().await;
+    assert!(matches!(bench.next().await, Heard::Reconnected(error) if error == broken("fake-stt")));
+    let segment = loop {
+        let segment = bench.segment().await;
+        if segment.is_final {
+            break segment;
+        }
+    };
+    assert_eq!(segment.text.expose(), "good bye then");
+    assert_eq!((segment.words[0].start, segment.words[2].end), (25 * FRAME as u64, 65 * FRAME as u64), "not a sample of it is missing");
+    let second = &bench.stt.heard()[1];
+    assert!(second.iter().all(|&sample| sample != 1), "what was settled is not heard twice");
+    bench.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn replay_is_bounded() {
+    let mut bench = Bench::new().await;
+    bench.frames(1, 400).await;
+    bench.stt.break_after(1);
+    bench.stt.set_open_delay(Duration::from_millis(500));
+    bench.frames(1, 1).await;
+    let began = Instant::now();
+    while !matches!(bench.next().await, Heard::Reconnected(_)) {}
+    assert!(began.elapsed() < Duration::from_secs(2));
+    assert_eq!(bench.stt.heard()[1].len(), 32_000);
+    bench.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_or_a_second_loss_is_final() {
+    let mut bench = Bench::new().await;
+    bench.stt.fail_to_open(vec![unauthorized("fake-stt")]);
+    bench.stt.break_after(1);
+    bench.frames(0, 2).await;
+    assert!(matches!(bench.next().await, Heard::Failed(error) if error == unauthorized("fake-stt")));
+    bench.frames(0, 200).await;
+    bench.end().await;
+
+    let mut bench = Bench::new().await;
+    bench.stt.break_after(1);
+    bench.frames(0, 2).await;
+    assert!(matches!(bench.next().await, Heard::Reconnected(_)));
+    bench.stt.break_after(1);
+    bench.frames(0, 2).await;
+    assert!(matches!(bench.next().await, Heard::Failed(_)), "it broke again at once");
+    bench.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_does_not_open_is_given_up_in_time() {
+    let mut bench = Bench::new().await;
+    bench.stt.set_open_delay(Duration::from_secs(60));
+    bench.stt.break_after(1);
+    let began = Instant::now();
+    bench.frames(0, 1).await;
+    assert!(matches!(bench.next().await, Heard::Failed(ProviderError::Timeout { .. })));
+    assert!(began.elapsed() <= REOPEN_MAX + Duration::from_millis(50));
+    bench.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_recogniser_that_answers_nothing_is_taken_for_deaf() {
+    let mut bench = Bench::new().await;
+    for _ in 0..3 {
+        bench.frames(0, 10).await;
+        bench.finalize().await;
+    }
+    assert!(matches!(bench.next().await, Heard::Reconnected(ProviderError::Timeout { .. })));
+    // Noise that holds no words looks the same: not again at once.
+    for _ in 0..6 {
+        bench.frames(0, 10).await;
+        bench.finalize().await;
+    }
+    assert!(bench.reports.try_recv().is_err());
+    bench.end().await;
+}
