@@ -58,7 +58,10 @@ impl Dialog {
             local_cseq: initial_cseq(),
             remote_cseq: cseq.sequence,
             routes: record_routes(headers)?,
-            target: headers.typed_all::<Contact>().next()?.ok()?.0.uri,
+            target: match headers.typed_all::<Contact>().next() {
+                Some(contact) => contact.ok()?.0.uri,
+                None => from.0.uri,
+            },
             path,
             seen,
         })

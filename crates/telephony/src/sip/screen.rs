@@ -87,11 +87,13 @@ fn extensions(request: &Request) -> Result<(), Refusal> {
     Err(Refusal::new(420).with("Unsupported", unsupported))
 }
 
-/// What an INVITE must be besides: with a `Contact`, and with a body that is a session description or none.
+/// What an INVITE must be besides: with a `Contact` to reach the caller at, and with a body that is a session description or none.
 pub(super) fn invite(request: &Request) -> Result<Option<SessionDescription>, Refusal> {
-    let contact = request.headers.typed_all::<Contact>().next();
-    if !contact.is_some_and(|contact| contact.is_ok_and(|contact| contact.uri.scheme().is_sip())) {
-        return Err(bad("Missing Contact"));
+    match request.headers.typed_all::<Contact>().next() {
+        Some(Ok(contact)) if contact.uri.scheme().is_sip() => {}
+        // RFC 2543 knew calls without it; such a caller is reached at its `From` (RFC 4475 §3.4.1).
+        None if !request.headers.typed::<Via>().is_some_and(|via| via.is_ok_and(|via| via.has_rfc3261_branch())) => {}
+        _ => return Err(bad("Missing Contact")),
     }
     let session = body(request)?;
     accepts_sdp(&request.headers)?;

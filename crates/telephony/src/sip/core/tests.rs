@@ -1,1 +1,0 @@
-//! Whole calls over a simulated network in virtual time.
