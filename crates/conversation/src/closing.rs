@@ -1,0 +1,86 @@
+//! The end of the call: open effects are waited for, then exactly one summary (invariant 6).
+
+use crate::command::Command;
+use crate::machine::{Conversation, Phase};
+use crate::playout::Playback;
+use crate::reply::{After, Purpose};
+use crate::summary::{EndReason, ToolStatus};
+use crate::time::CallTime;
+use crate::tools::Work;
+use crate::{config::Effect, outputs};
+
+/// So many failures of the recogniser in a row, without a word between, end the call.
+pub(crate) const TRANSCRIPTION_FAILURES_MAX: u32 = 3;
+
+impl Conversation {
+    /// Nothing works any more: says so and ends the call.
+    pub(crate) fn give_up(&mut self, now: CallTime) {
+        if self.state.reply.as_ref().is_some_and(|reply| reply.purpose == Purpose::Apology) {
+            return;
+        }
+        self.cancel_reply(now);
+        let apology = self.config.phrases.apology.clone();
+        self.start_reply(now, Purpose::Apology, None, Some(apology), After::HangUp(EndReason::Failed));
+    }
+
+    /// Ends the call: everything stops but effects under way.
+    pub(crate) fn close(&mut self, now: CallTime, reason: EndReason) {
+        self.state.phase = Phase::Closing(reason);
+        self.cancel_reply(now);
+        if self.state.playout.flushing.is_some() {
+            // Nobody listens any more: the last reports must do.
+            self.settle_last_flush(now);
+        }
+        self.stop_tools(now);
+        if self.state.caller.has_text() {
+            let heard = self.state.caller.take();
+            self.state.record.caller_line(None, &heard, now);
+        }
+        self.complete_turn();
+        self.audit("call.ended", Some(reason.as_str().into()));
+        if reason != EndReason::CallerHungUp {
+            self.push(Command::HangUp);
+        }
+    }
+
+    fn settle_last_flush(&mut self, now: CallTime) {
+        let Some(mut flushing) = self.state.playout.flushing.take() else { return };
+        flushing.settle(None, now);
+        self.state.playout.paused_at = None;
+        for utterance in &mut flushing.utterances {
+            if utterance.playback == Playback::Playing {
+                utterance.ended_at.get_or_insert(now);
+            }
+        }
+        self.freeze(&flushing.utterances, now);
+    }
+
+    /// Drops every call that only reads or prepares.
+    fn stop_tools(&mut self, now: CallTime) {
+        let running = std::mem::take(&mut self.state.tools.running);
+        for running in running {
+            match &running.work {
+                Work::Run(Effect::Record | Effect::Commit) | Work::Confirm(_) => self.state.tools.running.push(running),
+                Work::Run(Effect::Read) | Work::Prepare => {
+                    if running.work == Work::Run(Effect::Read) {
+                        self.push(Command::CancelTool { call: running.call.id.clone() });
+                    }
+                    self.settle_call(now, &running.call, ToolStatus::Cancelled, outputs::cancelled());
+                }
+            }
+        }
+    }
+
+    /// Gives the summary once every effect has its outcome; whether it did.
+    pub(crate) fn closing_due(&mut self, now: CallTime) -> bool {
+        let Phase::Closing(reason) = self.state.phase else { return false };
+        if !self.state.tools.is_idle() {
+            return false;
+        }
+        self.state.phase = Phase::Ended(reason);
+        self.push(Command::StoreState);
+        let summary = self.state.record.summary(reason, now);
+        self.push(Command::Finish(Box::new(summary)));
+        true
+    }
+}

@@ -1,0 +1,165 @@
+//! The conversation's settings; every value can come from the tenant's configuration.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Settings of one conversation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Config {
+    /// The system message.
+    pub instructions: String,
+    /// Said when the call is answered; empty for none.
+    pub greeting: String,
+    /// The tools that the model may call, `confirm` not among them: the conversation adds it.
+    pub tools: Vec<ToolSpec>,
+    /// End of the caller's turn.
+    pub endpointing: Endpointing,
+    /// Barge-in.
+    pub interruption: Interruption,
+    /// Silence on either side.
+    pub silence: Silence,
+    /// Sentences that the agent says by itself.
+    pub phrases: Phrases,
+    /// How often the model may be asked within one reply (LiveKit: `max_tool_steps`).
+    pub max_tool_steps: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            instructions: String::new(),
+            greeting: String::new(),
+            tools: Vec::new(),
+            endpointing: Endpointing::default(),
+            interruption: Interruption::default(),
+            silence: Silence::default(),
+            phrases: Phrases::default(),
+            max_tool_steps: 5,
+        }
+    }
+}
+
+/// What a tool does to the world.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Effect {
+    /// Reads only: may run in parallel and may be dropped.
+    Read,
+    /// Harmless to repeat under its key.
+    Record,
+    /// Two-phase: prepared, read back, confirmed in a later turn, committed at most once.
+    Commit,
+}
+
+/// What the conversation needs to know of a tool.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToolSpec {
+    /// Its name.
+    pub name: String,
+    /// Its effect.
+    pub effect: Effect,
+    /// After this long a `Read` or `Record` has failed and a `Commit` is `Unknown`.
+    pub timeout: Duration,
+    /// Whether its success ends the call once everything was said (`end_call`).
+    pub ends_call: bool,
+}
+
+/// End of the caller's turn. All delays count from the last speech sample.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Endpointing {
+    /// The turn never ends sooner.
+    pub min_delay: Duration,
+    /// The turn never ends later, given a transcript.
+    pub max_delay: Duration,
+    /// How long the recogniser's answer to `FinalizeTranscript` is waited for, from the request.
+    pub finalize_timeout: Duration,
+}
+
+impl Default for Endpointing {
+    fn default() -> Self {
+        Self { min_delay: Duration::from_millis(300), max_delay: Duration::from_millis(2500), finalize_timeout: Duration::from_millis(300) }
+    }
+}
+
+/// Barge-in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Interruption {
+    /// Speech of this length pauses playback.
+    pub min_duration: Duration,
+    /// Playback goes on if no transcript came this long after the pause.
+    pub resume_after: Duration,
+    /// How long `Flushed` is waited for before the position is estimated.
+    pub flush_timeout: Duration,
+    /// Phrases that never cancel a reply, in lower case without punctuation.
+    pub backchannels: Vec<String>,
+}
+
+impl Default for Interruption {
+    fn default() -> Self {
+        let backchannels =
+            ["mm hm", "mhm", "uh huh", "hm", "yeah", "yes", "yep", "ok", "okay", "right", "sure", "i see", "got it", "alright"];
+        Self {
+            min_duration: Duration::from_millis(500),
+            resume_after: Duration::from_secs(2),
+            flush_timeout: Duration::from_millis(100),
+            backchannels: backchannels.map(String::from).to_vec(),
+        }
+    }
+}
+
+/// Silence on either side.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Silence {
+    /// The caller owes the floor and is silent this long: he is asked; after as long again: goodbye.
+    pub away_after: Duration,
+    /// The agent owes the floor and is silent this long: a filler.
+    pub filler_after: Duration,
+    /// Invariant 5: silence while the agent owes the floor never lasts longer.
+    pub dead_air_max: Duration,
+    /// The model is given up after this long without an answer, and the fallback is said.
+    pub model_timeout: Duration,
+}
+
+impl Default for Silence {
+    fn default() -> Self {
+        Self {
+            away_after: Duration::from_secs(15),
+            filler_after: Duration::from_millis(1500),
+            dead_air_max: Duration::from_secs(4),
+            model_timeout: Duration::from_secs(8),
+        }
+    }
+}
+
+/// Sentences that the agent says by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Phrases {
+    /// While something is slow.
+    pub filler: String,
+    /// The model failed for this turn.
+    pub fallback: String,
+    /// The caller is silent.
+    pub away: String,
+    /// Before hanging up on silence.
+    pub goodbye: String,
+    /// Nothing works any more; said before hanging up.
+    pub apology: String,
+}
+
+impl Default for Phrases {
+    fn default() -> Self {
+        Self {
+            filler: "One moment, please.".into(),
+            fallback: "I'm sorry, I didn't manage that. Could you say it once more?".into(),
+            away: "Are you still there?".into(),
+            goodbye: "I can't hear you, so I'll hang up now. Please call again. Goodbye.".into(),
+            apology: "I'm sorry, I can't go on at the moment. Please call again a little later. Goodbye.".into(),
+        }
+    }
+}

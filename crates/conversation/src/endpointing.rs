@@ -1,0 +1,387 @@
+//! When the caller's turn has ended. All delays count from the last speech sample.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::Endpointing;
+use crate::input::{HeardWord, Transcript};
+use crate::time::CallTime;
+
+/// A turn longer than this is cut; nobody says 4,000 characters in one breath.
+const TURN_CHARS_MAX: usize = 4000;
+/// Words of a turn that are kept with their times.
+const TURN_WORDS_MAX: usize = 1000;
+/// How many final segments are remembered in order to drop those delivered twice.
+const SEGMENTS_MAX: usize = 16;
+
+/// What is known of the recogniser's answer to `FinalizeTranscript`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) enum Finalization {
+    /// Not asked for.
+    #[default]
+    Idle,
+    /// Asked for at that time.
+    Requested(CallTime),
+    /// Answered.
+    Answered,
+}
+
+/// The words of a turn, taken at its end.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Heard {
+    /// Words that are final.
+    pub(crate) finals: String,
+    /// Words that were still interim when they were taken.
+    pub(crate) interim: String,
+    /// Words with times.
+    pub(crate) words: Vec<HeardWord>,
+    /// First sample of speech.
+    pub(crate) started: Option<CallTime>,
+    /// Last sample of speech.
+    pub(crate) last_speech: Option<CallTime>,
+    /// When the detector reported the end.
+    pub(crate) ended_at: Option<CallTime>,
+    /// When the last final transcript came.
+    pub(crate) transcript_final: Option<CallTime>,
+}
+
+impl Heard {
+    /// Everything that was recognised.
+    pub(crate) fn text(&self) -> String {
+        join(&self.finals, &self.interim)
+    }
+}
+
+/// The turn that the caller is about to take.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct CallerTurn {
+    heard: Heard,
+    /// Since when the detector hears speech, if it does.
+    speaking: Option<CallTime>,
+    /// Where the last stretch of speech began.
+    segment_start: Option<CallTime>,
+    /// Whether the detector heard speech since the turn before.
+    spoke: bool,
+    finalization: Finalization,
+    /// When the words last changed.
+    changed_at: CallTime,
+    /// The words are a backchannel that waits for the agent to finish.
+    held: bool,
+    recent: VecDeque<(CallTime, CallTime)>,
+}
+
+impl CallerTurn {
+    /// Speech began with the sample heard `at`.
+    pub(crate) fn speech_started(&mut self, at: CallTime, now: CallTime) {
+        self.speaking.get_or_insert(at);
+        self.segment_start = Some(at);
+        self.heard.started.get_or_insert(at);
+        self.spoke = true;
+        self.finalization = Finalization::Idle;
+        self.changed_at = now;
+    }
+
+    /// Speech ended with the sample heard at `last_speech`; whether the recogniser is to be asked for its final words.
+    pub(crate) fn speech_ended(&mut self, last_speech: CallTime, now: CallTime) -> bool {
+        let news = self.heard.last_speech.is_none_or(|before| last_speech > before);
+        if self.speaking.is_none() && !news {
+            return false;
+        }
+        let started = self.speaking.take().unwrap_or(last_speech);
+        self.segment_start = Some(started);
+        self.spoke = true;
+        self.heard.started.get_or_insert(started);
+        self.heard.last_speech = self.heard.last_speech.max(Some(last_speech.max(started)));
+        self.heard.ended_at = Some(now);
+        self.finalization = Finalization::Requested(now);
+        true
+    }
+
+    /// Takes a transcript; `false` if it is a final segment that was delivered before.
+    pub(crate) fn transcript(&mut self, transcript: &Transcript, now: CallTime) -> bool {
+        if transcript.is_final && self.is_repeated(transcript) {
+            return false;
+        }
+        let text = transcript.text.trim();
+        if transcript.is_final {
+            self.add_final(text, &transcript.words, now);
+            if transcript.from_finalize && matches!(self.finalization, Finalization::Requested(_)) {
+                self.finalization = Finalization::Answered;
+            }
+        } else {
+            self.heard.interim = clipped(text);
+        }
+        if !text.is_empty() {
+            self.changed_at = now;
+            self.held = false;
+            if !self.spoke {
+                // The detector missed it: the words themselves are all that is known of the speech.
+                let first = transcript.words.first().map_or(now, |word| word.start.min(now));
+                self.heard.started.get_or_insert(first);
+                self.heard.last_speech = self.heard.last_speech.max(Some(now));
+            }
+        }
+        true
+    }
+
+    fn add_final(&mut self, text: &str, words: &[HeardWord], now: CallTime) {
+        self.heard.interim.clear();
+        if text.is_empty() {
+            return;
+        }
+        self.heard.finals = clipped(&join(&self.heard.finals, text));
+        let room = TURN_WORDS_MAX.saturating_sub(self.heard.words.len());
+        self.heard.words.extend(words.iter().take(room).cloned());
+        self.heard.transcript_final = Some(now);
+    }
+
+    /// A final segment with the very times of an earlier one is the same segment again.
+    fn is_repeated(&mut self, transcript: &Transcript) -> bool {
+        let (Some(first), Some(last)) = (transcript.words.first(), transcript.words.last()) else { return false };
+        let span = (first.start, last.end);
+        if self.recent.contains(&span) {
+            return true;
+        }
+        self.recent.push_back(span);
+        if self.recent.len() > SEGMENTS_MAX {
+            self.recent.pop_front();
+        }
+        false
+    }
+
+    /// Puts an earlier turn's words before these: the caller had not finished.
+    pub(crate) fn prepend(&mut self, earlier: Heard) {
+        let later = std::mem::take(&mut self.heard);
+        let mut words = earlier.words;
+        words.extend(later.words);
+        words.truncate(TURN_WORDS_MAX);
+        self.heard = Heard {
+            finals: clipped(&join(&join(&earlier.finals, &earlier.interim), &later.finals)),
+            interim: later.interim,
+            words,
+            started: earlier.started.or(later.started),
+            last_speech: earlier.last_speech.max(later.last_speech),
+            ended_at: earlier.ended_at.max(later.ended_at),
+            transcript_final: earlier.transcript_final.max(later.transcript_final),
+        };
+    }
+
+    /// Adds words that need no more waiting for (typed, keyed, or late from the recogniser).
+    pub(crate) fn add_settled(&mut self, text: &str, words: &[HeardWord], now: CallTime) {
+        self.add_final(text, words, now);
+        self.heard.started.get_or_insert(now);
+        self.heard.last_speech.get_or_insert(now);
+        self.finalization = Finalization::Answered;
+        self.held = false;
+    }
+
+    /// Takes the words of the turn that ended; speech that goes on belongs to the next.
+    pub(crate) fn take(&mut self) -> Heard {
+        let mut heard = std::mem::take(&mut self.heard);
+        heard.finals = heard.finals.trim().to_string();
+        self.clear();
+        heard
+    }
+
+    /// Forgets the words, as after noise.
+    pub(crate) fn clear(&mut self) {
+        self.heard = Heard { started: self.speaking, ..Heard::default() };
+        self.spoke = self.speaking.is_some();
+        self.finalization = Finalization::Idle;
+        self.held = false;
+    }
+
+    /// A new worker hears with a new recogniser: interim words and running speech are gone.
+    pub(crate) fn resume(&mut self, now: CallTime) {
+        self.speaking = None;
+        self.heard.interim.clear();
+        if self.text().is_empty() {
+            self.clear();
+        } else {
+            self.spoke = true;
+            self.heard.last_speech.get_or_insert(now);
+            self.finalization = Finalization::Answered;
+        }
+    }
+
+    /// The backchannel waits until the agent has finished.
+    pub(crate) fn hold(&mut self) {
+        self.held = true;
+    }
+
+    /// Whether a backchannel waits.
+    pub(crate) const fn is_held(&self) -> bool {
+        self.held
+    }
+
+    /// Lets a held backchannel become a turn after all.
+    pub(crate) fn unhold(&mut self) {
+        self.held = false;
+    }
+
+    /// Everything recognised so far.
+    pub(crate) fn text(&self) -> String {
+        self.heard.text()
+    }
+
+    /// Whether there are words.
+    pub(crate) fn has_text(&self) -> bool {
+        !self.heard.finals.is_empty() || !self.heard.interim.is_empty()
+    }
+
+    /// Whether the detector hears speech.
+    pub(crate) const fn is_speaking(&self) -> bool {
+        self.speaking.is_some()
+    }
+
+    /// Since when the detector hears speech.
+    pub(crate) const fn speaking_since(&self) -> Option<CallTime> {
+        self.speaking
+    }
+
+    /// Whether the detector heard speech since the turn before.
+    pub(crate) const fn spoke(&self) -> bool {
+        self.spoke
+    }
+
+    /// The last sample of speech.
+    pub(crate) const fn last_speech(&self) -> Option<CallTime> {
+        self.heard.last_speech
+    }
+
+    /// Whether nothing of a turn is there.
+    pub(crate) fn is_idle(&self) -> bool {
+        !self.spoke && !self.has_text()
+    }
+
+    /// How long the last stretch of speech has lasted.
+    pub(crate) fn spoken_for(&self, now: CallTime) -> Duration {
+        match (self.speaking, self.segment_start, self.heard.last_speech) {
+            (Some(since), _, _) => now.since(since),
+            (None, Some(start), Some(last)) if self.spoke => last.since(start),
+            _ => Duration::ZERO,
+        }
+    }
+
+    /// When the turn ends if nothing more is heard; `None` while it cannot end.
+    pub(crate) fn ready_at(&self, config: &Endpointing) -> Option<CallTime> {
+        if self.speaking.is_some() || self.held || !self.has_text() {
+            return None;
+        }
+        let last = self.heard.last_speech?;
+        let soonest = last + config.min_delay;
+        let latest = last + config.max_delay;
+        let interim = !self.heard.interim.is_empty();
+        let settled = match self.finalization {
+            Finalization::Requested(at) => at + config.finalize_timeout,
+            // Interim words after the answer: the recogniser is still at work on something.
+            Finalization::Answered if interim => self.changed_at + config.finalize_timeout,
+            Finalization::Answered => soonest,
+            Finalization::Idle if interim => latest,
+            Finalization::Idle => soonest,
+        };
+        Some(settled.max(soonest).min(latest))
+    }
+
+    /// When speech without words counts as noise and is forgotten.
+    pub(crate) fn forget_at(&self, config: &Endpointing) -> Option<CallTime> {
+        if self.speaking.is_some() || !self.spoke || self.has_text() {
+            return None;
+        }
+        let last = self.heard.last_speech?;
+        if self.finalization == Finalization::Answered { Some(last + config.min_delay) } else { Some(last + config.max_delay) }
+    }
+
+    /// When the detector is no longer believed: it hears speech, but no word has come for so long that it is noise.
+    pub(crate) fn stuck_at(&self, config: &Endpointing) -> Option<CallTime> {
+        self.speaking.map(|_| self.changed_at + (config.max_delay * 2).max(Duration::from_secs(5)))
+    }
+
+    /// When the words last changed.
+    pub(crate) const fn changed_at(&self) -> CallTime {
+        self.changed_at
+    }
+}
+
+/// Joins two texts with a space, if both are there.
+#[must_use]
+pub(crate) fn join(first: &str, second: &str) -> String {
+    match (first.is_empty(), second.is_empty()) {
+        (true, _) => second.to_string(),
+        (_, true) => first.to_string(),
+        _ => format!("{first} {second}"),
+    }
+}
+
+fn clipped(text: &str) -> String {
+    text.chars().take(TURN_CHARS_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::CallerTurn;
+    use crate::config::Endpointing;
+    use crate::input::{HeardWord, Transcript};
+    use crate::time::CallTime;
+
+    const fn ms(ms: u64) -> CallTime {
+        CallTime::from_millis(ms)
+    }
+
+    fn said(text: &str, is_final: bool, from_finalize: bool) -> Transcript {
+        Transcript { text: text.into(), is_final, from_finalize, ..Transcript::default() }
+    }
+
+    #[test]
+    fn ends_at_the_minimum_once_the_recogniser_answered() {
+        let (mut turn, config) = (CallerTurn::default(), Endpointing::default());
+        turn.speech_started(ms(0), ms(50));
+        turn.transcript(&said("hello", false, false), ms(500));
+        assert_eq!(turn.ready_at(&config), None);
+        assert!(turn.speech_ended(ms(1000), ms(1250)));
+        assert_eq!(turn.ready_at(&config), Some(ms(1550)), "300 ms after the request");
+        turn.transcript(&said("hello there", true, true), ms(1280));
+        assert_eq!(turn.ready_at(&config), Some(ms(1300)), "300 ms after the last speech");
+        assert_eq!(turn.take().text(), "hello there");
+        assert!(turn.is_idle());
+    }
+
+    #[test]
+    fn a_plain_final_is_taken_when_the_request_times_out_and_new_speech_continues() {
+        let (mut turn, config) = (CallerTurn::default(), Endpointing::default());
+        turn.speech_started(ms(0), ms(50));
+        turn.speech_ended(ms(1000), ms(1250));
+        turn.transcript(&said("my name is", true, false), ms(1300));
+        assert_eq!(turn.ready_at(&config), Some(ms(1550)));
+        turn.speech_started(ms(1400), ms(1450));
+        assert_eq!(turn.ready_at(&config), None);
+        turn.transcript(&said("Ada", true, false), ms(1900));
+        turn.speech_ended(ms(1800), ms(2050));
+        assert_eq!(turn.ready_at(&config), Some(ms(2350)));
+        assert_eq!(turn.text(), "my name is Ada");
+    }
+
+    #[test]
+    fn noise_is_forgotten_and_repeated_edges_and_segments_are_not_counted_twice() {
+        let (mut turn, config) = (CallerTurn::default(), Endpointing::default());
+        turn.speech_started(ms(0), ms(50));
+        assert!(turn.speech_ended(ms(400), ms(650)));
+        assert!(!turn.speech_ended(ms(400), ms(660)));
+        assert_eq!(turn.forget_at(&config), Some(ms(2900)));
+        turn.clear();
+        assert_eq!(turn.forget_at(&config), None);
+        let word = HeardWord { text: "no".into(), start: ms(3000), end: ms(3200), confidence: 1.0 };
+        let segment = Transcript { words: vec![word], ..said("no", true, false) };
+        assert!(turn.transcript(&segment, ms(3300)));
+        assert!(!turn.transcript(&segment, ms(3301)));
+        assert_eq!(turn.text(), "no");
+        assert_eq!(turn.ready_at(&config), Some(ms(3600)));
+        assert_eq!(turn.spoken_for(ms(4000)), Duration::ZERO);
+    }
+}

@@ -1,0 +1,151 @@
+//! Barge-in: speech pauses the agent, words take the floor, a backchannel does neither for good.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::backchannel::is_backchannel;
+use crate::command::Command;
+use crate::machine::Conversation;
+use crate::time::CallTime;
+
+/// A backchannel that ended this short before the agent did answers it: "…shall I book it?" – "yes" over the last word.
+const ANSWER_OVERLAP: Duration = Duration::from_millis(1500);
+
+/// What this stretch of the caller's speech has done to playback.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Barge {
+    /// It paused playback, but nothing came of it; it pauses no more.
+    pub(crate) spent: bool,
+}
+
+impl Conversation {
+    pub(crate) fn is_backchannel(&self, text: &str) -> bool {
+        is_backchannel(text, &self.config.interruption.backchannels)
+    }
+
+    fn has_interruptible_reply(&self) -> bool {
+        self.state.reply.as_ref().is_some_and(|reply| reply.is_interruptible())
+    }
+
+    /// Whether the caller has said words, by voice, that ask for the floor.
+    fn wants_floor(&self) -> bool {
+        self.state.caller.spoke() && self.state.caller.has_text() && !self.is_backchannel(&self.state.caller.text())
+    }
+
+    /// When the caller's speech has lasted long enough to pause the agent.
+    pub(crate) fn pause_at(&self) -> Option<CallTime> {
+        if self.state.barge.spent
+            || self.state.playout.paused_at.is_some()
+            || !self.state.playout.is_open()
+            || !self.has_interruptible_reply()
+        {
+            return None;
+        }
+        self.state.caller.speaking_since().map(|since| since + self.config.interruption.min_duration)
+    }
+
+    /// Pauses or resumes playback and hands over the floor, as the caller's speech demands; whether anything happened.
+    pub(crate) fn interruption_due(&mut self, now: CallTime) -> bool {
+        if self.words_heard(now) {
+            return true;
+        }
+        if self.pause_at().is_some_and(|at| at <= now) {
+            self.state.playout.pause(now);
+            self.push(Command::Pause);
+            return true;
+        }
+        let resume = self.resume_at().is_some_and(|at| at <= now);
+        if resume {
+            self.resume_playback(now);
+        }
+        resume
+    }
+
+    /// When playback goes on for want of words.
+    pub(crate) fn resume_at(&self) -> Option<CallTime> {
+        if self.state.playout.flushing.is_some() {
+            return None;
+        }
+        self.state.playout.paused_at.map(|at| at + self.config.interruption.resume_after)
+    }
+
+    /// Playback goes on; this stretch of speech pauses it no more.
+    pub(crate) fn resume_playback(&mut self, now: CallTime) {
+        if self.state.playout.paused_at.is_some() && self.state.playout.flushing.is_none() {
+            self.state.playout.resume(now);
+            self.state.barge.spent = true;
+            self.push(Command::Resume);
+        }
+    }
+
+    /// Words that ask for the floor cancel the reply: at once while nothing plays, else once they are as long as a barge-in.
+    /// The caller's turn, if the reply had not begun to play, goes on where it was.
+    fn words_heard(&mut self, now: CallTime) -> bool {
+        if !self.has_interruptible_reply() || !self.wants_floor() {
+            return false;
+        }
+        let long = self.state.caller.spoken_for(now) >= self.config.interruption.min_duration;
+        if !long && self.state.playout.is_audible() {
+            return false;
+        }
+        self.take_floor(now);
+        true
+    }
+
+    /// The caller takes the floor: the reply is cancelled, and a turn that it had not begun to answer goes on.
+    pub(crate) fn take_floor(&mut self, now: CallTime) {
+        let Some(reply) = &self.state.reply else { return };
+        if reply.began {
+            self.state.record.interruptions = self.state.record.interruptions.saturating_add(1);
+            self.audit("reply.interrupted", Some(reply.id.to_string()));
+            self.cancel_reply(now);
+        } else if !self.withdraw_turn(now) {
+            self.cancel_reply(now);
+        }
+    }
+
+    /// Stops everything that works for the reply. What was heard of it is settled when the transport has answered the flush.
+    pub(crate) fn cancel_reply(&mut self, now: CallTime) {
+        let Some(reply) = self.state.reply.take() else { return };
+        if let Some(generation) = reply.generation() {
+            self.push(Command::CancelModel { generation });
+        }
+        self.cancel_tools(now, reply.id);
+        self.complete_turn();
+        if self.state.playout.is_open() {
+            self.push(Command::Flush { reply: reply.id });
+            self.state.playout.flush(reply.id, now, self.config.interruption.flush_timeout);
+        } else {
+            self.end_playout(now);
+        }
+        self.state.floor_since = now;
+    }
+
+    /// A whole turn of backchannels while the agent has the floor: playback goes on, and the words wait, because an answer given
+    /// over the agent's last words counts.
+    pub(crate) fn hold_backchannel(&mut self, now: CallTime) {
+        self.state.caller.hold();
+        self.resume_playback(now);
+    }
+
+    /// The agent has finished: a backchannel given over its last words becomes a turn, an older one is forgotten.
+    pub(crate) fn release_backchannel(&mut self, now: CallTime) {
+        if !self.state.caller.is_held() {
+            return;
+        }
+        if self.state.caller.last_speech().is_some_and(|at| at + ANSWER_OVERLAP >= now) {
+            self.state.caller.unhold();
+        } else {
+            self.state.caller.clear();
+        }
+    }
+
+    /// New speech: a held backchannel from long before does not belong to it.
+    pub(crate) fn drop_stale_backchannel(&mut self, now: CallTime) {
+        if self.state.caller.is_held() && self.state.caller.last_speech().is_none_or(|at| at + ANSWER_OVERLAP < now) {
+            self.state.caller.clear();
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! The heart of frontdesk: a sans-I/O state machine of turns, replies, tools and history.
+//!
+//! Inputs go in with [`Conversation::handle`], commands come out of [`Conversation::poll`], and
+//! [`Conversation::deadline`] says when to call `handle(now, Input::Tick)` next. Nothing here reads a clock, spawns,
+//! waits or does I/O.
+
+#![forbid(unsafe_code)]
+
+mod backchannel;
+mod closing;
+pub mod command;
+mod commits;
+pub mod config;
+pub mod confirm;
+mod endpointing;
+mod heard;
+mod history;
+pub mod ids;
+pub mod input;
+mod interruption;
+mod keypad;
+mod machine;
+pub mod message;
+mod outputs;
+mod playout;
+mod record;
+mod reply;
+pub mod sentences;
+mod silence;
+mod speech;
+pub mod state;
+pub mod summary;
+pub mod time;
+mod tools;
+mod turns;
+
+pub use command::{AgentState, Command, Speaker, TranscriptLine};
+pub use config::{Config, Effect, ToolSpec};
+pub use confirm::{CONFIRM_TOOL, CONFIRM_TOOL_DESCRIPTION, ConfirmArguments, confirm_tool_schema};
+pub use ids::{ConfirmationId, GenerationId, ReplyId, ToolCallId, TurnId, UtteranceId};
+pub use input::{CommitOutcome, Failure, HeardWord, Input, Prepared, SpokenWord, ToolError, Transcript};
+pub use machine::Conversation;
+pub use message::{Message, ToolCall};
+pub use state::{STATE_VERSION, StateError, StoredState};
+pub use summary::{CallSummary, EndReason, SaidLine, ToolStatus, ToolTrace, TurnMetrics};
+pub use time::{CallTime, PlayedPos};

@@ -1,0 +1,382 @@
+//! The agent's reply: asking the model, speaking its answer sentence by sentence, step after step, until the floor goes back.
+
+use serde::{Deserialize, Serialize};
+
+use crate::command::Command;
+use crate::history::EntryId;
+use crate::ids::{ConfirmationId, GenerationId, ReplyId, TurnId};
+use crate::input::Failure;
+use crate::machine::Conversation;
+use crate::message::ToolCall;
+use crate::playout::Role;
+use crate::sentences::SentenceSplitter;
+use crate::summary::EndReason;
+use crate::time::CallTime;
+
+/// Text beyond this is not spoken: no answer on the telephone is that long.
+const STEP_CHARS_MAX: usize = 8000;
+/// Tool calls of one step beyond this are ignored.
+const STEP_CALLS_MAX: usize = 16;
+/// So many replies in a row that the model failed end the call.
+const MODEL_FAILURES_MAX: u32 = 2;
+
+/// Why the agent speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Purpose {
+    /// The call was answered.
+    Greeting,
+    /// A turn of the caller.
+    Answer,
+    /// Speech failed; the fallback phrase takes its place.
+    Fallback,
+    /// The caller is silent.
+    Away,
+    /// The caller stayed silent.
+    Goodbye,
+    /// The agent cannot go on. Not to be interrupted: there is nothing that could answer.
+    Apology,
+}
+
+/// What follows a reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum After {
+    /// The floor goes to the caller.
+    Floor,
+    /// The call ends.
+    HangUp(EndReason),
+}
+
+/// One request to the model that is being answered.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ModelStep {
+    generation: GenerationId,
+    allow_tools: bool,
+    splitter: SentenceSplitter,
+    chars: usize,
+    calls: Vec<ToolCall>,
+    last_event: CallTime,
+}
+
+/// How far a reply has come.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Stage {
+    /// Waits for a flush to be answered or for open tool calls.
+    Blocked,
+    /// The model answers.
+    Asking(Box<ModelStep>),
+    /// Tools run.
+    Tools,
+    /// Everything is ordered; what is left is to play it.
+    Speaking,
+}
+
+/// The reply at work.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Reply {
+    pub(crate) id: ReplyId,
+    pub(crate) turn: Option<TurnId>,
+    pub(crate) purpose: Purpose,
+    pub(crate) stage: Stage,
+    /// A phrase to say instead of asking the model.
+    script: Option<String>,
+    pub(crate) after: After,
+    /// The line of the history of the present step.
+    pub(crate) entry: Option<EntryId>,
+    asks: u32,
+    tool_steps: u32,
+    retried: bool,
+    /// Whether the model has said something.
+    pub(crate) said: bool,
+    /// Whether any of it has been played.
+    pub(crate) began: bool,
+    /// How many fillers bridged the present wait.
+    pub(crate) fillers: u32,
+    /// Since when the agent owes the floor.
+    pub(crate) owed_since: CallTime,
+    /// Confirmations of this step that are to be read back.
+    pub(crate) read_backs: Vec<ConfirmationId>,
+    /// Whether a tool of this step ends the call.
+    pub(crate) ends: bool,
+    /// Whether a tool of this step failed.
+    pub(crate) step_failed: bool,
+}
+
+impl Conversation {
+    /// Starts a reply; the one before must be over.
+    pub(crate) fn start_reply(&mut self, now: CallTime, purpose: Purpose, turn: Option<TurnId>, script: Option<String>, after: After) {
+        let id = self.state.ids.reply();
+        self.state.reply = Some(Reply {
+            id,
+            turn,
+            purpose,
+            stage: Stage::Blocked,
+            script,
+            after,
+            entry: None,
+            asks: 0,
+            tool_steps: 0,
+            retried: false,
+            said: false,
+            began: false,
+            fillers: 0,
+            owed_since: now,
+            read_backs: Vec::new(),
+            ends: false,
+            step_failed: false,
+        });
+    }
+
+    /// Takes the reply's next step, if it is due; whether it was.
+    pub(crate) fn reply_step(&mut self, now: CallTime) -> bool {
+        let Some(reply) = &mut self.state.reply else { return false };
+        match &reply.stage {
+            Stage::Blocked if self.state.playout.flushing.is_some() => false,
+            Stage::Blocked => match reply.script.take() {
+                Some(script) => {
+                    reply.stage = Stage::Speaking;
+                    self.say(now, &script, Role::Said);
+                    true
+                }
+                None if self.state.tools.is_idle() => {
+                    self.ask(now);
+                    true
+                }
+                None => false,
+            },
+            Stage::Asking(step) => {
+                let (generation, overdue) = (step.generation, step.last_event + self.config.silence.model_timeout <= now);
+                if overdue {
+                    self.push(Command::CancelModel { generation });
+                    self.model_gave_up(now, false);
+                }
+                overdue
+            }
+            Stage::Tools if self.state.tools.is_open_for(reply.id) => false,
+            Stage::Tools => {
+                self.tools_settled(now);
+                true
+            }
+            Stage::Speaking => self.speech_step(now),
+        }
+    }
+
+    /// When the model is given up.
+    pub(crate) fn model_timeout_at(&self) -> Option<CallTime> {
+        match &self.state.reply.as_ref()?.stage {
+            Stage::Asking(step) => Some(step.last_event + self.config.silence.model_timeout),
+            _ => None,
+        }
+    }
+
+    fn ask(&mut self, now: CallTime) {
+        let messages = self.state.history.messages(&self.config.instructions);
+        let Some(reply) = &mut self.state.reply else { return };
+        let generation = GenerationId { reply: reply.id, step: reply.asks };
+        let allow_tools = reply.tool_steps < self.config.max_tool_steps;
+        reply.asks += 1;
+        reply.entry = None;
+        reply.stage = Stage::Asking(Box::new(ModelStep {
+            generation,
+            allow_tools,
+            splitter: SentenceSplitter::new(!reply.said),
+            chars: 0,
+            calls: Vec::new(),
+            last_event: now,
+        }));
+        self.push(Command::AskModel { generation, messages, allow_tools });
+    }
+
+    /// The step that a generation belongs to, if it is alive.
+    fn step(&mut self, generation: GenerationId) -> Option<&mut ModelStep> {
+        match &mut self.state.reply.as_mut()?.stage {
+            Stage::Asking(step) if step.generation == generation => Some(step),
+            _ => None,
+        }
+    }
+
+    fn note_first_token(&mut self, now: CallTime) {
+        let turn = self.state.reply.as_ref().and_then(|reply| reply.turn);
+        if let Some(metrics) = self.state.record.metrics(turn) {
+            metrics.first_token.get_or_insert(now);
+        }
+    }
+
+    pub(crate) fn model_text(&mut self, now: CallTime, generation: GenerationId, text: &str) {
+        let Some(step) = self.step(generation) else { return };
+        step.last_event = now;
+        let room = STEP_CHARS_MAX.saturating_sub(step.chars);
+        let text: String = text.chars().take(room).collect();
+        if text.is_empty() {
+            return;
+        }
+        step.chars += text.chars().count();
+        let pieces = step.splitter.push(&text);
+        self.note_first_token(now);
+        self.say_pieces(now, pieces);
+    }
+
+    fn say_pieces(&mut self, now: CallTime, pieces: impl IntoIterator<Item = String>) {
+        for piece in pieces {
+            if let Some(reply) = &mut self.state.reply {
+                reply.said = true;
+                reply.fillers = 0;
+            }
+            self.say(now, &piece, Role::Said);
+        }
+    }
+
+    pub(crate) fn model_tool_call(&mut self, now: CallTime, generation: GenerationId, call: ToolCall) {
+        let Some(step) = self.step(generation) else { return };
+        step.last_event = now;
+        if step.allow_tools && step.calls.len() < STEP_CALLS_MAX {
+            step.calls.push(call);
+        }
+        self.note_first_token(now);
+    }
+
+    pub(crate) fn model_done(&mut self, now: CallTime, generation: GenerationId) {
+        let Some(step) = self.step(generation) else { return };
+        let rest = step.splitter.finish();
+        let calls = std::mem::take(&mut step.calls);
+        self.say_pieces(now, rest);
+        let Some(reply) = &mut self.state.reply else { return };
+        if calls.is_empty() && !reply.said {
+            // An empty answer would leave the caller in silence.
+            self.model_gave_up(now, true);
+            return;
+        }
+        self.state.model_failures = 0;
+        reply.stage = if calls.is_empty() { Stage::Speaking } else { Stage::Tools };
+        self.start_calls(now, calls);
+    }
+
+    pub(crate) fn model_failed(&mut self, now: CallTime, generation: GenerationId, failure: &Failure) {
+        let Some(step) = self.step(generation) else { return };
+        let untouched = step.chars == 0;
+        self.model_gave_up(now, failure.retryable && untouched);
+    }
+
+    /// The model gave no answer: asked once more if that may help, else the fallback is said. Tool calls that came with a
+    /// broken answer were never started and never enter the history.
+    fn model_gave_up(&mut self, now: CallTime, retry: bool) {
+        let Some(reply) = &mut self.state.reply else { return };
+        if retry && !reply.retried {
+            reply.retried = true;
+            reply.stage = Stage::Blocked;
+            return;
+        }
+        reply.stage = Stage::Speaking;
+        self.state.model_failures += 1;
+        if self.state.model_failures < MODEL_FAILURES_MAX {
+            let fallback = self.config.phrases.fallback.clone();
+            self.say(now, &fallback, Role::Said);
+        } else {
+            reply.purpose = Purpose::Apology;
+            reply.after = After::HangUp(EndReason::Failed);
+            let apology = self.config.phrases.apology.clone();
+            self.say(now, &apology, Role::Said);
+        }
+    }
+
+    /// All tools of the step have their output: read back what is to be confirmed, end the call, or ask the model again.
+    fn tools_settled(&mut self, now: CallTime) {
+        let Some(reply) = &mut self.state.reply else { return };
+        let read_backs = std::mem::take(&mut reply.read_backs);
+        let ends = std::mem::take(&mut reply.ends) && !std::mem::take(&mut reply.step_failed);
+        reply.step_failed = false;
+        let to_read: Vec<_> =
+            read_backs.into_iter().filter_map(|id| self.state.tools.confirmations.read_back(&id).map(|text| (id, text))).collect();
+        if to_read.is_empty() && !ends {
+            reply.tool_steps += 1;
+            reply.stage = Stage::Blocked;
+            return;
+        }
+        reply.stage = Stage::Speaking;
+        if to_read.is_empty() {
+            reply.after = After::HangUp(EndReason::Completed);
+        }
+        for (id, text) in to_read {
+            self.say_after_tools(now, &text, Role::ReadBack(id));
+        }
+    }
+
+    /// Speech after the tools of a step is a line of its own in the history: it comes after their outputs.
+    fn say_after_tools(&mut self, now: CallTime, text: &str, role: Role) {
+        if let Some(reply) = &mut self.state.reply {
+            reply.entry = None;
+        }
+        self.say(now, text, role);
+    }
+
+    /// Everything is ordered: tries again what failed, and ends the reply once all has been played.
+    fn speech_step(&mut self, now: CallTime) -> bool {
+        let retries = self.state.playout.take_retries();
+        if !retries.is_empty() {
+            for utterance in retries {
+                self.say_again(now, utterance);
+            }
+            return true;
+        }
+        if self.state.playout.is_open() {
+            return false;
+        }
+        self.finish_reply(now);
+        true
+    }
+
+    fn finish_reply(&mut self, now: CallTime) {
+        let Some(reply) = self.state.reply.take() else { return };
+        let unheard = self.state.playout.nothing_was_heard();
+        self.complete_turn();
+        self.end_playout(now);
+        match reply.after {
+            After::HangUp(reason) => self.close(now, reason),
+            After::Floor if unheard && reply.purpose == Purpose::Fallback => self.close(now, EndReason::Failed),
+            After::Floor if unheard => self.say_fallback(now),
+            After::Floor => self.give_floor(now),
+        }
+    }
+
+    /// Speech failed: the fallback phrase is tried; if that fails too, the call ends.
+    pub(crate) fn say_fallback(&mut self, now: CallTime) {
+        let script = self.config.phrases.fallback.clone();
+        self.start_reply(now, Purpose::Fallback, None, Some(script), After::Floor);
+    }
+
+    /// The next utterance has not come for too long: its audio must not come any more either.
+    pub(crate) fn speech_stalled(&mut self, now: CallTime) {
+        let Some((purpose, after)) = self.state.reply.as_ref().map(|reply| (reply.purpose, reply.after)) else { return };
+        self.cancel_reply(now);
+        match after {
+            After::HangUp(reason) => self.close(now, reason),
+            After::Floor if purpose == Purpose::Fallback => self.close(now, EndReason::Failed),
+            After::Floor => self.say_fallback(now),
+        }
+    }
+}
+
+impl Reply {
+    /// The worker that worked on it is gone: what it had under way is asked for or said anew.
+    pub(crate) fn resume(&mut self, id: ReplyId, now: CallTime) {
+        self.id = id;
+        self.owed_since = now;
+        self.fillers = 0;
+        if matches!(self.stage, Stage::Asking(_)) {
+            self.stage = Stage::Blocked;
+            self.entry = None;
+        }
+    }
+
+    /// The request that the model is answering.
+    pub(crate) fn generation(&self) -> Option<GenerationId> {
+        match &self.stage {
+            Stage::Asking(step) => Some(step.generation),
+            _ => None,
+        }
+    }
+
+    /// Whether the caller may cut it off.
+    pub(crate) fn is_interruptible(&self) -> bool {
+        self.purpose != Purpose::Apology
+    }
+}

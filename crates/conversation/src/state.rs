@@ -1,0 +1,246 @@
+//! The whole state of a conversation as data, so that another worker can go on with it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::command::{AgentState, Command};
+use crate::config::Effect;
+use crate::confirm::Progress;
+use crate::endpointing::CallerTurn;
+use crate::history::History;
+use crate::ids::{ReplyId, TurnId, UtteranceId};
+use crate::interruption::Barge;
+use crate::keypad::Keypad;
+use crate::machine::{Conversation, Phase};
+use crate::outputs;
+use crate::playout::{Playback, Playout};
+use crate::record::Record;
+use crate::reply::{Reply, Stage};
+use crate::summary::{EndReason, ToolStatus};
+use crate::time::CallTime;
+use crate::tools::{Toolbox, Work};
+use crate::turns::Committed;
+
+/// Version of the stored state; raised when an older reader could misread it.
+pub const STATE_VERSION: u32 = 1;
+
+/// A conversation's state, to be stored as JSON and given to [`Conversation::resume`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StoredState {
+    version: u32,
+    state: Box<State>,
+}
+
+/// Why a stored state cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StateError {
+    /// It was written by a later release; let a worker of that release take the call.
+    #[error("stored state has version {found}, this release reads up to {STATE_VERSION}")]
+    Version {
+        /// The version found.
+        found: u32,
+    },
+    /// It is not a stored state.
+    #[error("stored state cannot be read: {0}")]
+    Malformed(#[from] serde_json::Error),
+}
+
+impl StoredState {
+    pub(crate) fn new(state: State) -> Self {
+        Self { version: STATE_VERSION, state: Box::new(state) }
+    }
+
+    pub(crate) fn into_state(self) -> State {
+        *self.state
+    }
+
+    /// The state as JSON. It holds what the caller said: seal it before it is stored.
+    ///
+    /// # Errors
+    /// [`StateError::Malformed`] if a tool's arguments or results hold what JSON cannot.
+    pub fn to_json(&self) -> Result<Vec<u8>, StateError> {
+        Ok(serde_json::to_vec(self)?)
+    }
+
+    /// Reads a state of this release or an earlier one.
+    ///
+    /// # Errors
+    /// [`StateError::Version`] if a later release wrote it, [`StateError::Malformed`] if it is something else.
+    pub fn from_json(json: &[u8]) -> Result<Self, StateError> {
+        #[derive(Deserialize)]
+        struct Head {
+            version: u32,
+        }
+        let head: Head = serde_json::from_slice(json)?;
+        if head.version > STATE_VERSION {
+            return Err(StateError::Version { found: head.version });
+        }
+        Ok(serde_json::from_slice(json)?)
+    }
+
+    /// When the conversation last took in an input: where the clock of the one that goes on starts at the earliest.
+    #[must_use]
+    pub fn last_input_at(&self) -> CallTime {
+        self.state.now
+    }
+}
+
+/// Counters from which ids are minted; each id is used once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Ids {
+    turn: u32,
+    reply: u32,
+    utterance: u32,
+}
+
+impl Ids {
+    pub(crate) fn turn(&mut self) -> TurnId {
+        self.turn += 1;
+        TurnId(self.turn)
+    }
+
+    /// The turn committed last; `TurnId(0)` before the first.
+    pub(crate) const fn last_turn(self) -> TurnId {
+        TurnId(self.turn)
+    }
+
+    pub(crate) fn reply(&mut self) -> ReplyId {
+        self.reply += 1;
+        ReplyId(self.reply)
+    }
+
+    pub(crate) fn utterance(&mut self) -> UtteranceId {
+        self.utterance += 1;
+        UtteranceId(self.utterance)
+    }
+}
+
+/// Everything that a conversation knows.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct State {
+    pub(crate) phase: Phase,
+    pub(crate) now: CallTime,
+    pub(crate) ids: Ids,
+    pub(crate) caller: CallerTurn,
+    pub(crate) committed: Option<Committed>,
+    /// Counts the lines of the caller in the live transcript.
+    pub(crate) segment: u32,
+    pub(crate) keypad: Keypad,
+    pub(crate) barge: Barge,
+    pub(crate) reply: Option<Reply>,
+    pub(crate) playout: Playout,
+    pub(crate) tools: Toolbox,
+    pub(crate) history: History,
+    pub(crate) record: Record,
+    /// Since when the caller owes the floor.
+    pub(crate) floor_since: CallTime,
+    /// Whether the silent caller has been asked.
+    pub(crate) away_asked: bool,
+    pub(crate) model_failures: u32,
+    pub(crate) transcription_failures: u32,
+    pub(crate) agent_state: Option<AgentState>,
+}
+
+impl Conversation {
+    /// Brings the state to a new worker: nothing plays there, no model answers, no tool runs.
+    pub(crate) fn take_over(&mut self, now: CallTime) {
+        self.state.now = self.state.now.max(now);
+        let now = self.state.now;
+        self.state.agent_state = None;
+        if let Phase::Ended(reason) = self.state.phase {
+            // Whether the summary was kept is not known here; the record of a call is idempotent.
+            self.state.phase = Phase::Closing(reason);
+            return;
+        }
+        self.state.playout.paused_at = None;
+        self.settle_flush(now, None);
+        self.state.caller.resume(now);
+        self.state.barge = Barge::default();
+        self.state.floor_since = now;
+        self.take_over_reply(now);
+        self.take_over_tools(now);
+        if let Phase::Closing(reason) = self.state.phase
+            && reason != EndReason::CallerHungUp
+        {
+            self.push(Command::HangUp);
+        }
+    }
+
+    /// What had been ordered but not heard to its end is said again from its beginning, under a new reply. An answer of the model
+    /// that was still coming is asked for anew.
+    fn take_over_reply(&mut self, now: CallTime) {
+        let utterances = std::mem::take(&mut self.state.playout.utterances);
+        let Some(reply) = &mut self.state.reply else { return };
+        let old = reply.id;
+        let id = self.state.ids.reply();
+        let again = matches!(reply.stage, Stage::Speaking);
+        reply.resume(id, now);
+        for running in self.state.tools.running.iter_mut().filter(|running| running.reply == old) {
+            running.reply = id;
+        }
+        if !again {
+            self.freeze(&utterances, now);
+            return;
+        }
+        for mut utterance in utterances {
+            let unheard = utterance.is_open();
+            if unheard {
+                let failed = utterance.clone();
+                utterance.playback = Playback::Dropped;
+                self.state.playout.utterances.push(utterance);
+                self.say_again(now, failed);
+            } else {
+                self.state.playout.utterances.push(utterance);
+            }
+        }
+    }
+
+    /// Reads and preparations are lost; records and commits are ordered again, under the same keys.
+    fn take_over_tools(&mut self, now: CallTime) {
+        let running = std::mem::take(&mut self.state.tools.running);
+        for mut running in running {
+            let timeout = self.config.tools.iter().find(|spec| spec.name == running.call.name).map(|spec| spec.timeout).unwrap_or_default();
+            match &running.work {
+                Work::Run(Effect::Read) | Work::Prepare => {
+                    self.settle_call(now, &running.call, ToolStatus::Cancelled, outputs::cancelled());
+                    continue;
+                }
+                Work::Run(_) => {
+                    running.deadline = now + timeout;
+                    self.push(Command::RunTool { call: running.call.clone() });
+                }
+                Work::Confirm(id) => {
+                    let open = self.state.tools.confirmations.get(id);
+                    running.deadline = now + open.map(|confirmation| confirmation.timeout).unwrap_or_default();
+                }
+            }
+            self.state.tools.running.push(running);
+        }
+        let mut orders = Vec::new();
+        for confirmation in self.state.tools.confirmations.committing() {
+            confirmation.progress = Progress::Committing { deadline: now + confirmation.timeout };
+            orders.push(Command::CommitTool { confirmation: confirmation.id.clone(), call: confirmation.call.clone() });
+        }
+        for order in orders {
+            self.push(order);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{StateError, StoredState};
+    use crate::{Config, Conversation};
+
+    #[test]
+    fn a_later_version_is_refused() {
+        let stored = Conversation::new(Config::default()).state();
+        let json = stored.to_json().unwrap();
+        assert_eq!(StoredState::from_json(&json).unwrap(), stored);
+        let later = String::from_utf8(json).unwrap().replace("\"version\":1", "\"version\":99");
+        assert!(matches!(StoredState::from_json(later.as_bytes()), Err(StateError::Version { found: 99 })));
+        assert!(matches!(StoredState::from_json(b"[]"), Err(StateError::Malformed(_))));
+    }
+}

@@ -1,0 +1,138 @@
+//! What is left of a call: transcript, tool trace, figures.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::command::Speaker;
+use crate::ids::{ConfirmationId, ToolCallId, TurnId};
+use crate::input::HeardWord;
+use crate::time::CallTime;
+
+/// The conversation's part of the call record.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CallSummary {
+    /// Why the call ended.
+    pub end: EndReason,
+    /// When, counted from the answer.
+    pub ended_at: CallTime,
+    /// What was said, in order; the agent's lines as far as they were heard.
+    pub transcript: Vec<SaidLine>,
+    /// Every tool call, in order.
+    pub tools: Vec<ToolTrace>,
+    /// Figures of every turn.
+    pub turns: Vec<TurnMetrics>,
+    /// How often the caller interrupted the agent for good.
+    pub interruptions: u32,
+    /// The last language that the recogniser reported.
+    pub language: Option<String>,
+}
+
+/// Why a call ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum EndReason {
+    /// The agent said goodbye and hung up (`end_call`).
+    Completed,
+    /// The caller hung up.
+    CallerHungUp,
+    /// The caller said nothing, was asked, and still said nothing.
+    CallerAway,
+    /// The agent could not go on (a provider is down).
+    Failed,
+    /// The operator or a drain ended it.
+    Stopped,
+}
+
+impl EndReason {
+    /// The reason as it stands in records and the audit log.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::CallerHungUp => "caller_hung_up",
+            Self::CallerAway => "caller_away",
+            Self::Failed => "failed",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// A line of the transcript.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SaidLine {
+    /// Who spoke.
+    pub speaker: Speaker,
+    /// What was said and heard.
+    pub text: String,
+    /// When it began.
+    pub start: CallTime,
+    /// When it ended.
+    pub end: CallTime,
+    /// The caller's words with their confidence; empty for the agent.
+    pub words: Vec<HeardWord>,
+    /// Whether the caller cut the line short.
+    pub interrupted: bool,
+}
+
+/// A tool call and what came of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ToolTrace {
+    /// Which call.
+    pub call: ToolCallId,
+    /// The tool.
+    pub name: String,
+    /// Its arguments.
+    pub arguments: Value,
+    /// Its one output.
+    pub output: Value,
+    /// How it ended.
+    pub status: ToolStatus,
+    /// The confirmation under which it was committed, if it was.
+    pub confirmation: Option<ConfirmationId>,
+    /// When it was started.
+    pub start: CallTime,
+    /// When its output came.
+    pub end: CallTime,
+    /// The turn in which the model called it.
+    pub turn: Option<TurnId>,
+}
+
+/// How a tool call ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ToolStatus {
+    /// It gave a result.
+    Done,
+    /// A `Commit` was prepared and waits (or waited in vain) for the caller's yes.
+    Prepared,
+    /// It gave an error.
+    Failed,
+    /// It was cut off by a barge-in or the end of the call.
+    Cancelled,
+    /// A commit whose effect cannot be told.
+    Unknown,
+}
+
+/// When each stage of a turn was reached; all counted from the answer. `None` for a stage that was not reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct TurnMetrics {
+    /// The turn.
+    pub turn: TurnId,
+    /// The caller's last sound.
+    pub last_speech: Option<CallTime>,
+    /// The detector reported the end of speech.
+    pub speech_ended: Option<CallTime>,
+    /// The final transcript came.
+    pub transcript_final: Option<CallTime>,
+    /// The turn was committed and the model asked.
+    pub committed: Option<CallTime>,
+    /// The model's first text or tool call.
+    pub first_token: Option<CallTime>,
+    /// The first clause went to the synthesiser.
+    pub first_clause: Option<CallTime>,
+    /// The first byte of speech came.
+    pub first_audio: Option<CallTime>,
+    /// The first sample of the reply left the pacer.
+    pub playback_started: Option<CallTime>,
+}

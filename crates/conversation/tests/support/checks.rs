@@ -1,0 +1,254 @@
+//! Checks of DESIGN's invariants over the log of a call, by means of their own: they share no code with the machine.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use frontdesk_conversation::{AgentState, CallTime, Command, Input, Message};
+
+use super::{Logged, World};
+
+type Check = fn(&World) -> Result<(), String>;
+
+/// Checks everything that holds for every call.
+pub(crate) fn check(world: &World) {
+    let checks: [(&str, Check); 7] = [
+        ("1: no audio after a flush", no_audio_after_flush),
+        ("2: two-phase commits", commits),
+        ("3: one output per call", outputs),
+        ("5: no dead air", dead_air),
+        ("6: an orderly end", end),
+        ("turns are completed once", turns),
+        ("ids are used once", ids),
+    ];
+    for (name, check) in checks {
+        if let Err(why) = check(world) {
+            panic!("invariant {name}: {why}\n{}", world.transcript());
+        }
+    }
+}
+
+fn ensure(holds: bool, why: impl FnOnce() -> String) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(why()) }
+}
+
+fn no_audio_after_flush(world: &World) -> Result<(), String> {
+    let mut flushed = None;
+    for (at, command) in world.commands() {
+        match command {
+            Command::Flush { reply } => flushed = flushed.max(Some(*reply)),
+            Command::Synthesise { reply, text, .. } => {
+                ensure(flushed.is_none_or(|dead| *reply > dead), || format!("{text:?} of flushed {reply:?} at {at:?}"))?;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+#[derive(Default)]
+struct Confirmation {
+    read_back: String,
+    utterances: BTreeSet<u32>,
+    heard: bool,
+    answered: bool,
+    confirmed: bool,
+}
+
+/// A commit only after: prepared, its read-back played to the end, a turn committed, `confirm` called in an answer to it.
+fn commits(world: &World) -> Result<(), String> {
+    let mut list: BTreeMap<String, Confirmation> = BTreeMap::new();
+    let mut in_epoch = BTreeSet::new();
+    let mut prepared = 0;
+    for (at, logged) in &world.log {
+        match logged {
+            Logged::Resumed => in_epoch.clear(),
+            Logged::In(Input::ToolPrepared { outcome: Ok(outcome), .. }) => {
+                // The machine numbers what it accepts; an answer that it drops (late, doubled) is not numbered.
+                let _ = outcome;
+            }
+            Logged::Out(Command::Audit { action, subject: Some(subject) }) if action == "tool.prepared" => {
+                prepared += 1;
+                ensure(*subject == format!("c{prepared}"), || format!("{subject} is not the next id"))?;
+                list.insert(subject.clone(), Confirmation::default());
+            }
+            Logged::Out(Command::Audit { action, .. }) if action == "turn.committed" => {
+                for confirmation in list.values_mut().filter(|confirmation| confirmation.heard) {
+                    confirmation.answered = true;
+                }
+            }
+            Logged::Out(Command::AskModel { messages, .. }) => note_read_backs(messages, &mut list),
+            Logged::In(Input::PlaybackFinished { utterance }) => {
+                let text = text_of(world, utterance.0);
+                for confirmation in list.values_mut().filter(|confirmation| Some(&confirmation.read_back) == text.as_ref()) {
+                    confirmation.utterances.insert(utterance.0);
+                    confirmation.heard = true;
+                }
+                // Before the model is asked again the text of the read-back is not known here: match it later.
+                for (id, confirmation) in &mut list {
+                    if confirmation.read_back.is_empty() && read_back_of(world, id) == text {
+                        confirmation.heard = true;
+                    }
+                }
+            }
+            Logged::In(Input::ModelToolCall { call, .. }) if call.name == "confirm" => {
+                let id = call.arguments.get("confirmation_id").and_then(|id| id.as_str()).unwrap_or_default();
+                if let Some(confirmation) = list.get_mut(id).filter(|confirmation| confirmation.answered) {
+                    confirmation.confirmed = true;
+                }
+            }
+            Logged::Out(Command::CommitTool { confirmation: id, .. }) => {
+                let good = list.get(&id.0).is_some_and(|confirmation| confirmation.confirmed);
+                ensure(good, || format!("commit of {id} at {at:?} without a confirmation that counts"))?;
+                ensure(in_epoch.insert(id.0.clone()), || format!("{id} committed twice"))?;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn text_of(world: &World, utterance: u32) -> Option<String> {
+    world.commands().find_map(|(_, command)| match command {
+        Command::Synthesise { utterance: id, text, .. } if id.0 == utterance => Some(text.clone()),
+        _ => None,
+    })
+}
+
+/// The read-back of a confirmation, from the output that the model was shown.
+fn read_back_of(world: &World, id: &str) -> Option<String> {
+    let mut list = BTreeMap::from([(id.to_string(), Confirmation::default())]);
+    for (_, command) in world.commands() {
+        if let Command::AskModel { messages, .. } = command {
+            note_read_backs(messages, &mut list);
+        }
+    }
+    list.remove(id).map(|confirmation| confirmation.read_back).filter(|text| !text.is_empty())
+}
+
+fn note_read_backs(messages: &[Message], list: &mut BTreeMap<String, Confirmation>) {
+    for message in messages {
+        let Message::Tool { content, .. } = message else { continue };
+        let Ok(output) = serde_json::from_str::<serde_json::Value>(content) else { continue };
+        let id = output["confirmation_id"].as_str().unwrap_or_default();
+        if let (Some(confirmation), Some(text)) = (list.get_mut(id), output["read_back"].as_str()) {
+            confirmation.read_back = text.into();
+        }
+    }
+}
+
+/// Every tool call in a question has its one output right behind it, and no output stands alone.
+fn outputs(world: &World) -> Result<(), String> {
+    for (at, command) in world.commands() {
+        let Command::AskModel { messages, .. } = command else { continue };
+        let mut open: Vec<String> = Vec::new();
+        let mut seen = BTreeSet::new();
+        for message in messages {
+            match message {
+                Message::Tool { call, .. } => {
+                    let expected = open.first().cloned();
+                    ensure(expected.as_deref() == Some(&*call.0), || format!("output of {call} at {at:?}, expected {expected:?}"))?;
+                    open.remove(0);
+                }
+                other => {
+                    ensure(open.is_empty(), || format!("no output of {open:?} at {at:?}"))?;
+                    if let Message::Assistant { tool_calls, .. } = other {
+                        open = tool_calls.iter().map(|call| call.id.0.clone()).collect();
+                        let fresh = tool_calls.iter().all(|call| seen.insert(call.id.0.clone()));
+                        ensure(fresh, || format!("an id twice in {tool_calls:?}"))?;
+                    }
+                }
+            }
+        }
+        ensure(open.is_empty(), || format!("no output of {open:?} at {at:?}"))?;
+    }
+    Ok(())
+}
+
+/// While the agent thinks and the caller is silent, something is ordered to be said, or the floor is given, within the limit.
+fn dead_air(world: &World) -> Result<(), String> {
+    let limit = world.config.silence.dead_air_max + Duration::from_millis(50);
+    let (mut thinking, mut speaking, mut since) = (false, false, CallTime::ZERO);
+    for (at, logged) in &world.log {
+        if thinking && !speaking {
+            ensure(at.since(since) <= limit, || format!("silence from {since:?} to {at:?}"))?;
+        }
+        match logged {
+            Logged::Out(Command::SetState(state)) => {
+                thinking = *state == AgentState::Thinking;
+                since = *at;
+            }
+            Logged::Out(Command::HangUp | Command::Finish(_)) => thinking = false,
+            Logged::In(Input::CallerLeft | Input::Stop) => return Ok(()),
+            Logged::Out(Command::Synthesise { .. } | Command::Flush { .. }) | Logged::Resumed => since = *at,
+            Logged::In(Input::SpeechStarted { .. }) => speaking = true,
+            Logged::In(Input::SpeechEnded { .. }) => (speaking, since) = (false, *at),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// One summary, the last command of all; one hang-up at most; nothing but closing commands once the caller has left.
+fn end(world: &World) -> Result<(), String> {
+    let (mut gone, mut finished, mut hung_up) = (false, false, 0);
+    for (at, logged) in &world.log {
+        match logged {
+            // A worker that takes over an ended call gives its summary again: keeping it is idempotent.
+            Logged::Resumed => (finished, hung_up) = (false, 0),
+            Logged::In(Input::CallerLeft | Input::Stop) => gone = true,
+            Logged::In(_) => {}
+            Logged::Out(command) => {
+                ensure(!finished, || format!("{command:?} at {at:?} after the summary"))?;
+                let closing = matches!(
+                    command,
+                    Command::CancelModel { .. }
+                        | Command::CancelTool { .. }
+                        | Command::Flush { .. }
+                        | Command::TurnCompleted(_)
+                        | Command::PublishTranscript(_)
+                        | Command::StoreState
+                        | Command::Audit { .. }
+                        | Command::HangUp
+                        | Command::Finish(_)
+                );
+                // A new worker orders again what was open.
+                let reissued = matches!(command, Command::CommitTool { .. } | Command::RunTool { .. });
+                ensure(!gone || closing || reissued, || format!("{command:?} at {at:?} after the caller left"))?;
+                hung_up += u32::from(*command == Command::HangUp);
+                ensure(hung_up <= 1, || "hung up twice".into())?;
+                finished |= matches!(command, Command::Finish(_));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Each committed turn has its figures given exactly once.
+fn turns(world: &World) -> Result<(), String> {
+    let (mut committed, mut completed) = (Vec::new(), Vec::new());
+    let mut finished = false;
+    for (_, command) in world.commands() {
+        match command {
+            Command::Audit { action, subject: Some(turn) } if action == "turn.committed" => committed.push(turn.clone()),
+            Command::TurnCompleted(metrics) => completed.push(metrics.turn.to_string()),
+            Command::Finish(_) => finished = true,
+            _ => {}
+        }
+    }
+    let mut unique = completed.clone();
+    unique.dedup();
+    ensure(unique == completed, || format!("completed {completed:?}"))?;
+    ensure(!finished || committed == completed, || format!("committed {committed:?}, completed {completed:?}"))
+}
+
+fn ids(world: &World) -> Result<(), String> {
+    let (mut utterances, mut generations) = (BTreeSet::new(), BTreeSet::new());
+    for (_, command) in world.commands() {
+        match command {
+            Command::Synthesise { utterance, .. } => ensure(utterances.insert(*utterance), || format!("{utterance:?} twice"))?,
+            Command::AskModel { generation, .. } => ensure(generations.insert(*generation), || format!("{generation:?} twice"))?,
+            _ => {}
+        }
+    }
+    Ok(())
+}
