@@ -10,6 +10,8 @@
 
 mod negotiate;
 mod parse;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};

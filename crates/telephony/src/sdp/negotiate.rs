@@ -157,15 +157,15 @@ pub fn accept_answer(local: &LocalMedia, answer: &SessionDescription) -> Result<
 pub fn reanswer(previous: &SessionDescription, offer: &SessionDescription) -> Result<Negotiated, AnswerError> {
     let media = previous.media.iter().find(|media| media.kind == "audio" && media.port != 0).ok_or(AnswerError::Mismatch)?;
     let address = previous.address_of(media).and_then(Address::ip).ok_or(AnswerError::Mismatch)?;
-    let agreed = media.payload_types().find_map(|payload_type| media.codec(payload_type));
     let local = LocalMedia {
         session_id: previous.origin.session_id,
         version: previous.origin.version + 1,
-        // The codec in use first, so that a re-INVITE does not switch it without need.
-        codecs: agreed.into_iter().chain([Codec::Pcmu, Codec::Pcma].into_iter().filter(|codec| Some(*codec) != agreed)).collect(),
         ..LocalMedia::new(SocketAddr::new(address, media.port))
     };
-    answer(offer, &local)
+    // The codec in use is kept as long as it is offered, whatever stands before it.
+    let in_use = media.payload_types().find_map(|payload_type| media.codec(payload_type));
+    let kept = LocalMedia { codecs: in_use.into_iter().collect(), ..local.clone() };
+    answer(offer, &kept).or_else(|_| answer(offer, &local))
 }
 
 fn choose_codec(media: &Media, codecs: &[Codec]) -> Option<(u8, Codec)> {

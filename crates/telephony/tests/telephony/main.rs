@@ -4,4 +4,7 @@
 
 mod calls;
 mod common;
+mod media;
+mod noise;
+mod sipp;
 mod wire;
