@@ -9,7 +9,6 @@ mod hearing;
 mod incidents;
 mod line;
 pub mod llm;
-mod machine;
 mod model;
 pub mod observe;
 pub mod pii;

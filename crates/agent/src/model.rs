@@ -4,9 +4,8 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use frontdesk_conversation::{GenerationId, Message};
+use frontdesk_conversation::{CONFIRM_TOOL, CONFIRM_TOOL_DESCRIPTION, GenerationId, Message, confirm_tool_schema};
 use futures_util::FutureExt;
-use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
@@ -17,9 +16,6 @@ use crate::tasks::Tasks;
 
 /// The whole of one answer; clients bound its stages.
 const ANSWER_MAX: Duration = Duration::from_secs(60);
-
-/// Name of the tool by which the model confirms a prepared commit. The conversation handles it itself.
-pub(crate) const CONFIRM_TOOL: &str = "confirm";
 
 /// A piece of an answer, or the end of the request.
 #[derive(Debug)]
@@ -108,22 +104,7 @@ async fn answer(
     if done { Ok(()) } else { Err(ProviderError::Broken { provider: service.name(), reason: "the answer ended early".into() }) }
 }
 
-/// The tool by which the model confirms a prepared commit once the caller has said yes.
-#[must_use]
+/// The tool by which the model confirms a prepared commit; the conversation handles it itself.
 pub(crate) fn confirm_schema() -> ToolSchema {
-    ToolSchema {
-        name: CONFIRM_TOOL.into(),
-        description: "Carries out what was prepared and read back to the caller. Call it only after the caller has agreed to the \
-                      read-back in an answer of their own, with the confirmation_id that the preparing tool gave you. Never call it \
-                      in the same turn as the tool that prepared."
-            .into(),
-        parameters: json!({
-            "type": "object",
-            "properties": {
-                "confirmation_id": { "type": "string", "description": "The confirmation_id given when the act was prepared." }
-            },
-            "required": ["confirmation_id"],
-            "additionalProperties": false
-        }),
-    }
+    ToolSchema { name: CONFIRM_TOOL.into(), description: CONFIRM_TOOL_DESCRIPTION.into(), parameters: confirm_tool_schema() }
 }

@@ -26,6 +26,7 @@ impl Driver {
         for (confirmation, outcome) in std::mem::take(&mut self.late) {
             enter_late_result(&mut summary, &confirmation, &outcome, self.now());
         }
+        summary.transcript.extend(self.apology.take());
         if self.parts.playout.underruns() > 0 {
             self.parts.incidents.note("text-to-speech: slower than speech");
         }

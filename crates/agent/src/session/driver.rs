@@ -4,18 +4,20 @@ use std::collections::{HashMap, VecDeque};
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
-use frontdesk_conversation::{CallSummary, CallTime, Command, CommitOutcome, ConfirmationId, EndReason, Input, ToolCallId};
+use frontdesk_audio::SampleRate;
+use frontdesk_conversation::{
+    CallSummary, CallTime, Command, CommitOutcome, ConfirmationId, Conversation, EndReason, Input, ReplyId, SaidLine, ToolCallId,
+};
 use futures_util::FutureExt;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::options::SessionLimits;
+use super::options::{Fallback, SessionLimits};
 use crate::hearing::clock::SampleClock;
 use crate::hearing::{Heard, HearingOrder};
 use crate::incidents::Incidents;
 use crate::line::LineOrder;
-use crate::machine::Conversation;
 use crate::model::{Model, ModelReport};
 use crate::observe::{ToolPhase, Watch};
 use crate::playout::{Playout, PlayoutEvent};
@@ -52,6 +54,10 @@ pub(super) struct Parts {
     pub(super) vad: Box<dyn VoiceActivity>,
     pub(super) caller_tap: Option<CallerTap>,
     pub(super) tasks: Tasks,
+    /// Played when the synthesiser or the conversation is gone.
+    pub(super) fallback: Option<Fallback>,
+    /// Rate of all audio that is sent.
+    pub(super) rate: SampleRate,
     /// Ends the helper tasks.
     pub(super) helpers: CancellationToken,
 }
@@ -88,6 +94,10 @@ pub(super) struct Driver {
     pub(super) late: Vec<(ConfirmationId, CommitOutcome)>,
     pub(super) summary: Option<Box<CallSummary>>,
     pub(super) caller_gone: bool,
+    /// The last utterance that was settled could not be spoken.
+    pub(super) mute: bool,
+    /// The line of the cached apology, once it was played.
+    pub(super) apology: Option<SaidLine>,
     pub(super) last_audio: Instant,
     last_tick: Option<Instant>,
     /// When to hang up, once the conversation said so.
@@ -123,6 +133,8 @@ impl Driver {
             late: Vec::new(),
             summary: None,
             caller_gone: false,
+            mute: false,
+            apology: None,
             last_audio: epoch,
             last_tick: None,
             hang_up_at: None,
@@ -136,6 +148,8 @@ impl Driver {
         if driven.is_err() {
             tracing::error!("the conversation panicked; the call ends");
             self.parts.incidents.note("conversation: panicked");
+            self.parts.playout.flush(ReplyId(u32::MAX));
+            self.hang_up_at = Some(self.apologise() + self.parts.limits.drain);
         }
         self.close().await
     }

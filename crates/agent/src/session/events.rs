@@ -119,8 +119,14 @@ impl Driver {
     pub(super) fn on_spoken(&mut self, report: SpeechReport) {
         let input = match report {
             SpeechReport::Started(utterance) => Input::SynthesisStarted { utterance },
-            SpeechReport::Done { utterance, duration, words } => Input::SynthesisDone { utterance, duration, words },
-            SpeechReport::Failed(utterance, error) => Input::SynthesisFailed { utterance, failure: self.failed("text-to-speech", &error) },
+            SpeechReport::Done { utterance, duration, words } => {
+                self.mute = false;
+                Input::SynthesisDone { utterance, duration, words }
+            }
+            SpeechReport::Failed(utterance, error) => {
+                self.mute = true;
+                Input::SynthesisFailed { utterance, failure: self.failed("text-to-speech", &error) }
+            }
             SpeechReport::Reconnected(error) => {
                 self.parts.incidents.note(format!("text-to-speech: {}, connected anew", error.kind()));
                 return;

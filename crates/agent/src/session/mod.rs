@@ -68,3 +68,6 @@ impl Session {
         record.instrument(span).await
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -81,7 +81,10 @@ impl Driver {
                 }
             }
             Command::Audit { action, subject } => self.parts.storage.audit(action, subject),
-            Command::HangUp => self.hang_up_at = Some(Instant::now() + self.parts.limits.drain),
+            Command::HangUp => {
+                let heard = if self.mute { self.apologise() } else { Instant::now() };
+                self.hang_up_at = Some(heard + self.parts.limits.drain);
+            }
             Command::Finish(summary) => self.summary = Some(summary),
             other => {
                 tracing::error!(command = ?std::mem::discriminant(&other), "the session does not know this command");

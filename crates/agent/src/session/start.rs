@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use frontdesk_conversation::{CallTime, Command, EndReason, Input};
+use frontdesk_conversation::{CallTime, Command, Conversation, EndReason, Input};
 use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout};
@@ -19,7 +19,6 @@ use crate::error::ProviderError;
 use crate::hearing::Hearing;
 use crate::incidents::Incidents;
 use crate::line;
-use crate::machine::Conversation;
 use crate::model::{Model, confirm_schema};
 use crate::observe::{SessionEvent, Watch};
 use crate::playout::{FrameTap, Playout};
@@ -286,6 +285,8 @@ impl Start {
             vad: self.providers.vad.open(),
             caller_tap,
             tasks: std::mem::take(&mut self.tasks),
+            fallback: self.options.fallback.clone(),
+            rate: self.options.tts.rate,
             helpers: self.helpers.clone(),
         };
         let summary = Driver::new(machine, self.began, parts, reports).run(held, stop).await;

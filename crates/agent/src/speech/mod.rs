@@ -261,11 +261,12 @@ impl Speech {
 
     async fn fail_front(&mut self, error: &ProviderError) {
         let Some(front) = self.pending.pop_front() else { return };
-        if front.began {
+        if self.playout.restart(front.utterance) {
+            // The conversation may ask for it anew: nothing of this attempt must play.
+            self.playout.discard(front.utterance);
+        } else {
             // What came of it is played to its end.
             self.playout.complete(front.utterance);
-        } else {
-            self.playout.discard(front.utterance);
         }
         self.report(SpeechReport::Failed(front.utterance, error.clone())).await;
     }

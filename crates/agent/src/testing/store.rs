@@ -1,8 +1,10 @@
 //! A store in memory.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::time::sleep;
 
 use crate::record::CallRecord;
 use crate::store::{CallStart, CallStore, StoreError};
@@ -10,6 +12,7 @@ use crate::store::{CallStart, CallStore, StoreError};
 #[derive(Default)]
 struct Kept {
     away: bool,
+    delay: Duration,
     begun: Vec<String>,
     states: Vec<Vec<u8>>,
     records: Vec<CallRecord>,
@@ -27,7 +30,9 @@ impl FakeStore {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn there(&self) -> Result<MutexGuard<'_, Kept>, StoreError> {
+    async fn there(&self) -> Result<MutexGuard<'_, Kept>, StoreError> {
+        let delay = self.kept().delay;
+        sleep(delay).await;
         let kept = self.kept();
         if kept.away { Err(StoreError::Unavailable("scripted".into())) } else { Ok(kept) }
     }
@@ -35,6 +40,11 @@ impl FakeStore {
     /// From now on every statement fails, or none does.
     pub fn set_away(&self, away: bool) {
         self.kept().away = away;
+    }
+
+    /// From now on every statement takes this long.
+    pub fn set_delay(&self, delay: Duration) {
+        self.kept().delay = delay;
     }
 
     /// Calls that began.
@@ -65,26 +75,26 @@ impl FakeStore {
 #[async_trait]
 impl CallStore for FakeStore {
     async fn begin(&self, call: &CallStart) -> Result<(), StoreError> {
-        self.there()?.begun.push(call.call_id.clone());
+        self.there().await?.begun.push(call.call_id.clone());
         Ok(())
     }
 
     async fn save_state(&self, _call_id: &str, state: &[u8]) -> Result<(), StoreError> {
-        self.there()?.states.push(state.to_vec());
+        self.there().await?.states.push(state.to_vec());
         Ok(())
     }
 
     async fn load_state(&self, _call_id: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.there()?.states.last().cloned())
+        Ok(self.there().await?.states.last().cloned())
     }
 
     async fn finish(&self, record: &CallRecord) -> Result<(), StoreError> {
-        self.there()?.records.push(record.clone());
+        self.there().await?.records.push(record.clone());
         Ok(())
     }
 
     async fn audit(&self, _call_id: &str, action: &str, _subject: Option<&str>) -> Result<(), StoreError> {
-        self.there()?.audits.push(action.into());
+        self.there().await?.audits.push(action.into());
         Ok(())
     }
 }

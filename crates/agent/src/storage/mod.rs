@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use frontdesk_conversation::StoredState;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
@@ -24,7 +25,7 @@ struct Audit {
 
 /// A call's access to its store. Does nothing when there is none.
 pub(crate) struct Storage {
-    state: watch::Sender<Option<Arc<[u8]>>>,
+    state: watch::Sender<Option<StoredState>>,
     audit: mpsc::Sender<Audit>,
     incidents: Incidents,
     enabled: bool,
@@ -34,7 +35,7 @@ pub(crate) struct Storage {
 pub(crate) struct StorageTask {
     store: Arc<dyn CallStore>,
     start: CallStart,
-    state: watch::Receiver<Option<Arc<[u8]>>>,
+    state: watch::Receiver<Option<StoredState>>,
     audit: mpsc::Receiver<Audit>,
     incidents: Incidents,
 }
@@ -51,10 +52,8 @@ impl Storage {
     }
 
     /// Stores a state; while one is being written only the newest waits.
-    pub(crate) fn state(&self, state: Vec<u8>) {
-        if self.enabled {
-            self.state.send_replace(Some(state.into()));
-        }
+    pub(crate) fn state(&self, state: StoredState) {
+        self.state.send_replace(Some(state));
     }
 
     /// Whether a state would be stored at all.
@@ -83,7 +82,7 @@ impl StorageTask {
                     states = changed.is_ok();
                     let state = self.state.borrow_and_update().clone();
                     if let Some(state) = state.filter(|_| states) {
-                        self.note("save_state", bounded(store.save_state(&call_id, &state)).await);
+                        self.save(&state).await;
                     }
                 }
                 audit = self.audit.recv(), if audits => match audit {
@@ -92,6 +91,16 @@ impl StorageTask {
                     }
                     None => audits = false,
                 },
+            }
+        }
+    }
+
+    async fn save(&self, state: &StoredState) {
+        match state.to_json() {
+            Ok(json) => self.note("save_state", bounded(self.store.save_state(&self.start.call_id, &json)).await),
+            Err(error) => {
+                tracing::error!(%error, "the state cannot be stored");
+                self.incidents.note("store: save_state unreadable");
             }
         }
     }
@@ -123,3 +132,6 @@ async fn bounded(statement: impl Future<Output = Result<(), StoreError>>) -> Res
     let late = || StoreError::Unavailable(format!("no answer within {} ms", STATEMENT_MAX.as_millis()));
     timeout(STATEMENT_MAX, statement).await.unwrap_or_else(|_| Err(late()))
 }
+
+#[cfg(test)]
+mod tests;

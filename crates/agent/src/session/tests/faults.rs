@@ -1,0 +1,98 @@
+//! Providers and stores that fail in the middle of a call.
+
+use frontdesk_conversation::EndReason;
+use tokio::time::sleep;
+
+use super::*;
+use crate::testing::{Answer, FakeLlm, FakeStt, broken, unauthorized};
+
+fn fakes() -> Fakes {
+    let stt = FakeStt::default().knowing(1, "I would like an appointment").knowing(2, "on Monday please");
+    Fakes { stt, llm: FakeLlm::default().saying("Certainly.").saying("Very well."), ..Fakes::default() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_recogniser_that_dies_in_mid_word_is_replaced_and_hears_it_all() {
+    let call = Call::greeted(fakes(), options()).await;
+    call.fakes.stt.set_open_delay(ms(600));
+    call.caller.say(1, ms(1_200));
+    sleep(ms(500)).await;
+    call.fakes.stt.break_after(1);
+    sleep(ms(900)).await;
+    call.caller.hears().await;
+    call.caller.hears_the_end().await;
+    let record = call.hang_up().await;
+    assert_eq!(lines(&record)[1..], [(true, "I would like an appointment"), (false, "Certainly.")]);
+    assert_eq!(record.incidents, ["speech-to-text: broken, connected anew"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_recogniser_the_call_ends_with_an_apology() {
+    let call = Call::greeted(fakes(), options()).await;
+    call.fakes.stt.fail_to_open(vec![unauthorized("fake-stt")]);
+    call.fakes.stt.break_after(1);
+    let apology = options().conversation.phrases.apology;
+    let record = call.ended(Duration::from_secs(60)).await;
+    assert_eq!(record.outcome, EndReason::Failed);
+    assert_eq!(lines(&record).last(), Some(&(false, apology.as_str())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_model_that_fails_once_costs_one_fallback() {
+    let mut fakes = fakes();
+    fakes.llm = FakeLlm::default().answering(Answer::Fails(unauthorized("fake-llm"))).saying("Very well.");
+    let call = Call::greeted(fakes, options()).await;
+    call.turn(1).await;
+    call.turn(2).await;
+    let record = call.hang_up().await;
+    let fallback = options().conversation.phrases.fallback;
+    assert!(lines(&record).contains(&(false, fallback.as_str())), "{:?}", lines(&record));
+    assert!(lines(&record).contains(&(false, "Very well.")));
+    assert_eq!(record.incidents, ["language model: fake-llm unauthorized"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_synthesiser_that_breaks_before_a_word_was_heard_goes_unnoticed() {
+    let call = Call::greeted(fakes(), options()).await;
+    call.fakes.tts.break_after(1);
+    call.turn(1).await;
+    same(&call.caller.voice(), &call.fakes.tts.given());
+    let record = call.hang_up().await;
+    assert_eq!(lines(&record).last(), Some(&(false, "Certainly.")));
+    assert_eq!(record.incidents, ["text-to-speech: broken, connected anew"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_synthesiser_the_cached_apology_is_played() {
+    let call = Call::greeted(fakes(), options()).await;
+    call.fakes.tts.fail_to_open((0..20).map(|_| broken("fake-tts")).collect());
+    call.fakes.tts.break_after(1);
+    let (caller, before) = (call.caller.clone(), call.caller.voice().len());
+    caller.say(1, ms(1_200));
+    let record = call.ended(Duration::from_secs(60)).await;
+    assert_eq!(record.outcome, EndReason::Failed);
+    assert_eq!(lines(&record).last(), Some(&(false, APOLOGY)), "{record:?}");
+    same(&caller.voice()[before..], &apology());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_is_away_never_ends_a_call() {
+    let fakes = fakes();
+    fakes.store.set_away(true);
+    let call = Call::greeted(fakes, options()).await;
+    call.turn(1).await;
+    let record = call.hang_up().await;
+    assert!(lines(&record).contains(&(false, "Certainly.")));
+    assert!(record.incidents.iter().any(|incident| incident == "store: begin unavailable"), "{:?}", record.incidents);
+    assert!(record.incidents.iter().any(|incident| incident == "store: finish unavailable"), "{:?}", record.incidents);
+}
+
+#[tokio::test(start_paused = true)]
+async fn state_is_stored_as_turns_are_committed() {
+    let call = Call::greeted(fakes(), options()).await;
+    let before = call.fakes.store.states();
+    call.turn(1).await;
+    assert!(call.fakes.store.states() > before);
+    assert!(!call.fakes.store.audits().is_empty());
+    call.hang_up().await;
+}
