@@ -3,7 +3,7 @@
 //! - [`api`]: access tokens and the server API (rooms, agent dispatch, participants).
 //! - [`room`]: a participant that publishes one Opus track, hears others, and exchanges data, texts, DTMF and attributes.
 //! - [`worker`]: registers an agent with the server and runs the jobs that the server assigns.
-//! - `transport`: a job's room as the agent's transport.
+//! - [`transport`]: a job's room as the agent's [`frontdesk_agent::Transport`].
 //!
 //! Signalling comes from LiveKit's own crates, WebRTC from the `webrtc` crate; nothing here needs a prebuilt library
 //! besides libopus. Every queue is bounded and says what it does when full.
@@ -14,7 +14,7 @@ pub mod api;
 mod credentials;
 pub mod room;
 mod server_url;
-
+pub mod transport;
 pub mod worker;
 
 pub use credentials::Credentials;

@@ -55,6 +55,15 @@ impl ServerUrl {
         format!("{}://{}", if self.tls { "https" } else { "http" }, self.rest)
     }
 
+    /// Chooses the TLS implementation of LiveKit's signal client and of the worker's WebSocket, if the program has not.
+    /// With two of them compiled in (some dependencies bring `ring`, others `aws-lc-rs`), rustls otherwise panics.
+    pub(crate) fn prepare_tls(&self) {
+        if self.tls && rustls::crypto::CryptoProvider::get_default().is_none() {
+            // Fails only if another thread was faster.
+            let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        }
+    }
+
     /// Whether the server runs on this machine's loopback interface, where media must be bound as well.
     #[must_use]
     pub fn is_loopback(&self) -> bool {

@@ -39,6 +39,17 @@ async fn an_unreachable_server_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_secure_address_of_an_insecure_server_is_named() {
+    let server = Server::start().await;
+    let url = server.url().replace("ws:", "wss:");
+    let api = support::api(&url);
+    assert!(matches!(api.check().await, Err(ApiError::Unreachable { .. })));
+    assert!(matches!(api.delete_room("r").await, Err(ApiError::Unreachable { .. })));
+    let error = Room::connect(options(&url, "r", "me")).await.unwrap_err();
+    assert!(matches!(error, ConnectError::Unreachable { .. }), "{error:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rooms_come_and_go() {
     let server = Server::start().await;
     let api = support::api(&server.url());

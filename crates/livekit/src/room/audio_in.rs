@@ -130,7 +130,7 @@ impl FrameQueue {
         self.changed.notify_one();
     }
 
-    fn end(&self) {
+    pub(super) fn end(&self) {
         self.lock().ended = true;
         self.changed.notify_one();
     }

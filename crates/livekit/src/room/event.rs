@@ -24,7 +24,7 @@ pub enum RoomEvent {
         /// Why.
         reason: DisconnectReason,
     },
-    /// A remote audio track is there; its frames are read from the value.
+    /// We are subscribed to a remote audio track; its frames are read from the value, once its publisher sends any.
     AudioTrack(RemoteAudio),
     /// Another participant has subscribed to our track: what we say is heard. LiveKit's SIP service answers the call then.
     LocalTrackSubscribed {

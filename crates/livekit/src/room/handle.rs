@@ -166,7 +166,8 @@ impl Room {
         }
         let user =
             proto::UserPacket { payload: data.payload.into(), topic: (!data.topic.is_empty()).then_some(data.topic), ..Default::default() };
-        self.send_packet(data.reliable, data.destinations, Value::User(user)).await
+        let identity = self.shared.roster().local().identity.clone();
+        self.send_packet(identity, data.reliable, data.destinations, Value::User(user)).await
     }
 
     /// Sends a text stream to everybody and returns its id. Topics: `lk.chat`, `lk.transcription`.
@@ -174,12 +175,27 @@ impl Room {
     /// # Errors
     /// [`DataError`]; of a stream that breaks off in the middle, receivers see nothing.
     pub async fn send_text(&self, topic: &str, attributes: &BTreeMap<String, String>, text: &str) -> Result<String, DataError> {
+        let identity = self.shared.roster().local().identity.clone();
+        self.send_text_as(&identity, topic, attributes, text).await
+    }
+
+    /// As [`Room::send_text`], on behalf of another participant; the server lets agents do so, for transcripts.
+    ///
+    /// # Errors
+    /// As [`Room::send_text`].
+    pub async fn send_text_as(
+        &self,
+        identity: &str,
+        topic: &str,
+        attributes: &BTreeMap<String, String>,
+        text: &str,
+    ) -> Result<String, DataError> {
         if text.len() > TEXT_LIMIT_BYTES {
             return Err(DataError::TooLarge { size_bytes: text.len(), limit_bytes: TEXT_LIMIT_BYTES });
         }
         let stream_id = random_id("text_");
         for value in streams::packets(&stream_id, topic, attributes, text) {
-            self.send_packet(true, Vec::new(), value).await?;
+            self.send_packet(identity.to_owned(), true, Vec::new(), value).await?;
         }
         Ok(stream_id)
     }
@@ -191,7 +207,8 @@ impl Room {
     pub async fn send_dtmf(&self, digit: char) -> Result<(), DataError> {
         let code = dtmf_code(digit).ok_or(DataError::NotDtmf(digit))?;
         let dtmf = proto::SipDtmf { code, digit: digit.to_ascii_uppercase().to_string() };
-        self.send_packet(true, Vec::new(), Value::SipDtmf(dtmf)).await
+        let identity = self.shared.roster().local().identity.clone();
+        self.send_packet(identity, true, Vec::new(), Value::SipDtmf(dtmf)).await
     }
 
     /// Leaves: unpublishes, tells the server why, closes all connections and awaits all tasks. Idempotent, bounded.
@@ -207,13 +224,14 @@ impl Room {
         }
     }
 
-    async fn send_packet(&self, reliable: bool, destinations: Vec<String>, value: Value) -> Result<(), DataError> {
-        let packet = proto::DataPacket {
-            destination_identities: destinations,
-            participant_identity: self.shared.roster().local().identity.clone(),
-            value: Some(value),
-            ..Default::default()
-        };
+    async fn send_packet(
+        &self,
+        participant_identity: String,
+        reliable: bool,
+        destination_identities: Vec<String>,
+        value: Value,
+    ) -> Result<(), DataError> {
+        let packet = proto::DataPacket { destination_identities, participant_identity, value: Some(value), ..Default::default() };
         self.shared.data.send(reliable, &packet).await
     }
 }

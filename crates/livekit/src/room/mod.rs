@@ -21,6 +21,7 @@ mod participant;
 mod peer;
 mod publication;
 mod resume;
+mod sdp;
 mod streams;
 
 pub use audio_in::RemoteAudio;

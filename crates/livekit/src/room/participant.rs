@@ -156,7 +156,7 @@ pub struct Participant {
     /// Ids of the tracks it publishes.
     pub track_sids: BTreeSet<String>,
     /// Counts the server's updates.
-    version: u32,
+    pub(crate) version: u32,
 }
 
 impl Participant {

@@ -79,7 +79,8 @@ struct Open {
 /// Puts incoming streams together, within bounds; what exceeds them is dropped and counted.
 #[derive(Debug, Default)]
 pub(super) struct TextStreams {
-    open: HashMap<(String, String), Open>,
+    /// By stream id alone: of a stream on another's behalf, the server leaves that one's identity on the header only.
+    open: HashMap<String, Open>,
     bytes: usize,
     pub(super) dropped: u64,
 }
@@ -90,10 +91,10 @@ impl TextStreams {
         match value {
             Value::StreamHeader(header) => self.header(now, sender, header),
             Value::StreamChunk(chunk) => {
-                self.chunk(now, sender, &chunk);
+                self.chunk(now, &chunk);
                 None
             }
-            Value::StreamTrailer(trailer) => self.trailer(sender, trailer),
+            Value::StreamTrailer(trailer) => self.trailer(trailer),
             _ => None,
         }
     }
@@ -119,23 +120,21 @@ impl TextStreams {
             return self.finish(Open { message, content, next_chunk: 0, touched: now });
         }
         self.make_room(now);
-        let key = (sender.to_owned(), header.stream_id);
         let open = Open { message, content: Vec::new(), next_chunk: 0, touched: now };
-        if let Some(previous) = self.open.insert(key, open) {
+        if let Some(previous) = self.open.insert(header.stream_id, open) {
             self.bytes -= previous.content.len();
             self.dropped += 1;
         }
         None
     }
 
-    fn chunk(&mut self, now: Duration, sender: &str, chunk: &Chunk) {
-        let key = (sender.to_owned(), chunk.stream_id.clone());
-        let Some(open) = self.open.get_mut(&key) else { return };
+    fn chunk(&mut self, now: Duration, chunk: &Chunk) {
+        let Some(open) = self.open.get_mut(&chunk.stream_id) else { return };
         let size = chunk.content.len();
         let fits = open.content.len() + size <= TEXT_BYTES_MAX && self.bytes + size <= TOTAL_BYTES_MAX;
         // The channel keeps order, so a chunk out of turn means one that was lost.
         if open.next_chunk != chunk.chunk_index || !fits {
-            self.forget(&key);
+            self.forget(&chunk.stream_id);
             return;
         }
         open.content.extend_from_slice(&chunk.content);
@@ -144,8 +143,8 @@ impl TextStreams {
         self.bytes += size;
     }
 
-    fn trailer(&mut self, sender: &str, trailer: Trailer) -> Option<TextMessage> {
-        let mut open = self.open.remove(&(sender.to_owned(), trailer.stream_id))?;
+    fn trailer(&mut self, trailer: Trailer) -> Option<TextMessage> {
+        let mut open = self.open.remove(&trailer.stream_id)?;
         self.bytes -= open.content.len();
         open.message.attributes.extend(trailer.attributes);
         self.finish(open)
@@ -179,8 +178,8 @@ impl TextStreams {
         }
     }
 
-    fn forget(&mut self, key: &(String, String)) {
-        if let Some(open) = self.open.remove(key) {
+    fn forget(&mut self, stream_id: &str) {
+        if let Some(open) = self.open.remove(stream_id) {
             self.bytes -= open.content.len();
             self.dropped += 1;
         }

@@ -56,6 +56,7 @@ pub(super) enum SocketError {
 
 /// Opens the socket; registers nothing. The caller bounds the time.
 pub(crate) async fn handshake(url: &ServerUrl, credentials: &Credentials) -> Result<WorkerSocket, HandshakeError> {
+    url.prepare_tls();
     let unreachable = |error: WsError| HandshakeError::Unreachable(error.to_string());
     let token = crate::api::worker_token(credentials)?;
     let mut request = format!("{}/agent?protocol={PROTOCOL}", url.websocket()).into_client_request().map_err(unreachable)?;

@@ -47,6 +47,8 @@ pub struct JobContext {
     pub dispatch_id: String,
     /// The room to join.
     pub room: String,
+    /// The server's id of the room: unique and without personal data, as a name need not be.
+    pub room_sid: String,
     /// The server to join it at.
     pub url: String,
     /// The token to join it with, good for an hour.

@@ -26,6 +26,16 @@ const BACKOFF_FIRST: Duration = Duration::from_millis(250);
 /// The longest wait.
 const BACKOFF_MAX: Duration = Duration::from_secs(10);
 
+/// Messages that may come between registration and the first pong.
+const EARLY_MAX: usize = 32;
+
+/// A registered connection, and what came on it before that was certain.
+struct Registered {
+    socket: WorkerSocket,
+    worker_id: String,
+    early: Vec<FromServer>,
+}
+
 /// What the link tells the runner.
 #[derive(Debug)]
 pub(super) enum LinkEvent {
@@ -60,12 +70,15 @@ impl Link {
         let mut attempt = 0;
         loop {
             match self.register().await {
-                Ok((mut socket, worker_id)) => {
+                Ok(Registered { mut socket, worker_id, early }) => {
                     ever = true;
                     let since = Instant::now();
                     while self.outgoing.try_recv().is_ok() {}
-                    if self.events.send(LinkEvent::Up(worker_id)).await.is_err() {
-                        return;
+                    let early = early.into_iter().map(|message| LinkEvent::Message(Box::new(message)));
+                    for event in std::iter::once(LinkEvent::Up(worker_id)).chain(early) {
+                        if self.events.send(event).await.is_err() {
+                            return;
+                        }
                     }
                     let error = self.converse(&mut socket).await;
                     tracing::warn!(%error, "the worker's connection is lost");
@@ -96,7 +109,7 @@ impl Link {
         }
     }
 
-    async fn register(&self) -> Result<(WorkerSocket, String), WorkerError> {
+    async fn register(&self) -> Result<Registered, WorkerError> {
         let url = self.url.to_string();
         let unreachable = |reason: String| WorkerError::Unreachable { url: url.clone(), reason };
         let registered = tokio::time::timeout(REGISTER_TIMEOUT, async {
@@ -105,15 +118,30 @@ impl Link {
                 HandshakeError::Status(_) => WorkerError::Refused { url: url.clone(), reason: error.to_string() },
                 error => unreachable(error.to_string()),
             })?;
-            let failed = |error: SocketError| unreachable(error.to_string());
-            socket.send(ToServer::Register(self.registration())).await.map_err(failed)?;
-            loop {
-                if let FromServer::Register(registered) = socket.next().await.map_err(failed)? {
-                    return Ok((socket, registered.worker_id));
-                }
-            }
+            let (worker_id, early) = self.introduce(&mut socket).await.map_err(|error| unreachable(error.to_string()))?;
+            Ok(Registered { socket, worker_id, early })
         });
         registered.await.unwrap_or_else(|_| Err(unreachable("no answer to the registration in time".to_owned())))
+    }
+
+    /// Registers, and pings: the server answers a registration before it lists the worker, but a ping only afterwards, so
+    /// that whoever dispatches once we say that we are registered does find us.
+    async fn introduce(&self, socket: &mut WorkerSocket) -> Result<(String, Vec<FromServer>), SocketError> {
+        socket.send(ToServer::Register(self.registration())).await?;
+        let worker_id = loop {
+            if let FromServer::Register(registered) = socket.next().await? {
+                break registered.worker_id;
+            }
+        };
+        socket.send(ToServer::Ping(proto::WorkerPing { timestamp: unix_ms() })).await?;
+        let mut early = Vec::new();
+        loop {
+            match socket.next().await? {
+                FromServer::Pong(_) => return Ok((worker_id, early)),
+                message if early.len() < EARLY_MAX => early.push(message),
+                _ => {}
+            }
+        }
     }
 
     fn registration(&self) -> proto::RegisterWorkerRequest {

@@ -193,6 +193,7 @@ impl Runner<'_> {
             job_id: job.id.clone(),
             dispatch_id: job.dispatch_id,
             room: request.room,
+            room_sid: job.room.map(|room| room.sid).unwrap_or_default(),
             url: assignment.url.filter(|url| !url.is_empty()).unwrap_or_else(|| self.url.to_string()),
             token: assignment.token,
             metadata: request.metadata,

@@ -51,3 +51,9 @@ pub fn pitch(samples: &[i16], rate: SampleRate) -> f64 {
 pub fn silent_pieces(samples: &[i16], rate: SampleRate) -> usize {
     samples.chunks(rate.samples_in_ms(10)).filter(|piece| piece.iter().all(|s| s.unsigned_abs() < 1000)).count()
 }
+
+/// 20 ms of a tone that begins at a zero crossing.
+pub fn sine(hz: f64, rate: SampleRate) -> Vec<i16> {
+    let step = TAU * hz / f64::from(rate.hz());
+    (0..rate.samples_in_ms(20)).map(|i| (12_000.0 * (step * i as f64).sin()) as i16).collect()
+}

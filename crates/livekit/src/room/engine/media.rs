@@ -13,7 +13,7 @@ use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::media_stream::track_remote::TrackRemote;
 use webrtc::peer_connection::RTCPeerConnectionState;
 
-use super::{Engine, WAITING_TRACKS_MAX};
+use super::{Engine, RemoteTrack, WAITING_TRACKS_MAX};
 use crate::room::audio_in::{self, FrameQueue, RemoteAudio, StreamDecoder};
 use crate::room::audio_out;
 use crate::room::data;
@@ -21,6 +21,7 @@ use crate::room::error::PublishError;
 use crate::room::event::{DataMessage, DtmfDigit, RoomEvent};
 use crate::room::peer::{PeerEvent, Side};
 use crate::room::publication::{LocalTrack, PendingPublish, PublishReply, new_track};
+use crate::room::sdp;
 
 impl Engine {
     pub(super) async fn on_peer_event(&mut self, event: PeerEvent) {
@@ -131,58 +132,67 @@ impl Engine {
         let _ = reply.send(Ok(publisher));
     }
 
+    /// Announces the tracks that an answered offer sends us. The connection itself tells of a track only with its first
+    /// packet, but whoever answers a call wants to know when it would hear one.
+    pub(super) fn announce_tracks(&mut self, offer: &str) {
+        for (participant_sid, track_sid) in sdp::audio_tracks(offer) {
+            let waits = self.waiting_tracks.iter().any(|(_, waiting)| *waiting == track_sid);
+            if !waits && !self.remote_tracks.contains_key(&track_sid) && self.waiting_tracks.len() < WAITING_TRACKS_MAX {
+                self.waiting_tracks.push((participant_sid, track_sid));
+            }
+        }
+        self.admit_waiting_tracks();
+    }
+
+    /// Hands the tracks out whose participants are known.
+    pub(super) fn admit_waiting_tracks(&mut self) {
+        for (participant_sid, track_sid) in std::mem::take(&mut self.waiting_tracks) {
+            let identity = self.shared.roster().by_sid(&participant_sid).map(|participant| participant.identity.clone());
+            let Some(identity) = identity else {
+                self.waiting_tracks.push((participant_sid, track_sid));
+                continue;
+            };
+            let queue = FrameQueue::new(self.options.audio_capacity_frames);
+            let audio = RemoteAudio::new(identity, track_sid.clone(), self.options.subscribe_rate, queue.clone());
+            let cancel = self.media_cancel.child_token();
+            self.remote_tracks.insert(track_sid, RemoteTrack { participant_sid, queue, cancel, started: false, published: false });
+            self.emit(RoomEvent::AudioTrack(audio));
+        }
+    }
+
+    /// The first packet of a track came: decode it.
     async fn on_track(&mut self, track: Arc<dyn TrackRemote>) {
         if track.kind().await != RtpCodecKind::Audio {
             return;
         }
-        if let Some(track) = self.open_track(track).await
-            && self.waiting_tracks.len() < WAITING_TRACKS_MAX
-        {
-            self.waiting_tracks.push(track);
-        }
-    }
-
-    /// Starts to decode a track; gives it back while its participant is unknown.
-    async fn open_track(&mut self, track: Arc<dyn TrackRemote>) -> Option<Arc<dyn TrackRemote>> {
         let (stream_id, track_id) = (track.stream_id().await, track.track_id().await);
-        let (participant_sid, track_sid) = track_ids(&stream_id, &track_id);
-        let identity = self.shared.roster().by_sid(participant_sid).map(|participant| participant.identity.clone());
-        let Some(identity) = identity else { return Some(track) };
-        let rate = self.options.subscribe_rate;
-        let decoder = match StreamDecoder::new(rate) {
-            Ok(decoder) => decoder,
-            Err(error) => {
-                tracing::warn!(%error, "remote audio cannot be decoded");
-                return None;
-            }
+        let (_, track_sid) = sdp::track_ids(&stream_id, &track_id);
+        let Some(remote) = self.remote_tracks.get_mut(track_sid).filter(|remote| !remote.started) else {
+            tracing::debug!(track_sid, "a track that nobody waits for");
+            return;
         };
-        let queue = FrameQueue::new(self.options.audio_capacity_frames);
-        let cancel = self.media_cancel.child_token();
-        let fill_after = self.options.fill_silence_after;
-        self.tasks.spawn(audio_in::receive(track, decoder, fill_after, queue.clone(), cancel.clone()));
-        if let Some(previous) = self.remote_tracks.insert(track_sid.to_owned(), cancel) {
-            previous.cancel();
-        }
-        self.emit(RoomEvent::AudioTrack(RemoteAudio::new(identity, track_sid.to_owned(), rate, queue)));
-        None
-    }
-
-    pub(super) async fn retry_waiting_tracks(&mut self) {
-        for track in std::mem::take(&mut self.waiting_tracks) {
-            if let Some(track) = self.open_track(track).await {
-                self.waiting_tracks.push(track);
+        match StreamDecoder::new(self.options.subscribe_rate) {
+            Ok(decoder) => {
+                remote.started = true;
+                let (queue, cancel) = (remote.queue.clone(), remote.cancel.clone());
+                self.tasks.spawn(audio_in::receive(track, decoder, self.options.fill_silence_after, queue, cancel));
             }
+            Err(error) => tracing::warn!(%error, "remote audio cannot be decoded"),
         }
     }
 
     /// Ends the tracks that nobody publishes any more. The connection's own signal for it can be lost under load.
     pub(super) fn prune_remote_tracks(&mut self) {
-        let published: std::collections::BTreeSet<String> =
-            self.shared.roster().others().into_iter().flat_map(|participant| participant.track_sids).collect();
-        self.remote_tracks.retain(|sid, cancel| {
-            let keep = published.contains(sid);
+        let roster = self.shared.roster();
+        self.remote_tracks.retain(|sid, remote| {
+            let participant = roster.by_sid(&remote.participant_sid);
+            let published = participant.is_some_and(|participant| participant.track_sids.contains(sid));
+            // The offer may be ahead of the update that tells of the track.
+            let keep = published || (participant.is_some() && !remote.published);
+            remote.published |= published;
             if !keep {
-                cancel.cancel();
+                remote.cancel.cancel();
+                remote.queue.end();
             }
             keep
         });
@@ -223,15 +233,6 @@ pub(in crate::room) fn dtmf_code(digit: char) -> Option<u32> {
     "0123456789*#ABCD".chars().position(|known| known == digit.to_ascii_uppercase()).map(|code| code as u32)
 }
 
-/// LiveKit packs the ids of participant and track into the stream's (`PA_…|TR_…`).
-fn track_ids<'a>(stream_id: &'a str, track_id: &'a str) -> (&'a str, &'a str) {
-    match stream_id.split_once('|') {
-        Some((participant, track)) if track.starts_with("TR_") => (participant, track),
-        Some((participant, _)) => (participant, track_id),
-        None => (stream_id, track_id),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -242,12 +243,5 @@ mod tests {
         assert_eq!((digit(5, "5"), digit(11, ""), digit(10, "*"), digit(12, "a")), (Some('5'), Some('#'), Some('*'), Some('A')));
         assert_eq!((digit(99, ""), digit(0, "x")), (None, None));
         assert_eq!((dtmf_code('#'), dtmf_code('d'), dtmf_code('x')), (Some(11), Some(15), None));
-    }
-
-    #[test]
-    fn ids_of_a_packed_stream() {
-        assert_eq!(track_ids("PA_1|TR_2", "TR_2"), ("PA_1", "TR_2"));
-        assert_eq!(track_ids("PA_1", "TR_2"), ("PA_1", "TR_2"));
-        assert_eq!(track_ids("PA_1|x", "TR_2"), ("PA_1", "TR_2"));
     }
 }

@@ -17,8 +17,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use webrtc::media_stream::track_remote::TrackRemote;
 
+use super::audio_in::FrameQueue;
 use super::data::{DataChannels, Incoming};
 use super::error::AttributeError;
 use super::event::{EndReason, EventSink};
@@ -71,6 +71,17 @@ impl Shared {
     }
 }
 
+/// A track that we are subscribed to.
+struct RemoteTrack {
+    participant_sid: String,
+    queue: Arc<FrameQueue>,
+    cancel: CancellationToken,
+    /// Whether packets have come, so that a task decodes them.
+    started: bool,
+    /// Whether the server has told that it is published.
+    published: bool,
+}
+
 /// See the module's documentation.
 pub(super) struct Engine {
     url: ServerUrl,
@@ -99,8 +110,10 @@ pub(super) struct Engine {
     media_down_since: Option<Instant>,
 
     local: Option<LocalTrack>,
-    remote_tracks: HashMap<String, CancellationToken>,
-    waiting_tracks: Vec<Arc<dyn TrackRemote>>,
+    /// By the server's id of the track.
+    remote_tracks: HashMap<String, RemoteTrack>,
+    /// Ids of participant and track.
+    waiting_tracks: Vec<(String, String)>,
     packets: mpsc::Receiver<Incoming>,
     packets_sender: mpsc::Sender<Incoming>,
     texts: TextStreams,

@@ -94,6 +94,9 @@ impl Engine {
     pub(super) async fn tear_down(mut self) {
         let reason = self.end.unwrap_or(EndReason::Left);
         self.media_cancel.cancel();
+        for remote in self.remote_tracks.values() {
+            remote.queue.end();
+        }
         if let Some(local) = self.local.take() {
             if let Err(error) = self.publisher.connection().remove_track(&local.sender).await {
                 tracing::debug!(%error, "track not removed");

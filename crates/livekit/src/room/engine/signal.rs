@@ -17,7 +17,7 @@ impl Engine {
             Response::Offer(offer) => self.on_offer(offer).await,
             Response::Answer(answer) => self.on_answer(answer).await,
             Response::Trickle(trickle) => self.on_trickle(trickle).await,
-            Response::Update(update) => self.on_update(&update.participants).await,
+            Response::Update(update) => self.on_update(&update.participants),
             Response::TrackPublished(published) => self.on_track_published(published).await,
             Response::TrackSubscribed(subscribed) => {
                 self.emit(RoomEvent::LocalTrackSubscribed { track_sid: subscribed.track_sid });
@@ -31,10 +31,11 @@ impl Engine {
     }
 
     async fn on_offer(&mut self, offer: proto::SessionDescription) {
-        match self.subscriber.answer(offer.sdp).await {
+        match self.subscriber.answer(offer.sdp.clone()).await {
             Ok(sdp) => {
                 let answer = proto::SessionDescription { r#type: "answer".to_owned(), sdp, id: offer.id, ..Default::default() };
                 self.send(Request::Answer(answer)).await;
+                self.announce_tracks(&offer.sdp);
             }
             Err(error) => tracing::warn!(%error, "the server's offer cannot be answered"),
         }
@@ -66,7 +67,7 @@ impl Engine {
         peer.add_candidate(&trickle.candidate_init).await;
     }
 
-    async fn on_update(&mut self, participants: &[proto::ParticipantInfo]) {
+    fn on_update(&mut self, participants: &[proto::ParticipantInfo]) {
         let snapshot = std::mem::take(&mut self.expect_snapshot);
         let changes = self.shared.roster().update(participants, snapshot);
         for change in changes {
@@ -77,7 +78,7 @@ impl Engine {
             }
         }
         self.prune_remote_tracks();
-        self.retry_waiting_tracks().await;
+        self.admit_waiting_tracks();
     }
 
     fn on_request_response(&mut self, response: proto::RequestResponse) {

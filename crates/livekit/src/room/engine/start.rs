@@ -44,6 +44,7 @@ pub(in crate::room) struct Started {
 /// Joins and spawns the engine onto `tasks`. Dropped in the middle, it leaves nothing behind that does not end by itself.
 pub(in crate::room) async fn start(options: RoomOptions, cancel: CancellationToken, tasks: TaskTracker) -> Result<Started, ConnectError> {
     let url = ServerUrl::parse(&options.url)?;
+    url.prepare_tls();
     frontdesk_audio::opus::Decoder::new(options.subscribe_rate)?;
     let limit = options.connect_timeout + JOIN_RESPONSE_TIMEOUT;
     let connected = tokio::time::timeout(limit, join(&url, &options)).await;

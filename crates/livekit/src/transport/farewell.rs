@@ -1,0 +1,90 @@
+//! Ending a call for the caller as well: delete the room, then leave it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+
+use crate::api::{ApiError, LiveKit};
+use crate::room::{DisconnectReason, Room};
+
+/// How long hanging up is waited for; it goes on in the background.
+const WAIT: Duration = Duration::from_millis(2500);
+/// How often deleting the room is tried: a caller must not be left in silence because the server was busy.
+const ATTEMPTS: u32 = 5;
+/// The first wait between tries; doubles.
+const BACKOFF: Duration = Duration::from_millis(300);
+
+/// Deletes the room and leaves it, once, even if it is dropped instead of said.
+pub(super) struct Farewell {
+    parts: Option<Parts>,
+    task: Option<JoinHandle<()>>,
+}
+
+struct Parts {
+    api: Arc<LiveKit>,
+    room: Arc<Room>,
+    name: String,
+}
+
+impl Farewell {
+    pub(super) fn new(api: Arc<LiveKit>, room: Arc<Room>, name: String) -> Self {
+        Self { parts: Some(Parts { api, room, name }), task: None }
+    }
+
+    /// Idempotent. Cancelled or too slow, it goes on in the background.
+    pub(super) async fn say(&mut self) {
+        self.begin();
+        if let Some(task) = &mut self.task
+            && let Ok(ended) = tokio::time::timeout(WAIT, task).await
+        {
+            if ended.is_err() {
+                tracing::error!("hanging up broke off");
+            }
+            self.task = None;
+        }
+    }
+
+    fn begin(&mut self) {
+        let Some(parts) = self.parts.take() else { return };
+        // Without a runtime the process is at its end, and the room's connections with it.
+        if let Ok(runtime) = Handle::try_current() {
+            self.task = Some(runtime.spawn(parts.run()));
+        }
+    }
+}
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        self.begin();
+    }
+}
+
+impl fmt::Debug for Farewell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Farewell").field("said", &self.parts.is_none()).finish()
+    }
+}
+
+impl Parts {
+    async fn run(self) {
+        let mut wait = BACKOFF;
+        for attempt in 1..=ATTEMPTS {
+            match self.api.delete_room(&self.name).await {
+                Ok(()) | Err(ApiError::NotFound { .. }) => break,
+                Err(error) if error.is_retryable() && attempt < ATTEMPTS => {
+                    tracing::warn!(%error, attempt, "the room is not deleted yet");
+                    tokio::time::sleep(wait).await;
+                    wait *= 2;
+                }
+                Err(error) => {
+                    tracing::error!(%error, "the room could not be deleted: its caller may be left in silence");
+                    break;
+                }
+            }
+        }
+        self.room.leave(DisconnectReason::ClientInitiated).await;
+    }
+}

@@ -1,0 +1,200 @@
+//! The room of a job as the agent's [`Transport`].
+//!
+//! The same behind our own SIP bridge and LiveKit's: the caller is the participant of kind SIP (or, without one, any that is
+//! no agent), publishing our track is what answers the call, and deleting the room is what hangs up. An agent that goes
+//! away without deleting the room would leave its caller in silence, so a dropped transport deletes it as well.
+
+mod caller;
+mod farewell;
+mod options;
+mod signals;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use frontdesk_agent::transport::{AgentState, TranscriptLine};
+use frontdesk_agent::{AudioSink, CallInfo, Pii, Transport, TransportError, TransportEvent};
+use frontdesk_audio::{Frame, SampleRate};
+use tokio::sync::mpsc;
+
+use crate::api::LiveKit;
+use crate::room::{AudioPublisher, Participant, RemoteAudio, Room, RoomEvent, RoomOptions};
+use crate::worker::JobContext;
+use farewell::Farewell;
+use signals::Signals;
+
+pub use options::TransportOptions;
+
+/// What VAD and recognition want.
+const CALLER_RATE: SampleRate = SampleRate::HZ_16000;
+/// Topic of typed text.
+const CHAT_TOPIC: &str = "lk.chat";
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct LiveKitTransport {
+    room: Arc<Room>,
+    events: mpsc::Receiver<RoomEvent>,
+    options: TransportOptions,
+    info: CallInfo,
+    caller: Participant,
+    audio: Option<RemoteAudio>,
+    signals: Signals,
+    farewell: Farewell,
+    over: bool,
+}
+
+impl LiveKitTransport {
+    /// Joins the room of `job` and waits for its caller. `api` is what hangs up with.
+    ///
+    /// # Errors
+    /// [`TransportError::Join`], [`TransportError::NoCaller`] within `caller_timeout`, or [`TransportError::Ended`] if the room
+    /// or the job ends before.
+    pub async fn join(job: &JobContext, api: Arc<LiveKit>, options: TransportOptions) -> Result<Self, TransportError> {
+        let mut room_options = RoomOptions::new(&job.url, &job.token);
+        room_options.subscribe_rate = CALLER_RATE;
+        room_options.fill_silence_after = options.fill_silence_after;
+        let connected = tokio::select! {
+            () = job.stop.cancelled() => return Err(TransportError::Ended),
+            connected = Room::connect(room_options) => connected,
+        };
+        let (room, mut events) = connected.map_err(|error| TransportError::Join(error.to_string()))?;
+        let room = Arc::new(room);
+        // From here on whoever fails leaves no room behind.
+        let mut farewell = Farewell::new(api, room.clone(), job.room.clone());
+        let mut audio = Vec::new();
+        let found = tokio::select! {
+            () = job.stop.cancelled() => Err(TransportError::Ended),
+            found = caller::wait_for(&room, &mut events, &mut audio, options.caller_timeout) => found,
+        };
+        let caller = match found {
+            Ok(caller) => caller,
+            Err(error) => {
+                farewell.say().await;
+                return Err(error);
+            }
+        };
+        let audio = audio.into_iter().rfind(|audio: &RemoteAudio| audio.participant_identity() == caller.identity);
+        let signals = Signals::start(room.clone(), caller.clone());
+        let info = caller::info(job, &caller);
+        Ok(Self { room, events, options, info, caller, audio, signals, farewell, over: false })
+    }
+
+    /// The room, for what the trait does not offer.
+    #[must_use]
+    pub fn room(&self) -> &Arc<Room> {
+        &self.room
+    }
+
+    /// What an event of the room means for the call, if anything.
+    fn translate(&mut self, event: RoomEvent) -> Option<TransportEvent> {
+        match event {
+            RoomEvent::AudioTrack(audio) if self.is_caller(audio.participant_identity()) => {
+                self.audio = Some(audio);
+                None
+            }
+            RoomEvent::Dtmf(dtmf) if self.is_caller(&dtmf.sender) => Some(TransportEvent::Dtmf(dtmf.digit)),
+            RoomEvent::Text(text) if text.topic == CHAT_TOPIC => Some(TransportEvent::Text(Pii::new(text.text))),
+            RoomEvent::ParticipantUpdated(participant) if self.is_caller(&participant.identity) && caller::has_hung_up(&participant) => {
+                Some(TransportEvent::CallerLeft)
+            }
+            // Who joins anew under the same identity replaces the old connection; a lost event may have been the leaving.
+            RoomEvent::ParticipantLeft { .. } | RoomEvent::Lagged { .. } => {
+                let present = self.room.participants().iter().any(|participant| self.is_caller(&participant.identity));
+                (!present).then_some(TransportEvent::CallerLeft)
+            }
+            RoomEvent::LocalTrackSubscribed { .. } => {
+                tracing::debug!("the caller hears the agent");
+                None
+            }
+            RoomEvent::Ended(reason) => {
+                tracing::debug!(?reason, "the room ended");
+                Some(TransportEvent::Disconnected)
+            }
+            _ => None,
+        }
+    }
+
+    fn is_caller(&self, identity: &str) -> bool {
+        self.caller.identity == identity
+    }
+}
+
+#[async_trait]
+impl Transport for LiveKitTransport {
+    fn info(&self) -> &CallInfo {
+        &self.info
+    }
+
+    async fn answer(&mut self, rate: SampleRate) -> Result<Box<dyn AudioSink>, TransportError> {
+        // A call that is answered before we hear the caller loses the caller's first word.
+        if let Ok(Err(_)) = tokio::time::timeout(self.options.media_wait, self.room.media_connected()).await {
+            return Err(TransportError::Ended);
+        }
+        let publisher = self.room.publish_audio(rate).await.map_err(|error| TransportError::Publish(error.to_string()))?;
+        self.signals.agent_track(publisher.track_sid());
+        Ok(Box::new(Sink { publisher, latency: self.options.latency }))
+    }
+
+    async fn next_event(&mut self) -> TransportEvent {
+        while !self.over {
+            let event = tokio::select! {
+                biased;
+                event = self.events.recv() => match event {
+                    Some(event) => self.translate(event),
+                    None => Some(TransportEvent::Disconnected),
+                },
+                frame = next_frame(&mut self.audio) => frame.map(TransportEvent::Audio),
+            };
+            if let Some(event) = event {
+                self.over = matches!(event, TransportEvent::CallerLeft | TransportEvent::Disconnected);
+                return event;
+            }
+        }
+        TransportEvent::Disconnected
+    }
+
+    async fn set_state(&mut self, state: AgentState) {
+        self.signals.state(state);
+    }
+
+    async fn publish_transcript(&mut self, line: &TranscriptLine) {
+        self.signals.transcript(line);
+    }
+
+    async fn hang_up(&mut self) {
+        self.over = true;
+        self.signals.stop();
+        self.farewell.say().await;
+    }
+}
+
+/// The next frame; a track that has ended is forgotten, and without one this waits for ever.
+async fn next_frame(audio: &mut Option<RemoteAudio>) -> Option<Frame> {
+    let Some(track) = audio else { return std::future::pending().await };
+    let frame = track.recv().await;
+    if frame.is_none() {
+        *audio = None;
+    }
+    frame
+}
+
+/// The agent's track.
+struct Sink {
+    publisher: AudioPublisher,
+    latency: Duration,
+}
+
+impl AudioSink for Sink {
+    fn write(&mut self, frame: &[i16]) {
+        // The publisher counts what it could not send.
+        if let Err(error) = self.publisher.write(frame) {
+            tracing::trace!(%error, "frame not sent");
+        }
+    }
+
+    fn latency(&self) -> Duration {
+        self.latency
+    }
+}

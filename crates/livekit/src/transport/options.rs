@@ -1,0 +1,27 @@
+//! How an agent takes its call.
+
+use std::time::Duration;
+
+/// Settings of a [`super::LiveKitTransport`].
+#[derive(Debug, Clone)]
+pub struct TransportOptions {
+    /// How long to wait for somebody to talk to. A SIP caller is in the room before the agent is asked.
+    pub caller_timeout: Duration,
+    /// How long answering waits for the media connections before it goes ahead.
+    pub media_wait: Duration,
+    /// How much later than it is written the caller hears a sample: server, jitter buffer, telephone network.
+    pub latency: Duration,
+    /// Silence of the caller's track that is filled in; see [`crate::room::RoomOptions::fill_silence_after`].
+    pub fill_silence_after: Option<Duration>,
+}
+
+impl Default for TransportOptions {
+    fn default() -> Self {
+        Self {
+            caller_timeout: Duration::from_secs(10),
+            media_wait: Duration::from_secs(2),
+            latency: Duration::from_millis(60),
+            fill_silence_after: Some(Duration::from_millis(80)),
+        }
+    }
+}

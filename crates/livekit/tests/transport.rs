@@ -1,0 +1,174 @@
+//! The agent's transport in the room of a real job.
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use frontdesk_agent::transport::{AgentState, Speaker, TranscriptLine};
+use frontdesk_agent::{Transport, TransportError, TransportEvent};
+use frontdesk_audio::SampleRate;
+use frontdesk_livekit::api::{LiveKit, NewRoom, ParticipantToken};
+use frontdesk_livekit::room::{DisconnectReason, EndReason, ParticipantKind, Room, RoomEvent};
+use frontdesk_livekit::transport::{LiveKitTransport, TransportOptions};
+use frontdesk_livekit::worker::JobContext;
+use support::server::Server;
+use support::{Events, join_sip, tone, within};
+use tokio_util::sync::CancellationToken;
+
+const NUMBER: &str = "+15550100";
+
+/// A job as the server would assign it.
+fn job(api: &LiveKit, room: &str) -> JobContext {
+    let mut token = ParticipantToken::new(room, "agent-AJ_1");
+    token.kind = ParticipantKind::Agent;
+    JobContext {
+        job_id: "AJ_1".into(),
+        dispatch_id: "AD_1".into(),
+        room: room.into(),
+        room_sid: "RM_1".into(),
+        url: api.url().to_string(),
+        token: api.participant_token(&token).expect("a token"),
+        metadata: String::new(),
+        attributes: Default::default(),
+        participant_identity: token.identity,
+        stop: CancellationToken::new(),
+        assigned_at: std::time::Instant::now(),
+    }
+}
+
+struct Call {
+    _server: Server,
+    api: Arc<LiveKit>,
+    caller: Room,
+    caller_events: Events,
+    agent: LiveKitTransport,
+}
+
+async fn call(room: &str) -> Call {
+    let server = Server::start().await;
+    let api = Arc::new(support::api(&server.url()));
+    let attributes =
+        [("sip.phoneNumber", NUMBER), ("sip.trunkPhoneNumber", "+15550199"), ("sip.callID", "SCL_1"), ("sip.callStatus", "active")];
+    let (caller, caller_events) = join_sip(&server.url(), room, &format!("sip_{NUMBER}"), &attributes).await;
+    let agent = LiveKitTransport::join(&job(&api, room), api.clone(), TransportOptions::default()).await.expect("joins");
+    Call { _server: server, api, caller, caller_events, agent }
+}
+
+async fn event(agent: &mut LiveKitTransport) -> TransportEvent {
+    loop {
+        match within("an event", agent.next_event()).await {
+            TransportEvent::Audio(_) => {}
+            event => return event,
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_from_answer_to_hang_up() {
+    let mut call = call("call_abc").await;
+    let info = call.agent.info().clone();
+    assert_eq!((info.call_id.as_str(), info.dialled_number.as_deref()), ("call_abc", Some("+15550199")));
+    assert_eq!(info.caller_number.map(|number| number.into_inner()).as_deref(), Some(NUMBER));
+
+    // The caller speaks, and is heard at 16 kHz.
+    let out = call.caller.publish_audio(SampleRate::HZ_8000).await.unwrap();
+    let _tone = tone::play(out, 500.0);
+    let mut heard = Vec::new();
+    while heard.len() < 16_000 {
+        if let TransportEvent::Audio(frame) = within("audio", call.agent.next_event()).await {
+            assert_eq!(frame.rate, SampleRate::HZ_16000);
+            heard.extend(frame.samples);
+        }
+    }
+    let pitch = tone::pitch(&heard[8000..], SampleRate::HZ_16000);
+    assert!((pitch - 500.0).abs() < 10.0, "{pitch} Hz");
+
+    // The agent answers, and is heard.
+    let mut sink = within("answering", call.agent.answer(SampleRate::HZ_24000)).await.unwrap();
+    let speech = tokio::spawn(async move {
+        let mut ticker = tokio::time::interval(Duration::from_millis(20));
+        loop {
+            ticker.tick().await;
+            // 20 ms hold ten whole periods of 500 Hz.
+            sink.write(&tone::sine(500.0, SampleRate::HZ_24000));
+        }
+    });
+    let mut audio = call.caller_events.audio().await;
+    let said = tone::record(&mut audio, Duration::from_millis(600)).await;
+    let pitch = tone::pitch(&said[4800..], audio.rate());
+    assert!((pitch - 500.0).abs() < 15.0, "{pitch} Hz");
+
+    call.caller.send_dtmf('7').await.unwrap();
+    assert!(matches!(event(&mut call.agent).await, TransportEvent::Dtmf('7')));
+    call.caller.send_text("lk.chat", &Default::default(), "hello").await.unwrap();
+    assert!(matches!(event(&mut call.agent).await, TransportEvent::Text(text) if text.expose() == "hello"));
+
+    call.agent.set_state(AgentState::Speaking).await;
+    let state = |event| match event {
+        RoomEvent::ParticipantUpdated(p) => p.attribute("lk.agent.state").map(str::to_owned),
+        _ => None,
+    };
+    assert_eq!(call.caller_events.find("the state", state).await, "speaking");
+    for (speaker, identity) in [(Speaker::Caller, format!("sip_{NUMBER}")), (Speaker::Agent, "agent-AJ_1".to_owned())] {
+        let line = TranscriptLine { speaker, segment: "s1".into(), text: "Good morning.".into(), is_final: true, turn: None };
+        call.agent.publish_transcript(&line).await;
+        let text = call.caller_events.find("a transcript", |e| if let RoomEvent::Text(text) = e { Some(text) } else { None }).await;
+        assert_eq!((text.text.as_str(), text.sender, text.topic.as_str()), ("Good morning.", identity, "lk.transcription"));
+        assert_eq!((text.attributes["lk.segment_id"].as_str(), text.attributes["lk.transcription_final"].as_str()), ("s1", "true"));
+        assert!(text.attributes["lk.transcribed_track_id"].starts_with("TR_"));
+    }
+
+    call.agent.hang_up().await;
+    let ended = |event| if let RoomEvent::Ended(reason) = event { Some(reason) } else { None };
+    assert_eq!(call.caller_events.find("the end", ended).await, EndReason::Server(DisconnectReason::RoomDeleted));
+    call.agent.hang_up().await;
+    assert!(matches!(call.agent.next_event().await, TransportEvent::Disconnected));
+    assert!(call.api.list_rooms(&["call_abc"]).await.unwrap().is_empty());
+    speech.abort();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_caller_who_hangs_up_is_told_once() {
+    let mut call = call(&format!("call_{NUMBER}_abc")).await;
+    assert_eq!(call.agent.info().call_id, "SCL_1", "no number in the call's id");
+    call.caller.set_attributes([("sip.callStatus".to_string(), "hangup".to_string())].into()).await.unwrap();
+    assert!(matches!(event(&mut call.agent).await, TransportEvent::CallerLeft));
+    assert!(matches!(event(&mut call.agent).await, TransportEvent::Disconnected));
+    call.agent.hang_up().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_caller_who_vanishes_and_a_room_that_ends() {
+    let mut first = call("vanish").await;
+    first.caller.leave(DisconnectReason::ClientInitiated).await;
+    assert!(matches!(event(&mut first.agent).await, TransportEvent::CallerLeft));
+    let mut second = call("ended").await;
+    second.api.delete_room("ended").await.unwrap();
+    assert!(matches!(event(&mut second.agent).await, TransportEvent::CallerLeft | TransportEvent::Disconnected));
+    second.agent.hang_up().await;
+    assert!(second.agent.answer(SampleRate::HZ_24000).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dropped_transport_leaves_no_caller_in_silence() {
+    let Call { _server, caller: _caller, mut caller_events, agent, .. } = call("dropped").await;
+    drop(agent);
+    let ended = |event| if let RoomEvent::Ended(reason) = event { Some(reason) } else { None };
+    assert_eq!(caller_events.find("the end", ended).await, EndReason::Server(DisconnectReason::RoomDeleted));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_to_talk_to() {
+    let server = Server::start().await;
+    let api = Arc::new(support::api(&server.url()));
+    api.create_room(&NewRoom { name: "empty".into(), ..NewRoom::default() }).await.unwrap();
+    let options = TransportOptions { caller_timeout: Duration::from_millis(200), ..TransportOptions::default() };
+    let error = within("giving up", LiveKitTransport::join(&job(&api, "empty"), api.clone(), options.clone())).await.unwrap_err();
+    assert!(matches!(error, TransportError::NoCaller { waited_ms: 200 }), "{error}");
+    assert!(api.list_rooms(&["empty"]).await.unwrap().is_empty(), "the empty room is deleted");
+    let stopped = job(&api, "stopped");
+    stopped.stop.cancel();
+    let error = LiveKitTransport::join(&stopped, api, options).await.unwrap_err();
+    assert!(matches!(error, TransportError::Ended));
+}

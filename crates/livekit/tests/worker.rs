@@ -1,0 +1,333 @@
+//! A worker against a real LiveKit server.
+
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use frontdesk_livekit::Credentials;
+use frontdesk_livekit::api::{AgentDispatch, LiveKit, NewRoom};
+use frontdesk_livekit::room::RoomEvent;
+use frontdesk_livekit::worker::{FirstRegistration, JobContext, JobEntry, JobFailure, Worker, WorkerError, WorkerHealth, WorkerOptions};
+use support::proxy::Proxy;
+use support::server::{KEY, Server};
+use support::{credentials, eventually, within};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+const AGENT: &str = "frontdesk";
+
+struct Running {
+    health: watch::Receiver<WorkerHealth>,
+    shutdown: CancellationToken,
+    task: JoinHandle<Result<(), WorkerError>>,
+}
+
+impl Running {
+    async fn registered(&mut self) {
+        within("registering", self.health.wait_for(|health| health.worker_id.is_some())).await.expect("the worker runs");
+    }
+
+    async fn active(&mut self, jobs: u32) {
+        within("the number of jobs", self.health.wait_for(|health| health.active_jobs == jobs)).await.expect("the worker runs");
+    }
+
+    async fn stop(self) -> Result<(), WorkerError> {
+        self.shutdown.cancel();
+        within("stopping", self.task).await.expect("the worker does not panic")
+    }
+}
+
+fn run(options: WorkerOptions, entry: impl JobEntry) -> Running {
+    let worker = Worker::new(options);
+    let (health, shutdown) = (worker.health(), CancellationToken::new());
+    let token = shutdown.clone();
+    let task = tokio::spawn(async move { worker.run(Arc::new(entry), token).await });
+    Running { health, shutdown, task }
+}
+
+fn options(url: &str) -> WorkerOptions {
+    WorkerOptions::new(url, credentials(), AGENT)
+}
+
+/// Makes a room and asks for the agent in it; the dispatch's id.
+async fn call(api: &LiveKit, room: &str, metadata: &str) -> String {
+    api.create_room(&NewRoom { name: room.into(), ..NewRoom::default() }).await.expect("a room");
+    api.create_dispatch(room, &AgentDispatch::new(AGENT, metadata)).await.expect("a dispatch")
+}
+
+/// A job that tells its context and then waits until it is told to stop.
+fn patient(jobs: mpsc::UnboundedSender<JobContext>) -> impl JobEntry {
+    move |job: JobContext| {
+        let _ = jobs.send(job.clone());
+        async move {
+            job.stop.cancelled().await;
+            Ok(())
+        }
+    }
+}
+
+async fn next(jobs: &mut mpsc::UnboundedReceiver<JobContext>) -> JobContext {
+    within("a job", jobs.recv()).await.expect("the worker runs")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dispatch_becomes_a_job_that_is_told_to_stop_with_its_dispatch() {
+    let server = Server::start().await;
+    let api = support::api(&server.url());
+    let (sender, mut jobs) = mpsc::unbounded_channel();
+    let mut worker = run(options(&server.url()), patient(sender));
+    worker.registered().await;
+    let dispatch = call(&api, "room-1", "{\"tenant\":\"demo\"}").await;
+    let job = next(&mut jobs).await;
+    assert_eq!((job.room.as_str(), job.metadata.as_str(), job.url.as_str()), ("room-1", "{\"tenant\":\"demo\"}", server.url().as_str()));
+    assert_eq!(job.participant_identity, format!("agent-{}", job.job_id));
+    assert!(job.room_sid.starts_with("RM_") && !job.stop.is_cancelled());
+    assert!(!format!("{job:?}").contains(&job.token));
+    worker.active(1).await;
+    assert_eq!(job.dispatch_id, dispatch);
+    api.delete_dispatch("room-1", &dispatch).await.unwrap();
+    within("the termination", job.stop.cancelled()).await;
+    worker.active(0).await;
+    worker.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_panic_ends_its_own_job_alone() {
+    let server = Server::start().await;
+    let api = support::api(&server.url());
+    let (sender, mut jobs) = mpsc::unbounded_channel();
+    let mut worker = run(options(&server.url()), move |job: JobContext| {
+        let sender = sender.clone();
+        async move {
+            let _ = sender.send(job.clone());
+            job.stop.cancelled().await;
+            match job.metadata.as_str() {
+                "panic" => panic!("as told"),
+                "fail" => Err(JobFailure("as told".into())),
+                _ => Ok(()),
+            }
+        }
+    });
+    worker.registered().await;
+    let mut contexts = Vec::new();
+    for metadata in ["live", "panic", "fail"] {
+        call(&api, metadata, metadata).await;
+        contexts.push(next(&mut jobs).await);
+    }
+    worker.active(3).await;
+    contexts[1].stop.cancel();
+    worker.active(2).await;
+    contexts[2].stop.cancel();
+    worker.active(1).await;
+    assert!(!contexts[0].stop.is_cancelled() && !worker.task.is_finished());
+    let another = call(&api, "another", "live").await;
+    next(&mut jobs).await;
+    worker.active(2).await;
+    contexts[0].stop.cancel();
+    worker.active(1).await;
+    api.delete_dispatch("another", &another).await.unwrap();
+    worker.active(0).await;
+    worker.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_worker_leaves_the_job_to_another() {
+    let server = Server::start().await;
+    let api = support::api(&server.url());
+    let (sender, mut jobs) = mpsc::unbounded_channel();
+    let one_job = WorkerOptions { max_jobs: 1, ..options(&server.url()) };
+    let (mut first, mut second) = (run(one_job.clone(), patient(sender.clone())), run(one_job, patient(sender)));
+    first.registered().await;
+    second.registered().await;
+    let mut dispatches = Vec::new();
+    for room in ["a", "b"] {
+        dispatches.push((room, call(&api, room, "").await));
+        next(&mut jobs).await;
+    }
+    first.active(1).await;
+    second.active(1).await;
+    call(&api, "c", "").await;
+    for (room, dispatch) in dispatches {
+        api.delete_dispatch(room, &dispatch).await.unwrap();
+    }
+    first.active(0).await;
+    second.active(0).await;
+    assert!(jobs.try_recv().is_err(), "nobody had a place for the third");
+    first.stop().await.unwrap();
+    second.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn draining_finishes_running_jobs_and_takes_no_new_ones() {
+    let server = Server::start().await;
+    let api = support::api(&server.url());
+    let (sender, mut jobs) = mpsc::unbounded_channel();
+    let mut worker = run(options(&server.url()), patient(sender));
+    worker.registered().await;
+    call(&api, "old", "").await;
+    let job = next(&mut jobs).await;
+    worker.shutdown.cancel();
+    within("draining", worker.health.wait_for(|health| health.draining)).await.unwrap();
+    call(&api, "new", "").await;
+    assert!(!job.stop.is_cancelled() && !worker.task.is_finished());
+    job.stop.cancel();
+    worker.stop().await.unwrap();
+    assert!(jobs.try_recv().is_err(), "a draining worker took a job");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn draining_is_bounded_even_if_a_job_does_not_listen() {
+    let server = Server::start().await;
+    let api = support::api(&server.url());
+    let (sender, mut jobs) = mpsc::unbounded_channel();
+    let short = Duration::from_millis(300);
+    let options = WorkerOptions { drain_timeout: short, stop_timeout: short, ..options(&server.url()) };
+    let mut worker = run(options, move |job: JobContext| {
+        let _ = sender.send(job);
+        std::future::pending()
+    });
+    worker.registered().await;
+    call(&api, "deaf", "").await;
+    let job = next(&mut jobs).await;
+    worker.stop().await.unwrap();
+    assert!(job.stop.is_cancelled());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn jobs_live_through_a_lost_connection() {
+    let mut server = Server::start().await;
+    let proxy = Proxy::start(server.port()).await;
+    let api = support::api(&server.url());
+    let (sender, mut jobs) = mpsc::unbounded_channel();
+    let mut worker = run(options(&proxy.url()), patient(sender));
+    worker.registered().await;
+    call(&api, "before", "").await;
+    let job = next(&mut jobs).await;
+    proxy.cut(true);
+    within("the loss", worker.health.wait_for(|health| health.worker_id.is_none())).await.unwrap();
+    proxy.mend();
+    worker.registered().await;
+    assert!(!job.stop.is_cancelled());
+    call(&api, "after", "").await;
+    let second = next(&mut jobs).await;
+    worker.active(2).await;
+    // A server that comes back anew takes the worker again, too.
+    server.kill().await;
+    within("the loss", worker.health.wait_for(|health| health.worker_id.is_none())).await.unwrap();
+    server.restart().await;
+    worker.registered().await;
+    assert!(!job.stop.is_cancelled() && !second.stop.is_cancelled());
+    let anew = call(&api, "anew", "").await;
+    next(&mut jobs).await;
+    worker.active(3).await;
+    worker.shutdown.cancel();
+    job.stop.cancel();
+    second.stop.cancel();
+    api.delete_dispatch("anew", &anew).await.unwrap();
+    worker.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrong_secret_or_address_ends_the_worker_at_once() {
+    let server = Server::start().await;
+    let calls = Arc::new(AtomicUsize::new(0));
+    let entry = || {
+        let calls = calls.clone();
+        move |_: JobContext| {
+            calls.fetch_add(1, Ordering::SeqCst);
+            async { Ok(()) }
+        }
+    };
+    let wrong = Credentials::new(KEY, "another-secret-of-thirty-two-characters");
+    for first_registration in [FirstRegistration::FailFast, FirstRegistration::KeepTrying] {
+        let options = WorkerOptions { credentials: wrong.clone(), first_registration, ..options(&server.url()) };
+        let error = within("the refusal", run(options, entry()).task).await.unwrap().unwrap_err();
+        assert!(matches!(error, WorkerError::Unauthorized { .. }), "{error:?}");
+        let text = error.to_string();
+        assert!(text.contains("LIVEKIT_API_SECRET") && text.contains(&server.url()), "{text}");
+    }
+    let error = within("the refusal", run(options("ws://127.0.0.1:9"), entry()).task).await.unwrap().unwrap_err();
+    assert!(matches!(error, WorkerError::Unreachable { .. }) && error.to_string().contains("127.0.0.1:9"), "{error}");
+    let error = within("the refusal", run(options("nonsense"), entry()).task).await.unwrap().unwrap_err();
+    assert!(matches!(error, WorkerError::Url(_)), "{error}");
+    assert_eq!(calls.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_may_wait_for_its_server() {
+    let mut server = Server::start().await;
+    server.kill().await;
+    let patient_worker = WorkerOptions { first_registration: FirstRegistration::KeepTrying, ..options(&server.url()) };
+    let mut worker = run(patient_worker, |_: JobContext| async { Ok(()) });
+    tokio::task::yield_now().await;
+    server.restart().await;
+    worker.registered().await;
+    worker.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_job_is_no_load() {
+    struct Picky;
+    #[async_trait::async_trait]
+    impl JobEntry for Picky {
+        fn accept(&self, request: &frontdesk_livekit::worker::JobRequest) -> bool {
+            request.metadata == "good"
+        }
+        async fn run(&self, job: JobContext) -> Result<(), JobFailure> {
+            job.stop.cancelled().await;
+            Ok(())
+        }
+    }
+    let server = Server::start().await;
+    let api = support::api(&server.url());
+    let mut worker = run(options(&server.url()), Picky);
+    worker.registered().await;
+    call(&api, "bad", "bad").await;
+    let good = call(&api, "good", "good").await;
+    worker.active(1).await;
+    api.delete_dispatch("good", &good).await.unwrap();
+    worker.active(0).await;
+    worker.stop().await.unwrap();
+}
+
+/// Joins and publishes as soon as a job is assigned; tells how long it took until the caller had subscribed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn from_assignment_to_subscribed_track_takes_little_time() {
+    let server = Server::start().await;
+    let api = support::api(&server.url());
+    let (sender, mut times) = mpsc::unbounded_channel();
+    let mut worker = run(options(&server.url()), move |job: JobContext| {
+        let sender = sender.clone();
+        async move {
+            let room_options = frontdesk_livekit::room::RoomOptions::new(&job.url, &job.token);
+            let (room, mut events) = support::connect(room_options).await;
+            let _publisher = room.publish_audio(frontdesk_audio::SampleRate::HZ_24000).await.expect("published");
+            events.subscribed().await;
+            let _ = sender.send(Instant::now() - job.assigned_at);
+            // The server does not terminate the jobs of a deleted room; the room itself tells them.
+            let ended = |event| matches!(event, RoomEvent::Ended(_)).then_some(());
+            events.find("the end of the room", ended).await;
+            Ok(())
+        }
+    });
+    worker.registered().await;
+    let mut taken = Vec::new();
+    for round in 0..15 {
+        let name = format!("call-{round}");
+        let (caller, mut events) = support::join_sip(&server.url(), &name, "sip_1", &[("sip.callID", "1")]).await;
+        let out = caller.publish_audio(frontdesk_audio::SampleRate::HZ_8000).await.unwrap();
+        let _tone = support::tone::play(out, 440.0);
+        api.create_dispatch(&name, &AgentDispatch::new(AGENT, "")).await.unwrap();
+        taken.push(within("the agent", times.recv()).await.unwrap());
+        let _agent = events.audio().await;
+        api.delete_room(&name).await.unwrap();
+    }
+    taken.sort_unstable();
+    println!("assignment to subscribed track: median {:?}, worst {:?}", taken[7], taken[14]);
+    assert!(taken[7] < Duration::from_millis(150), "{taken:?}");
+    eventually("the last job to end", async || worker.health.borrow().active_jobs == 0).await;
+    worker.stop().await.unwrap();
+}
