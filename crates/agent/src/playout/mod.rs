@@ -1,6 +1,6 @@
 //! Playout: what was synthesised leaves in frames of 20 ms, paced by our own clock, exact to the sample.
 //!
-//! The [`queue::Queue`] decides what is in each frame and knows nothing of time; [`Playout`] shares it between the session
+//! A queue decides what is in each frame and knows nothing of time; [`Playout`] shares it between the session
 //! (which queues, pauses and flushes), the synthesis task (which fills it) and the pacer (which empties it). Pause and flush take
 //! effect under one lock, so no sample of a flushed reply can be taken after [`Playout::flush`] returned.
 

@@ -98,7 +98,12 @@ impl Recorder {
                 }
             }
             if let Some((left, right)) = mix.take_settled() {
-                writer = spawn_blocking(move || writer.write(&left, &right).map(|()| writer)).await??;
+                writer = spawn_blocking(move || {
+                    writer.write(&left, &right)?;
+                    // The file is whole up to here even if the process dies.
+                    writer.flush().map(|()| writer)
+                })
+                .await??;
             }
         }
         mix.agent(&resampler.flush());

@@ -35,9 +35,11 @@ impl Driver {
         // Senders and receivers go, so that tasks which wait for them end.
         drop((reports, parts.caller_tap, parts.storage, parts.speech, parts.hearing, parts.tools, parts.model, parts.line));
         let ended = parts.tasks.finish(parts.limits.tasks).await;
-        if ended.stuck + ended.panicked > 0 {
-            tracing::error!(stuck = ended.stuck, panicked = ended.panicked, "helper tasks did not end by themselves");
-            parts.incidents.note("session: a helper task did not end by itself");
+        for (count, what) in [(ended.panicked, "panicked"), (ended.stuck, "did not end by itself")] {
+            if count > 0 {
+                tracing::error!(count, what, "helper tasks failed");
+                parts.incidents.note(format!("session: a helper task {what}"));
+            }
         }
         summary
     }

@@ -30,10 +30,7 @@ impl Driver {
                     return;
                 }
                 self.last_audio = Instant::now();
-                let first = self.hear(frame.samples.clone());
-                if let Some(tap) = &self.parts.caller_tap {
-                    tap.heard(self.samples.time_of(first), &frame.samples);
-                }
+                self.hear(frame.samples, true);
             }
             Some(TransportEvent::Dtmf(digit)) => self.inputs.push_back(Input::Dtmf { digit }),
             Some(TransportEvent::Text(text)) => self.inputs.push_back(Input::Text { text: text.into_inner() }),
@@ -47,18 +44,20 @@ impl Driver {
     /// Silence stands in for audio that does not come.
     pub(super) fn hear_silence(&mut self, now: Instant) {
         self.last_audio = (self.last_audio + DRY_CHUNK).min(now);
-        self.hear(vec![0; HEARING_RATE.samples_in(DRY_CHUNK)]);
+        self.hear(vec![0; HEARING_RATE.samples_in(DRY_CHUNK)], false);
     }
 
-    /// Hands audio to detector and recogniser; the index of its first sample.
-    fn hear(&mut self, samples: Vec<i16>) -> u64 {
+    /// Hands audio to detector, recogniser and, if it came from the caller, recording.
+    fn hear(&mut self, samples: Vec<i16>, recorded: bool) {
         let first = self.samples.total();
         self.samples.arrived(samples.len(), self.now());
+        if let Some(tap) = self.parts.caller_tap.as_ref().filter(|_| recorded) {
+            tap.heard(self.samples.time_of(first), &samples);
+        }
         self.parts.vad.push(&samples);
         if self.parts.hearing.try_send(HearingOrder::Audio { first, samples }).is_err() {
             self.parts.incidents.note("speech-to-text: audio was left out, it is too slow");
         }
-        first
     }
 
     pub(super) fn on_voice(&mut self, event: VoiceEvent) {

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use frontdesk_conversation::{CallTime, Command, Conversation, EndReason, Input};
@@ -79,6 +80,9 @@ struct Recording {
 impl Start {
     pub(super) fn new(mut options: SessionOptions, providers: Providers) -> Self {
         options.conversation.tools = options.tools.specs();
+        // A conversation ends when its last commit did or timed out, so that much it must be given.
+        let slowest = options.conversation.tools.iter().map(|tool| tool.timeout).max().unwrap_or_default();
+        options.limits.end = options.limits.end.max(slowest + Duration::from_secs(1));
         let watch = Watch { call_id: options.call_id.as_str().into(), observer: options.observer.clone() };
         Self {
             options: Arc::new(options),

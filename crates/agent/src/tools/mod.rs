@@ -51,7 +51,8 @@ impl Tools {
         ToolContext { tool_call_id: call.0.clone(), ..self.context.clone() }
     }
 
-    fn find(&self, name: &str) -> Result<Arc<dyn Tool>, ToolError> {
+    fn find(&mut self, name: &str) -> Result<Arc<dyn Tool>, ToolError> {
+        self.running.retain(|(_, task)| !task.is_finished());
         if self.running.len() + self.effects.len() >= RUNNING_MAX {
             let message = format!("more than {RUNNING_MAX} tools are running; wait for their results");
             return Err(error("busy", message, true));
@@ -121,7 +122,6 @@ impl Tools {
     }
 
     fn track(&mut self, id: ToolCallId, task: AbortHandle) {
-        self.running.retain(|(_, task)| !task.is_finished());
         self.running.push((id, task));
     }
 

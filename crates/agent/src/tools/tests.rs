@@ -85,4 +85,6 @@ async fn tools_at_the_same_time_are_bounded() {
     for _ in 0..RUNNING_MAX {
         assert!(matches!(reports.recv().await, Some(ToolReport::Finished(_, Ok(_)))));
     }
+    tools.run(&mut tasks, call("read"));
+    assert!(matches!(reports.recv().await, Some(ToolReport::Finished(_, Ok(_)))), "there is room again");
 }

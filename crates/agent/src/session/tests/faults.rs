@@ -1,10 +1,13 @@
 //! Providers and stores that fail in the middle of a call.
 
-use frontdesk_conversation::EndReason;
+use async_trait::async_trait;
+use frontdesk_conversation::{AgentState, EndReason, TranscriptLine};
 use tokio::time::sleep;
 
 use super::*;
 use crate::testing::{Answer, FakeLlm, FakeStt, broken, unauthorized};
+use crate::transport::{AudioSink, CallInfo, Transport, TransportError, TransportEvent};
+use crate::vad::{VoiceActivity, VoiceActivityDetector, VoiceEvent};
 
 fn fakes() -> Fakes {
     let stt = FakeStt::default().knowing(1, "I would like an appointment").knowing(2, "on Monday please");
@@ -94,5 +97,99 @@ async fn state_is_stored_as_turns_are_committed() {
     call.turn(1).await;
     assert!(call.fakes.store.states() > before);
     assert!(!call.fakes.store.audits().is_empty());
+    call.hang_up().await;
+}
+
+/// A detector that panics once it hears voice.
+struct Treacherous;
+
+impl VoiceActivityDetector for Treacherous {
+    fn open(&self) -> Box<dyn VoiceActivity> {
+        Box::new(Self)
+    }
+}
+
+#[async_trait]
+impl VoiceActivity for Treacherous {
+    fn push(&mut self, samples: &[i16]) {
+        assert!(samples.iter().all(|&sample| sample == 0), "scripted");
+    }
+
+    async fn next_event(&mut self) -> VoiceEvent {
+        std::future::pending().await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_within_a_call_is_apologised_for_and_recorded() {
+    let fakes = fakes();
+    let (transport, caller) = FakeTransport::new();
+    let providers = crate::Providers { vad: Arc::new(Treacherous), ..fakes.providers() };
+    let session = tokio::spawn(Session::new(options(), providers, Box::new(transport)).run(CancellationToken::new()));
+    caller.hears().await;
+    caller.hears_the_end().await;
+    let before = caller.voice().len();
+    caller.say(1, ms(1_000));
+    let record = session.await.expect("nothing panics out");
+    assert_eq!(record.outcome, EndReason::Failed);
+    assert_eq!(lines(&record), [(false, APOLOGY)]);
+    assert!(record.incidents.contains(&"conversation: panicked".into()));
+    same(&caller.voice()[before..], &apology());
+    assert!(caller.was_hung_up().is_some());
+    assert_eq!(Handle::current().metrics().num_alive_tasks(), 0);
+}
+
+/// A transport that panics after a while.
+struct Doomed(FakeTransport, Instant);
+
+#[async_trait]
+impl Transport for Doomed {
+    fn info(&self) -> &CallInfo {
+        self.0.info()
+    }
+
+    async fn answer(&mut self, rate: SampleRate) -> Result<Box<dyn AudioSink>, TransportError> {
+        self.0.answer(rate).await
+    }
+
+    async fn next_event(&mut self) -> TransportEvent {
+        assert!(self.1.elapsed() < ms(3_000), "scripted");
+        self.0.next_event().await
+    }
+
+    async fn set_state(&mut self, _state: AgentState) {
+        std::future::pending().await
+    }
+
+    async fn publish_transcript(&mut self, _line: &TranscriptLine) {
+        std::future::pending().await
+    }
+
+    async fn hang_up(&mut self) {
+        std::future::pending().await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_transport_that_hangs_and_panics_ends_the_call_alone() {
+    let (transport, caller) = FakeTransport::new();
+    let fakes = fakes();
+    let doomed = Doomed(transport, Instant::now());
+    let session = Session::new(options(), fakes.providers(), Box::new(doomed)).run(CancellationToken::new());
+    let record = timeout(Duration::from_secs(30), session).await.expect("the session ends in time");
+    assert_eq!(record.outcome, EndReason::CallerHungUp);
+    assert_eq!(record.incidents, ["session: a helper task panicked"]);
+    same(&caller.voice(), &fakes.tts.given());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stalled_process_delays_voice_and_loses_none() {
+    let call = Call::start(fakes(), options());
+    call.caller.hears().await;
+    tokio::time::advance(ms(130)).await;
+    call.caller.hears_the_end().await;
+    same(&call.caller.voice(), &call.fakes.tts.given());
+    let early = call.caller.frames().windows(2).filter(|pair| pair[1].0 - pair[0].0 < ms(20)).count();
+    assert!(early <= 1, "the phase is kept, and nothing is caught up with");
     call.hang_up().await;
 }

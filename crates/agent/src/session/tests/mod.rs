@@ -2,6 +2,7 @@
 
 mod endings;
 mod faults;
+mod privacy;
 mod recording;
 mod starts;
 mod talk;

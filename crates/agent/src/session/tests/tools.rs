@@ -80,6 +80,22 @@ async fn a_commit_that_runs_when_the_caller_hangs_up_is_in_the_record() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_result_that_comes_after_the_time_out_is_in_the_record_as_well() {
+    // The conversation counts it as unknown after 5 s.
+    let book = FakeTool::new("book", Effect::Commit).taking(ms(9_000));
+    let fakes = Fakes { stt: stt(), llm: FakeLlm::default().thinking(booking), ..Fakes::default() };
+    let call = Call::greeted(fakes, options_with(vec![Arc::new(book.clone())])).await;
+    call.turn(1).await;
+    call.caller.say(2, ms(1_200));
+    while !book.calls().iter().any(|call| call.starts_with("commit")) {
+        sleep(ms(10)).await;
+    }
+    let record = call.hang_up().await;
+    let booked = record.tools.iter().find(|tool| tool.name == "book").expect("the booking");
+    assert_eq!((booked.status, &booked.result), (ToolStatus::Done, &json!({ "day": "Monday" })));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_commit_goes_on_even_if_the_session_is_dropped() {
     let book = FakeTool::new("book", Effect::Commit).taking(ms(3_000));
     let fakes = Fakes { stt: stt(), llm: FakeLlm::default().thinking(booking), ..Fakes::default() };
