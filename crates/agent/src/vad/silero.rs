@@ -98,3 +98,61 @@ fn edge(event: &VadEvent) -> Option<VoiceEvent> {
         VadEvent::SpeechEnded { last_speech_sample, .. } => Some(VoiceEvent::Ended { last_speech: last_speech_sample }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use frontdesk_audio::wav;
+    use frontdesk_inference::runtime;
+    use frontdesk_inference::vad::InlineVad;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    /// A sentence between two silences.
+    fn audio() -> Vec<i16> {
+        let speech = wav::parse_mono(&include_bytes!("../../../inference/tests/data/speech.wav")[..]).expect("the sentence is there");
+        [vec![0; 16_000], speech.samples, vec![0; 16_000]].concat()
+    }
+
+    /// The edges that the detector finds without any adapter.
+    fn expected() -> Vec<VoiceEvent> {
+        let mut vad = InlineVad::new(VadOptions::default()).expect("the model loads");
+        vad.push(&audio()).expect("the model judges").iter().filter_map(edge).collect()
+    }
+
+    /// The edges found when each wait for one is given up after `patience`.
+    async fn found(engine: VadEngine, patience: Duration) -> Vec<VoiceEvent> {
+        let mut vad = SileroVad::new(engine, VadOptions::default()).expect("the defaults are valid").open();
+        let mut events = Vec::new();
+        for chunk in audio().chunks(320) {
+            vad.push(chunk);
+            while let Ok(event) = timeout(patience, vad.next_event()).await {
+                events.push(event);
+            }
+        }
+        while let Ok(event) = timeout(Duration::from_secs(1), vad.next_event()).await {
+            events.push(event);
+        }
+        events
+    }
+
+    #[tokio::test]
+    async fn edges_are_those_of_the_model_however_often_the_wait_is_given_up() {
+        runtime::init(None).expect("ONNX Runtime is installed by scripts/setup");
+        let expected = expected();
+        assert!(expected.len() >= 2, "{expected:?}");
+        let threaded = VadEngine::start().expect("the engine starts");
+        assert_eq!(found(threaded, Duration::from_micros(20)).await, expected);
+        assert_eq!(found(VadEngine::inline().expect("the model loads"), Duration::ZERO).await, expected);
+    }
+
+    #[test]
+    fn options_are_checked_once() {
+        runtime::init(None).expect("ONNX Runtime is installed by scripts/setup");
+        let options = VadOptions { activation_threshold: 2.0, ..VadOptions::default() };
+        let engine = VadEngine::inline().expect("the model loads");
+        assert!(SileroVad::new(engine, options).is_err());
+    }
+}
