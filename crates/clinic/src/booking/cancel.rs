@@ -1,0 +1,161 @@
+//! Cancelling, in two phases like booking.
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sqlx::PgConnection;
+
+use super::exactly_once::{CommitError, Effect, Settled};
+use super::patient::phone_index;
+use super::{CANCEL_TOOL, PrepareError, Refusal, code};
+use crate::audit::{self, Actor};
+use crate::db::{DbError, bounded};
+use crate::ids::{AppointmentId, CommitKey};
+use crate::phone::PhoneNumber;
+use crate::store::{ClinicStore, load_schedule};
+
+/// A cancellation as it will be committed. Its JSON form is the canonical arguments of the commit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cancellation {
+    /// Which appointment.
+    pub appointment: AppointmentId,
+    /// Its code.
+    pub confirmation_code: String,
+    /// The patient's number, the second thing that the caller had to know.
+    pub phone: PhoneNumber,
+}
+
+/// A cancellation that awaits the caller's yes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PreparedCancellation {
+    /// What will be cancelled; commit exactly this.
+    pub cancellation: Cancellation,
+    /// The beginning in local time, as it is spoken.
+    pub spoken_start: String,
+    /// With whom.
+    pub practitioner_name: String,
+}
+
+impl PreparedCancellation {
+    /// A sentence that states what will be cancelled and asks for a yes.
+    #[must_use]
+    pub fn read_back(&self) -> String {
+        format!("I will cancel the appointment on {} with {}. Shall I do that?", self.spoken_start, self.practitioner_name)
+    }
+}
+
+/// An appointment that was cancelled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cancelled {
+    /// Which.
+    pub appointment: AppointmentId,
+    /// When it would have begun.
+    pub start: DateTime<Utc>,
+}
+
+impl ClinicStore {
+    /// Finds the appointment by its code and the patient's number, both of which have to match.
+    pub async fn prepare_cancellation(
+        &self,
+        call_id: &str,
+        confirmation_code: &str,
+        phone: &PhoneNumber,
+    ) -> Result<PreparedCancellation, PrepareError> {
+        let confirmation_code = code::normalise(confirmation_code);
+        let found = async {
+            let (mut transaction, now) = self.begin().await?;
+            let row = sqlx::query!(
+                r#"SELECT a.appointment_id, a.status, lower(a.during) AS "start!", p.name
+                   FROM appointments a
+                   JOIN patients USING (tenant_id, patient_id)
+                   JOIN practitioners p USING (tenant_id, practitioner_id)
+                   WHERE a.confirmation_code = $1 AND patients.phone_index = $2"#,
+                confirmation_code,
+                &phone_index(self, phone)[..]
+            )
+            .fetch_optional(&mut *transaction)
+            .await?;
+            let Some(row) = row else {
+                return Ok(Err(Refusal::NotFound));
+            };
+            if let Some(refusal) = refusal(&row.status, row.start, now) {
+                return Ok(Err(refusal));
+            }
+            let zone = load_schedule(&mut transaction).await?.zone;
+            let appointment = AppointmentId(row.appointment_id);
+            let subject = appointment.to_string();
+            audit::append(&mut transaction, &self.tenant, Some(call_id), Actor::Agent, "appointment.read", Some(&subject)).await?;
+            transaction.commit().await?;
+            Ok(Ok(PreparedCancellation {
+                cancellation: Cancellation { appointment, confirmation_code, phone: phone.clone() },
+                spoken_start: crate::spoken::moment(crate::local_time::local(row.start, zone)),
+                practitioner_name: row.name,
+            }))
+        };
+        Ok(bounded(found).await??)
+    }
+
+    /// Cancels exactly what was prepared, at most once under `key`.
+    pub async fn commit_cancellation(&self, key: &CommitKey, cancellation: &Cancellation) -> Result<Settled<Cancelled>, CommitError> {
+        let arguments = serde_json::to_value(cancellation).map_err(|error| DbError::unreadable("cancellation", &error))?;
+        self.settle(key, &Cancel { cancellation, arguments }).await
+    }
+}
+
+fn refusal(status: &str, start: DateTime<Utc>, now: DateTime<Utc>) -> Option<Refusal> {
+    match status {
+        "booked" if start > now => None,
+        "booked" => Some(Refusal::Past),
+        _ => Some(Refusal::AlreadyCancelled),
+    }
+}
+
+struct Cancel<'a> {
+    cancellation: &'a Cancellation,
+    arguments: Value,
+}
+
+#[async_trait]
+impl Effect for Cancel<'_> {
+    type Output = Cancelled;
+
+    fn tool(&self) -> &'static str {
+        CANCEL_TOOL
+    }
+
+    fn arguments(&self) -> Value {
+        self.arguments.clone()
+    }
+
+    async fn apply(
+        &self,
+        store: &ClinicStore,
+        key: &CommitKey,
+        now: DateTime<Utc>,
+        connection: &mut PgConnection,
+    ) -> Result<Settled<Cancelled>, DbError> {
+        let Cancellation { appointment, confirmation_code, .. } = self.cancellation;
+        let row = sqlx::query!(
+            r#"SELECT status, lower(during) AS "start!" FROM appointments
+               WHERE appointment_id = $1 AND confirmation_code = $2 FOR NO KEY UPDATE"#,
+            appointment.0,
+            confirmation_code
+        )
+        .fetch_optional(&mut *connection)
+        .await?;
+        let Some(row) = row else {
+            return Ok(Settled::Refused(Refusal::NotFound));
+        };
+        if let Some(refusal) = refusal(&row.status, row.start, now) {
+            return Ok(Settled::Refused(refusal));
+        }
+        sqlx::query!("UPDATE appointments SET status = 'cancelled', updated_at = now() WHERE appointment_id = $1", appointment.0)
+            .execute(&mut *connection)
+            .await?;
+        let subject = appointment.to_string();
+        audit::append(connection, &store.tenant, Some(&key.call_id), Actor::Caller, "appointment.cancelled", Some(&subject)).await?;
+        Ok(Settled::Done(Cancelled { appointment: *appointment, start: row.start }))
+    }
+}

@@ -1,0 +1,158 @@
+//! The second phase of a booking: the held slot becomes an appointment.
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::PgConnection;
+
+use super::exactly_once::{CommitError, Effect, Settled};
+use super::patient::Identity;
+use super::{BOOK_TOOL, Booked, Booking, Refusal, code, holds};
+use crate::audit::{self, Actor};
+use crate::db::{DbError, violated};
+use crate::ids::{AppointmentId, CommitKey, PatientId, ServiceCode};
+use crate::schedule::Span;
+use crate::slots::{alternatives, around};
+use crate::store::{ClinicStore, load_busy, load_schedule};
+
+impl ClinicStore {
+    /// Books exactly what was prepared, at most once under `key`. If the hold ran out, the slot is booked all the same as
+    /// long as nobody else has it.
+    pub async fn commit_booking(&self, key: &CommitKey, booking: &Booking) -> Result<Settled<Booked>, CommitError> {
+        let arguments = serde_json::to_value(booking).map_err(|error| DbError::unreadable("booking", &error))?;
+        self.settle(key, &Book { booking, arguments }).await
+    }
+}
+
+struct Book<'a> {
+    booking: &'a Booking,
+    arguments: Value,
+}
+
+#[async_trait]
+impl Effect for Book<'_> {
+    type Output = Booked;
+
+    fn tool(&self) -> &'static str {
+        BOOK_TOOL
+    }
+
+    fn arguments(&self) -> Value {
+        self.arguments.clone()
+    }
+
+    async fn apply(
+        &self,
+        store: &ClinicStore,
+        key: &CommitKey,
+        _now: DateTime<Utc>,
+        connection: &mut PgConnection,
+    ) -> Result<Settled<Booked>, DbError> {
+        let booking = self.booking;
+        let name =
+            sqlx::query_scalar!("SELECT name FROM practitioners WHERE practitioner_id = $1 AND is_active", booking.practitioner.as_str())
+                .fetch_optional(&mut *connection)
+                .await?;
+        let Some(practitioner_name) = name else {
+            return Ok(Settled::Refused(Refusal::NotOffered));
+        };
+        let identity = Identity::of(store, &booking.patient_name, &booking.phone);
+        holds::lock_practitioner(connection, store, &booking.practitioner).await?;
+        holds::lock_patient(connection, identity.lock_key()).await?;
+        let patient = identity.find_or_add(connection, store, &booking.patient_name, &booking.phone).await?;
+        holds::clear_expired(connection, &key.call_id, &booking.practitioner, Some(patient), self.span()).await?;
+        let confirmation_code = code::mint();
+        let booked = match self.take(store, key, patient, &confirmation_code, connection).await {
+            Ok(appointment) => appointment,
+            Err(error) => {
+                return match violated(&error).as_deref() {
+                    Some("appointments_practitioner_free") => Ok(Settled::Refused(Refusal::SlotTaken { alternatives: Vec::new() })),
+                    Some("appointments_patient_free") => Ok(Settled::Refused(Refusal::PatientBusy)),
+                    Some("appointments_tenant_id_service_code_fkey") => Ok(Settled::Refused(Refusal::NotOffered)),
+                    // One chance in millions: begin anew with another code.
+                    Some("appointments_code") => Err(DbError::Conflict { code: "23505".into() }),
+                    _ => Err(error.into()),
+                };
+            }
+        };
+        let subject = booked.to_string();
+        audit::append(connection, &store.tenant, Some(&key.call_id), Actor::Caller, "appointment.booked", Some(&subject)).await?;
+        Ok(Settled::Done(Booked {
+            appointment: booked,
+            confirmation_code,
+            start: booking.start,
+            duration_minutes: booking.duration_minutes,
+            practitioner: booking.practitioner.clone(),
+            practitioner_name,
+        }))
+    }
+
+    async fn explain(
+        &self,
+        _store: &ClinicStore,
+        now: DateTime<Utc>,
+        connection: &mut PgConnection,
+        refusal: Refusal,
+    ) -> Result<Refusal, DbError> {
+        let Refusal::SlotTaken { .. } = refusal else {
+            return Ok(refusal);
+        };
+        let schedule = load_schedule(connection).await?;
+        let busy = load_busy(connection, around(self.booking.start), "").await?;
+        let near = |practitioner| alternatives(&schedule, self.span(), practitioner, now, &busy);
+        let same = near(Some(&self.booking.practitioner));
+        // A colleague is better than nothing.
+        Ok(Refusal::SlotTaken { alternatives: if same.is_empty() { near(None) } else { same } })
+    }
+}
+
+impl Book<'_> {
+    fn span(&self) -> Span {
+        Span::lasting(self.booking.start, self.booking.duration_minutes)
+    }
+
+    /// Turns the call's hold into the appointment or, if there is none any more, inserts the appointment.
+    async fn take(
+        &self,
+        store: &ClinicStore,
+        key: &CommitKey,
+        patient: PatientId,
+        confirmation_code: &str,
+        connection: &mut PgConnection,
+    ) -> Result<AppointmentId, sqlx::Error> {
+        let booking = self.booking;
+        let held = sqlx::query_scalar!(
+            "UPDATE appointments
+             SET status = 'booked', patient_id = $4, hold_expires_at = NULL, confirmation_code = $5, updated_at = now()
+             WHERE status = 'held' AND call_id = $1 AND practitioner_id = $2 AND during = $3
+             RETURNING appointment_id",
+            key.call_id,
+            booking.practitioner.as_str(),
+            holds::range(self.span()),
+            patient.0,
+            confirmation_code
+        )
+        .fetch_optional(&mut *connection)
+        .await?;
+        if let Some(appointment) = held {
+            return Ok(AppointmentId(appointment));
+        }
+        let appointment = AppointmentId::mint();
+        sqlx::query!(
+            "INSERT INTO appointments
+                 (tenant_id, appointment_id, practitioner_id, service_code, patient_id, during, status, call_id, confirmation_code)
+             VALUES ($1, $2, $3, $4, $5, $6, 'booked', $7, $8)",
+            store.tenant.as_str(),
+            appointment.0,
+            booking.practitioner.as_str(),
+            booking.service.as_ref().map(ServiceCode::as_str),
+            patient.0,
+            holds::range(self.span()),
+            key.call_id,
+            confirmation_code
+        )
+        .execute(&mut *connection)
+        .await?;
+        Ok(appointment)
+    }
+}

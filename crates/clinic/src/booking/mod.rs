@@ -1,0 +1,118 @@
+//! Booking and cancelling appointments, each in two phases and at most once.
+//!
+//! `prepare_*` validates, holds the slot and words the read-back; `commit_*` takes effect under its idempotency key,
+//! [`crate::CommitKey`]. That nobody is booked twice rests on the exclusion constraints of the table; this module turns
+//! their violations into [`Refusal`]s with alternatives.
+
+mod cancel;
+mod code;
+mod commit;
+mod exactly_once;
+mod holds;
+mod patient;
+mod prepare;
+
+use chrono::{DateTime, Utc};
+use frontdesk_agent::Pii;
+use serde::{Deserialize, Serialize};
+
+pub(crate) use holds::release as release_holds;
+
+pub use cancel::{Cancellation, Cancelled, PreparedCancellation};
+pub use code::normalise as normalise_code;
+pub use exactly_once::{CommitError, Settled};
+pub use prepare::{BookingWish, PreparedBooking};
+
+use crate::db::DbError;
+use crate::ids::{AppointmentId, PractitionerId, ServiceCode};
+use crate::phone::PhoneNumber;
+use crate::schedule::{NotBookable, Slot};
+
+/// The name under which a booking is committed, part of what its arguments' HMAC covers.
+pub const BOOK_TOOL: &str = "book_appointment";
+/// The same for a cancellation.
+pub const CANCEL_TOOL: &str = "cancel_appointment";
+
+/// An appointment as it will be booked: everything settled. Its JSON form is the canonical arguments of the commit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Booking {
+    /// When it begins.
+    pub start: DateTime<Utc>,
+    /// How long it lasts.
+    pub duration_minutes: u32,
+    /// With whom.
+    pub practitioner: PractitionerId,
+    /// For what, if said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<ServiceCode>,
+    /// For whom.
+    pub patient_name: Pii<String>,
+    /// Where the patient can be reached.
+    pub phone: PhoneNumber,
+}
+
+/// An appointment that was booked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Booked {
+    /// The appointment; pseudonymous.
+    pub appointment: AppointmentId,
+    /// What the patient is told: six letters and digits.
+    pub confirmation_code: String,
+    /// When it begins.
+    pub start: DateTime<Utc>,
+    /// How long it lasts.
+    pub duration_minutes: u32,
+    /// With whom.
+    pub practitioner: PractitionerId,
+    /// As it is spoken.
+    pub practitioner_name: String,
+}
+
+/// Why a booking or a cancellation was not done. Nothing has changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(tag = "refusal", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Refusal {
+    /// Somebody else has the slot.
+    #[error("the slot is taken")]
+    SlotTaken {
+        /// Free slots near it.
+        alternatives: Vec<Slot>,
+    },
+    /// The time can be booked by nobody.
+    #[error("{reason}")]
+    NotBookable {
+        /// Why.
+        reason: NotBookable,
+        /// Free slots near it.
+        alternatives: Vec<Slot>,
+    },
+    /// The patient has another appointment at that time.
+    #[error("the patient has another appointment at that time")]
+    PatientBusy,
+    /// No such practitioner or service: the configuration changed since it was offered.
+    #[error("that practitioner or service is not offered any more")]
+    NotOffered,
+    /// No appointment with that code and number; which of the two is wrong is not told.
+    #[error("no appointment is known under that code and telephone number")]
+    NotFound,
+    /// It was cancelled before.
+    #[error("that appointment was cancelled before")]
+    AlreadyCancelled,
+    /// It has begun.
+    #[error("that appointment has begun or is past")]
+    Past,
+}
+
+/// Why preparing failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PrepareError {
+    /// It cannot be done; tell the caller why, and the alternatives.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The database failed; nothing is held.
+    #[error(transparent)]
+    Database(#[from] DbError),
+}

@@ -1,0 +1,93 @@
+//! Who a patient is: name and telephone number, found by their blind indexes.
+
+use frontdesk_agent::Pii;
+use sqlx::PgConnection;
+
+use crate::db::DbError;
+use crate::ids::PatientId;
+use crate::phone::PhoneNumber;
+use crate::store::ClinicStore;
+
+/// The blind indexes of one patient.
+#[derive(Debug, Clone)]
+pub(super) struct Identity {
+    name_index: [u8; 32],
+    pub(super) phone_index: [u8; 32],
+}
+
+impl Identity {
+    pub(super) fn of(store: &ClinicStore, name: &Pii<String>, phone: &PhoneNumber) -> Self {
+        let name_index = store.keys.blind_index(&store.place("patients", "name_index"), &normalise(name.expose()));
+        Self { name_index, phone_index: phone_index(store, phone) }
+    }
+
+    /// A number for an advisory lock that all transactions about this patient take.
+    pub(super) fn lock_key(&self) -> i64 {
+        let mut bytes = [0; 8];
+        for (byte, (name, phone)) in bytes.iter_mut().zip(self.name_index.iter().zip(self.phone_index)) {
+            *byte = name ^ phone;
+        }
+        i64::from_be_bytes(bytes)
+    }
+
+    pub(super) async fn find(&self, connection: &mut PgConnection) -> Result<Option<PatientId>, DbError> {
+        let found = sqlx::query_scalar!(
+            "SELECT patient_id FROM patients WHERE phone_index = $1 AND name_index = $2",
+            &self.phone_index[..],
+            &self.name_index[..]
+        )
+        .fetch_optional(connection)
+        .await?;
+        Ok(found.map(PatientId))
+    }
+
+    pub(super) async fn find_or_add(
+        &self,
+        connection: &mut PgConnection,
+        store: &ClinicStore,
+        name: &Pii<String>,
+        phone: &PhoneNumber,
+    ) -> Result<PatientId, DbError> {
+        if let Some(known) = self.find(connection).await? {
+            return Ok(known);
+        }
+        let patient = PatientId::mint();
+        let name = store.seal("patients", "name_sealed", name)?;
+        let phone = store.seal("patients", "phone_sealed", phone)?;
+        // The caller holds the patient's lock, so nobody adds the same patient in between.
+        sqlx::query!(
+            "INSERT INTO patients (tenant_id, patient_id, name_sealed, name_index, phone_sealed, phone_index)
+             VALUES ($1, $2, $3, $4, $5, $6)",
+            store.tenant.as_str(),
+            patient.0,
+            name.as_bytes(),
+            &self.name_index[..],
+            phone.as_bytes(),
+            &self.phone_index[..]
+        )
+        .execute(connection)
+        .await?;
+        Ok(patient)
+    }
+}
+
+pub(super) fn phone_index(store: &ClinicStore, phone: &PhoneNumber) -> [u8; 32] {
+    store.keys.blind_index(&store.place("patients", "phone_index"), phone.as_e164())
+}
+
+/// What is the same however a name is written: letters and digits in lower case, single blanks between words.
+fn normalise(name: &str) -> String {
+    let plain: String = name.to_lowercase().chars().map(|c| if c.is_alphanumeric() { c } else { ' ' }).collect();
+    plain.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_compared_without_spelling() {
+        assert_eq!(normalise("  Anne-Marie  O'Neil "), "anne marie o neil");
+        assert_eq!(normalise("JOSÉ"), "josé");
+    }
+}

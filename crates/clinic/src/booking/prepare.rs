@@ -1,0 +1,151 @@
+//! The first phase of a booking: validate, hold, read back.
+
+use chrono::{DateTime, Utc};
+use frontdesk_agent::Pii;
+
+use super::holds::{self, HOLD_S};
+use super::patient::Identity;
+use super::{Booking, PrepareError, Refusal};
+use crate::audit::{self, Actor};
+use crate::db::{DbError, back_off, bounded, violated};
+use crate::ids::{AppointmentId, PractitionerId, ServiceCode};
+use crate::phone::PhoneNumber;
+use crate::schedule::Span;
+use crate::slots::{alternatives, around};
+use crate::store::{ClinicStore, load_busy, load_schedule};
+
+/// How often the hold is tried before the slot counts as taken.
+const ATTEMPTS_MAX: u32 = 5;
+
+/// What the caller wants.
+#[derive(Debug, Clone)]
+pub struct BookingWish {
+    /// When it shall begin.
+    pub start: DateTime<Utc>,
+    /// How long it shall last.
+    pub duration_minutes: u32,
+    /// With whom; anybody who is free if not given.
+    pub practitioner: Option<PractitionerId>,
+    /// For what.
+    pub service: Option<ServiceCode>,
+    /// For whom.
+    pub patient_name: Pii<String>,
+    /// Where the patient can be reached.
+    pub phone: PhoneNumber,
+}
+
+/// A slot that is held for the caller.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PreparedBooking {
+    /// What will be booked; commit exactly this.
+    pub booking: Booking,
+    /// As it is spoken.
+    pub practitioner_name: String,
+    /// The first moment at which somebody else may take the slot.
+    pub held_until: DateTime<Utc>,
+    /// The beginning in local time, as it is spoken.
+    pub spoken_start: String,
+}
+
+impl PreparedBooking {
+    /// A sentence that states what will be booked and asks for a yes. `country_calling_code` is the clinic's.
+    #[must_use]
+    pub fn read_back(&self, country_calling_code: &str) -> String {
+        format!(
+            "I have {} with {}, {}, for {}, telephone number {}. Shall I book that?",
+            self.spoken_start,
+            self.practitioner_name,
+            crate::spoken::minutes(self.booking.duration_minutes),
+            self.booking.patient_name.expose(),
+            self.booking.phone.spoken(country_calling_code)
+        )
+    }
+}
+
+/// One attempt's outcome.
+enum Attempt {
+    Held(PreparedBooking),
+    /// Somebody was faster between looking and holding.
+    Overtaken,
+}
+
+impl ClinicStore {
+    /// Validates the wish and holds the slot for two minutes; an earlier hold of the same call is given up for it.
+    pub async fn prepare_booking(&self, call_id: &str, wish: &BookingWish) -> Result<PreparedBooking, PrepareError> {
+        let hold = async {
+            for attempt in 1.. {
+                match self.try_hold(call_id, wish).await {
+                    Ok(Ok(Attempt::Held(prepared))) => return Ok(Ok(prepared)),
+                    Ok(Err(refusal)) => return Ok(Err(refusal)),
+                    Ok(Ok(Attempt::Overtaken)) if attempt < ATTEMPTS_MAX => {}
+                    Ok(Ok(Attempt::Overtaken)) => return Ok(Err(Refusal::SlotTaken { alternatives: Vec::new() })),
+                    Err(error) if error.is_worth_another_try() && attempt < ATTEMPTS_MAX => back_off(attempt).await,
+                    Err(error) => return Err(error),
+                }
+            }
+            unreachable!("the last attempt returns")
+        };
+        Ok(bounded(hold).await??)
+    }
+
+    async fn try_hold(&self, call_id: &str, wish: &BookingWish) -> Result<Result<Attempt, Refusal>, DbError> {
+        let (mut transaction, now) = self.begin().await?;
+        let schedule = load_schedule(&mut transaction).await?;
+        let span = Span::lasting(wish.start, wish.duration_minutes);
+        let busy = load_busy(&mut transaction, around(wish.start), call_id).await?;
+        let asked = wish.practitioner.as_ref();
+        let near = || alternatives(&schedule, span, asked, now, &busy);
+        if let Err(reason) = schedule.allows(span, asked, now) {
+            return Ok(Err(Refusal::NotBookable { reason, alternatives: near() }));
+        }
+        let Some(practitioner) = schedule.free_at(span, asked, &busy) else {
+            return Ok(Err(Refusal::SlotTaken { alternatives: near() }));
+        };
+        let identity = Identity::of(self, &wish.patient_name, &wish.phone);
+        holds::lock_practitioner(&mut transaction, self, &practitioner.id).await?;
+        let patient = identity.find(&mut transaction).await?;
+        holds::clear_expired(&mut transaction, call_id, &practitioner.id, patient, span).await?;
+        holds::release(&mut transaction, call_id).await?;
+        let appointment = AppointmentId::mint();
+        let held = sqlx::query_scalar!(
+            r#"INSERT INTO appointments
+                   (tenant_id, appointment_id, practitioner_id, service_code, patient_id, during, status, hold_expires_at, call_id)
+               VALUES ($1, $2, $3, $4, $5, $6, 'held', now() + make_interval(secs => $7), $8)
+               RETURNING hold_expires_at AS "held_until!""#,
+            self.tenant.as_str(),
+            appointment.0,
+            practitioner.id.as_str(),
+            wish.service.as_ref().map(ServiceCode::as_str),
+            patient.map(|patient| patient.0),
+            holds::range(span),
+            HOLD_S,
+            call_id
+        )
+        .fetch_one(&mut *transaction)
+        .await;
+        let held_until = match held {
+            Ok(held_until) => held_until,
+            Err(error) => {
+                return match violated(&error).as_deref() {
+                    Some("appointments_practitioner_free" | "appointments_one_hold_a_call") => Ok(Ok(Attempt::Overtaken)),
+                    Some("appointments_patient_free") => Ok(Err(Refusal::PatientBusy)),
+                    Some("appointments_tenant_id_service_code_fkey") => Ok(Err(Refusal::NotOffered)),
+                    _ => Err(error.into()),
+                };
+            }
+        };
+        let subject = appointment.to_string();
+        audit::append(&mut transaction, &self.tenant, Some(call_id), Actor::Agent, "slot.held", Some(&subject)).await?;
+        transaction.commit().await?;
+        let booking = Booking {
+            start: wish.start,
+            duration_minutes: wish.duration_minutes,
+            practitioner: practitioner.id.clone(),
+            service: wish.service.clone(),
+            patient_name: wish.patient_name.clone(),
+            phone: wish.phone.clone(),
+        };
+        let spoken_start = crate::spoken::moment(crate::local_time::local(wish.start, schedule.zone));
+        Ok(Ok(Attempt::Held(PreparedBooking { booking, practitioner_name: practitioner.name.clone(), held_until, spoken_start })))
+    }
+}

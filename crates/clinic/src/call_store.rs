@@ -1,0 +1,147 @@
+//! Calls in Postgres: the stored state of conversations under way, and the record of those that ended.
+
+use async_trait::async_trait;
+use frontdesk_agent::CallRecord;
+use frontdesk_agent::store::{CallStart, CallStore, StoreError};
+
+use crate::audit::{self, Actor};
+use crate::booking;
+use crate::db::{DbError, bounded};
+use crate::store::ClinicStore;
+
+/// The calls of one tenant. Every method fails within a few seconds when Postgres is away, with
+/// [`StoreError::Unavailable`]; the call goes on without it.
+#[derive(Debug, Clone)]
+pub struct PgCallStore {
+    clinic: ClinicStore,
+}
+
+impl PgCallStore {
+    /// The calls of the store's tenant.
+    #[must_use]
+    pub const fn new(clinic: ClinicStore) -> Self {
+        Self { clinic }
+    }
+
+    /// The record of a call that ended, if it was stored.
+    pub async fn load_record(&self, call_id: &str) -> Result<Option<CallRecord>, StoreError> {
+        let loaded = bounded(async {
+            let (mut transaction, _) = self.clinic.begin().await?;
+            let sealed = sqlx::query_scalar!("SELECT record_sealed FROM call_records WHERE call_id = $1", call_id)
+                .fetch_optional(&mut *transaction)
+                .await?;
+            let Some(sealed) = sealed else {
+                return Ok(None);
+            };
+            audit::append(&mut transaction, self.clinic.tenant(), Some(call_id), Actor::Operator, "record.read", None).await?;
+            transaction.commit().await?;
+            self.clinic.open("call_records", "record_sealed", sealed).map(Some)
+        });
+        loaded.await.map_err(|error| store_error(call_id, error))
+    }
+
+    fn refuse_stranger(&self, tenant: &str) -> Result<(), StoreError> {
+        if tenant == self.clinic.tenant().as_str() {
+            return Ok(());
+        }
+        Err(StoreError::Refused(format!("a call of tenant {tenant} was given to the store of {}", self.clinic.tenant())))
+    }
+}
+
+#[async_trait]
+impl CallStore for PgCallStore {
+    async fn begin(&self, call: &CallStart) -> Result<(), StoreError> {
+        self.refuse_stranger(&call.tenant_id)?;
+        self.audit(&call.call_id, "call.began", None).await
+    }
+
+    async fn save_state(&self, call_id: &str, state: &[u8]) -> Result<(), StoreError> {
+        let saved = bounded(async {
+            // As text, because bytes would become a JSON list of numbers, four times the size.
+            let text = str::from_utf8(state).map_err(|error| DbError::unreadable("state", &error))?;
+            let sealed = self.clinic.seal("call_states", "state_sealed", &text.to_string())?;
+            let (mut transaction, _) = self.clinic.begin().await?;
+            sqlx::query!(
+                "INSERT INTO call_states (tenant_id, call_id, revision, state_sealed) VALUES ($1, $2, 1, $3)
+                 ON CONFLICT (tenant_id, call_id) DO UPDATE
+                 SET state_sealed = excluded.state_sealed, revision = call_states.revision + 1, updated_at = now()",
+                self.clinic.tenant().as_str(),
+                call_id,
+                sealed.as_bytes()
+            )
+            .execute(&mut *transaction)
+            .await?;
+            transaction.commit().await?;
+            Ok(())
+        });
+        saved.await.map_err(|error| store_error(call_id, error))
+    }
+
+    async fn load_state(&self, call_id: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let loaded = bounded(async {
+            let (mut transaction, _) = self.clinic.begin().await?;
+            let sealed = sqlx::query_scalar!("SELECT state_sealed FROM call_states WHERE call_id = $1", call_id)
+                .fetch_optional(&mut *transaction)
+                .await?;
+            transaction.commit().await?;
+            let text: Option<String> = sealed.map(|sealed| self.clinic.open("call_states", "state_sealed", sealed)).transpose()?;
+            Ok(text.map(String::into_bytes))
+        });
+        loaded.await.map_err(|error| store_error(call_id, error))
+    }
+
+    /// Stores the record, drops the state that it replaces, and gives up whatever the call still holds, all at once.
+    async fn finish(&self, record: &CallRecord) -> Result<(), StoreError> {
+        self.refuse_stranger(&record.tenant_id)?;
+        let call_id = record.call_id.as_str();
+        let finished = bounded(async {
+            let sealed = self.clinic.seal("call_records", "record_sealed", record)?;
+            let outcome = outcome_word(record);
+            let (mut transaction, _) = self.clinic.begin().await?;
+            let inserted = sqlx::query!(
+                "INSERT INTO call_records (tenant_id, call_id, schema_version, outcome, started_at, ended_at, record_sealed)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (tenant_id, call_id) DO NOTHING",
+                self.clinic.tenant().as_str(),
+                call_id,
+                i32::try_from(record.schema_version).unwrap_or(i32::MAX),
+                outcome,
+                record.started_at,
+                record.ended_at.max(record.started_at),
+                sealed.as_bytes()
+            )
+            .execute(&mut *transaction)
+            .await?;
+            if inserted.rows_affected() > 0 {
+                booking::release_holds(&mut transaction, call_id).await?;
+                sqlx::query!("DELETE FROM call_states WHERE call_id = $1", call_id).execute(&mut *transaction).await?;
+                audit::append(&mut transaction, self.clinic.tenant(), Some(call_id), Actor::System, "call.recorded", None).await?;
+            }
+            transaction.commit().await?;
+            Ok(())
+        });
+        finished.await.map_err(|error| store_error(call_id, error))
+    }
+
+    async fn audit(&self, call_id: &str, action: &str, subject: Option<&str>) -> Result<(), StoreError> {
+        let audited = bounded(async {
+            let (mut transaction, _) = self.clinic.begin().await?;
+            audit::append(&mut transaction, self.clinic.tenant(), Some(call_id), Actor::Agent, action, subject).await?;
+            transaction.commit().await?;
+            Ok(())
+        });
+        audited.await.map_err(|error| store_error(call_id, error))
+    }
+}
+
+/// The end reason's word in the record's JSON.
+fn outcome_word(record: &CallRecord) -> String {
+    serde_json::to_value(record.outcome).ok().and_then(|word| word.as_str().map(String::from)).unwrap_or_default()
+}
+
+fn store_error(call_id: &str, error: DbError) -> StoreError {
+    match error {
+        DbError::Unreadable { .. } => StoreError::Unreadable { call_id: call_id.into(), reason: error.to_string() },
+        error if error.is_retryable() => StoreError::Unavailable(error.to_string()),
+        error => StoreError::Refused(error.to_string()),
+    }
+}

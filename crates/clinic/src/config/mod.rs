@@ -1,0 +1,23 @@
+//! A clinic's configuration: one folder a tenant, data that is validated as a whole before anything of it is used.
+//!
+//! `agent-config/<tenant>/` holds `tenant.toml` (who the clinic is, who works when, what it offers), `prompt.md` (what the
+//! language model is told) and `insurance.toml` (what is covered; may be missing). [`TenantDirectory::load`] reads all
+//! tenants, [`import()`] brings one into Postgres.
+
+mod conversation;
+mod directory;
+mod error;
+mod import;
+mod load;
+mod model;
+mod prompt;
+mod validate;
+
+pub use directory::TenantDirectory;
+pub use error::{ConfigError, Problem};
+pub use import::{ImportError, import};
+pub use load::load_tenant;
+pub use model::{CoverageRow, Hours, PractitionerConfig, ServiceConfig, Tenant, TurnTaking, Voice};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,160 @@
+//! What stands in the files.
+
+use chrono::{NaiveDate, NaiveTime, Weekday};
+use chrono_tz::Tz;
+use serde::Deserialize;
+
+use crate::ids::{PractitionerId, ServiceCode, TenantId};
+
+/// A clinic, as `agent-config/<tenant>/` describes it.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tenant {
+    /// The same as the folder's name.
+    pub id: TenantId,
+    /// As it is spoken.
+    pub name: String,
+    /// IANA zone in which times are spoken.
+    pub zone: Tz,
+    /// Language tag; times, numbers and read-backs are worded in English so far.
+    pub language: String,
+    /// ISO 4217, for co-payments.
+    #[serde(default = "usd")]
+    pub currency: String,
+    /// Digits in front of national numbers: "1", "44".
+    pub country_calling_code: String,
+    /// The numbers under which the clinic is called, in E.164.
+    pub dialled_numbers: Vec<String>,
+    /// The first sentence of a call.
+    pub greeting: String,
+    /// Slots begin every so many minutes.
+    #[serde(default = "fifteen")]
+    pub slot_minutes: u32,
+    /// How long before its beginning an appointment can be booked at the latest.
+    #[serde(default = "sixty")]
+    pub lead_minutes: u32,
+    /// How many days ahead can be booked.
+    #[serde(default = "ninety")]
+    pub horizon_days: u32,
+    /// Days on which nobody works, `["2026-12-25"]`.
+    #[serde(default)]
+    pub closed_days: Vec<NaiveDate>,
+    /// How the agent sounds.
+    #[serde(default)]
+    pub voice: Voice,
+    /// When turns end and how callers interrupt.
+    #[serde(default)]
+    pub turn_taking: TurnTaking,
+    /// Who works here.
+    pub practitioners: Vec<PractitionerConfig>,
+    /// What is offered.
+    #[serde(default)]
+    pub services: Vec<ServiceConfig>,
+    /// The text of `prompt.md`.
+    #[serde(skip)]
+    pub prompt: String,
+    /// The rows of `insurance.toml`.
+    #[serde(skip)]
+    pub insurance: Vec<CoverageRow>,
+}
+
+/// How the agent sounds; what is left out is the provider's default.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Voice {
+    /// The synthesiser's name of the voice, `aura-2-thalia-en`.
+    pub text_to_speech: Option<String>,
+    /// The recogniser's name of its model, `nova-3`.
+    pub speech_to_text: Option<String>,
+    /// Words that the recogniser would not expect: names of people and procedures.
+    pub key_terms: Vec<String>,
+}
+
+/// When turns end and how callers interrupt: LiveKit's names, seconds. What is left out keeps its default.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TurnTaking {
+    /// A turn never ends sooner after the last sound.
+    pub min_endpointing_delay: Option<f64>,
+    /// A turn never ends later after the last sound.
+    pub max_endpointing_delay: Option<f64>,
+    /// Speech of this length pauses the agent.
+    pub min_interruption_duration: Option<f64>,
+    /// The agent goes on when no words came this long after the pause.
+    pub false_interruption_timeout: Option<f64>,
+    /// The caller is asked whether he is still there after this much silence.
+    pub user_away_timeout: Option<f64>,
+}
+
+/// One who works at the clinic.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PractitionerConfig {
+    /// Short name.
+    pub id: PractitionerId,
+    /// As it is spoken: "Doctor Ada Lovelace".
+    pub name: String,
+    /// In which the hours count, where it is not the clinic's zone.
+    pub zone: Option<Tz>,
+    /// Working hours.
+    pub hours: Vec<Hours>,
+}
+
+/// A working period on some days of the week.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hours {
+    /// `["monday", "tuesday"]`.
+    pub days: Vec<Weekday>,
+    /// `"09:00"`.
+    pub opens: NaiveTime,
+    /// `"12:30"`.
+    pub closes: NaiveTime,
+}
+
+/// Something that is offered.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServiceConfig {
+    /// Short name.
+    pub code: ServiceCode,
+    /// As it is spoken.
+    pub name: String,
+    /// How long it takes.
+    pub duration_minutes: u32,
+}
+
+/// A row of the insurance table.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CoverageRow {
+    /// The insurer.
+    pub payer: String,
+    /// The plan.
+    pub plan: String,
+    /// The procedure, `99213`.
+    pub procedure_code: String,
+    /// Whether it is covered.
+    pub covered: bool,
+    /// What the patient pays, in hundredths of the clinic's currency.
+    pub copay_cents: Option<u32>,
+    /// Remark.
+    #[serde(default)]
+    pub notes: String,
+}
+
+fn usd() -> String {
+    "USD".into()
+}
+
+const fn fifteen() -> u32 {
+    15
+}
+
+const fn sixty() -> u32 {
+    60
+}
+
+const fn ninety() -> u32 {
+    90
+}

@@ -1,0 +1,73 @@
+//! The instructions of the language model: the tenant's text with its placeholders filled in.
+
+use chrono::{DateTime, Utc};
+
+use super::model::Tenant;
+use crate::local_time;
+
+/// What may stand between double braces in prompt.md.
+const PLACEHOLDERS: [&str; 5] = ["clinic", "now", "zone", "practitioners", "services"];
+
+/// All (key, problem) of a prompt.
+pub(super) fn problems(prompt: &str) -> Vec<(String, String)> {
+    if prompt.trim().is_empty() {
+        return vec![("(text)".into(), "is empty; expected the instructions of the language model".into())];
+    }
+    let mut problems: Vec<(String, String)> = placeholders(prompt)
+        .filter(|(_, name)| !PLACEHOLDERS.contains(name))
+        .map(|(line, name)| {
+            (format!("line {line} `{{{{{name}}}}}`"), format!("unknown placeholder, expected one of {}", PLACEHOLDERS.join(", ")))
+        })
+        .collect();
+    if !placeholders(prompt).any(|(_, name)| name == "now") {
+        let problem = "has no {{now}}: the model would not know today's date and book on wrong days";
+        problems.push(("(text)".into(), problem.into()));
+    }
+    problems
+}
+
+/// The names between double braces, each with its line.
+fn placeholders(prompt: &str) -> impl Iterator<Item = (usize, &str)> {
+    (1..).zip(prompt.lines()).flat_map(|(number, line)| {
+        line.split("{{").skip(1).filter_map(move |rest| rest.split_once("}}").map(|(name, _)| (number, name.trim())))
+    })
+}
+
+impl Tenant {
+    /// The system message of a call that begins at `now`.
+    #[must_use]
+    pub fn instructions(&self, now: DateTime<Utc>) -> String {
+        let mut out = String::with_capacity(self.prompt.len() * 2);
+        let mut rest = self.prompt.as_str();
+        // One pass: what is filled in is not searched again.
+        while let Some((before, after)) = rest.split_once("{{") {
+            let Some((name, after)) = after.split_once("}}") else { break };
+            out.push_str(before);
+            out.push_str(&self.value(name.trim(), now));
+            rest = after;
+        }
+        out.push_str(rest);
+        out
+    }
+
+    fn value(&self, name: &str, now: DateTime<Utc>) -> String {
+        match name {
+            "clinic" => self.name.clone(),
+            "now" => {
+                let local = local_time::local(now, self.zone);
+                format!("{} ({})", local.format("%A, %Y-%m-%dT%H:%M"), self.zone)
+            }
+            "zone" => self.zone.to_string(),
+            "practitioners" => {
+                let line = |one: &super::PractitionerConfig| format!("- {} (id `{}`)", one.name, one.id);
+                self.practitioners.iter().map(line).collect::<Vec<_>>().join("\n")
+            }
+            "services" => {
+                let line = |one: &super::ServiceConfig| format!("- {} (code `{}`, {} minutes)", one.name, one.code, one.duration_minutes);
+                self.services.iter().map(line).collect::<Vec<_>>().join("\n")
+            }
+            // Validation lets no other name pass.
+            other => format!("{{{{{other}}}}}"),
+        }
+    }
+}

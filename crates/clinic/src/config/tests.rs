@@ -1,0 +1,121 @@
+//! Whole folders, good and bad.
+
+use std::path::{Path, PathBuf};
+
+use super::*;
+
+/// A folder that is deleted at the end.
+struct Folder(PathBuf);
+
+impl Folder {
+    /// A copy of the demo tenant with one text of one file replaced.
+    fn demo_with(file: &str, from: &str, to: &str) -> Self {
+        let root = std::env::temp_dir().join(format!("frontdesk-config-{}", uuid::Uuid::now_v7()));
+        let folder = root.join("demo");
+        std::fs::create_dir_all(&folder).unwrap();
+        for name in ["tenant.toml", "prompt.md", "insurance.toml"] {
+            let mut text = std::fs::read_to_string(demo().join(name)).unwrap();
+            if name == file {
+                assert!(text.contains(from), "{name} has no {from}");
+                text = text.replacen(from, to, 1);
+            }
+            std::fs::write(folder.join(name), text).unwrap();
+        }
+        Self(root)
+    }
+
+    fn problem(&self) -> String {
+        let error = load_tenant(&self.0.join("demo")).unwrap_err();
+        error.to_string().replace(&format!("{}/", self.0.display()), "")
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn demo() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../agent-config/demo")
+}
+
+#[test]
+fn the_demo_tenant_is_valid() {
+    let directory = TenantDirectory::load(demo().parent().unwrap()).unwrap();
+    let tenant = directory.by_dialled_number("0015550100").unwrap();
+    assert_eq!(tenant.id.as_str(), "demo");
+    assert_eq!(directory.get("demo").unwrap().practitioners.len(), 2);
+    assert!(directory.by_dialled_number("+15550199").is_none());
+}
+
+#[test]
+fn every_fault_names_file_and_key() {
+    for (file, from, to, expected) in [
+        ("tenant.toml", "zone = \"America/New_York\"", "zone = \"Moon\"", "demo/tenant.toml: line 9 `zone = \"Moon\""),
+        ("tenant.toml", "language = \"en-US\"", "langauge = \"en-US\"", "unknown field `langauge`"),
+        ("tenant.toml", "greeting = \"", "#greeting = \"", "missing field `greeting`"),
+        ("tenant.toml", "\"en-US\"", "\"tlh\"", "demo/tenant.toml: language: got \"tlh\", expected one of en, en-US, en-GB"),
+        ("tenant.toml", "id = \"demo\"", "id = \"other\"", "demo/tenant.toml: id: got \"other\", expected \"demo\""),
+        ("tenant.toml", "\"+15550100\"", "\"555 0100\"", "demo/tenant.toml: dialled_numbers[0]: got \"555 0100\", expected E.164"),
+        ("tenant.toml", "slot_minutes = 30", "slot_minutes = 7", "demo/tenant.toml: slot_minutes: got 7, expected a multiple of 5"),
+        ("tenant.toml", "closes = \"12:30\"", "closes = \"08:30\"", "demo/tenant.toml: practitioners[0].hours[0].closes: got \"08:30\""),
+        (
+            "tenant.toml",
+            "opens = \"13:30\"",
+            "opens = \"12:00\"",
+            "demo/tenant.toml: practitioners[0].hours[1]: overlaps other hours on Mon",
+        ),
+        ("tenant.toml", "opens = \"09:00\"", "opens = \"25:00\"", "opens = \"25:00\""),
+        ("tenant.toml", "id = \"dr-okafor\"", "id = \"dr-lovelace\"", "practitioners[1].id: \"dr-lovelace\" is given twice"),
+        ("tenant.toml", "max_endpointing_delay = 2.5", "max_endpointing_delay = 0.1", "turn_taking.max_endpointing_delay: is smaller"),
+        ("prompt.md", "{{zone}}", "{{zoen}}", "demo/prompt.md: line 4 `{{zoen}}`: unknown placeholder"),
+        ("prompt.md", "{{now}}", "today", "demo/prompt.md: (text): has no {{now}}"),
+        (
+            "insurance.toml",
+            "plan = \"Bronze\"",
+            "plan = \"gold\"",
+            "demo/insurance.toml: coverage[2]: Northwind Health / gold / 99213 is given twice",
+        ),
+        ("insurance.toml", "covered = true", "covered = \"yes\"", "demo/insurance.toml: line 7 `covered = \"yes\"`"),
+    ] {
+        let problem = Folder::demo_with(file, from, to).problem();
+        assert!(problem.contains(expected), "{from} -> {to}:\n{problem}");
+        assert_eq!(problem.lines().count(), 1, "{problem}");
+    }
+}
+
+#[test]
+fn all_problems_are_reported_at_once() {
+    let folder = Folder::demo_with("tenant.toml", "\"en-US\"", "\"tlh\"");
+    std::fs::write(folder.0.join("demo/prompt.md"), " ").unwrap();
+    std::fs::write(folder.0.join("demo/insurance.toml"), "coverage = 1").unwrap();
+    let problem = folder.problem();
+    assert_eq!(problem.lines().count(), 3, "{problem}");
+}
+
+#[test]
+fn two_clinics_cannot_share_a_number() {
+    let folder = Folder::demo_with("tenant.toml", "x", "x");
+    let other = folder.0.join("other");
+    std::fs::create_dir(&other).unwrap();
+    for name in ["tenant.toml", "prompt.md"] {
+        let text = std::fs::read_to_string(folder.0.join("demo").join(name)).unwrap();
+        std::fs::write(other.join(name), text.replacen("id = \"demo\"", "id = \"other\"", 1)).unwrap();
+    }
+    let error = TenantDirectory::load(&folder.0).unwrap_err().to_string();
+    assert!(error.contains("other/tenant.toml: dialled_numbers[0]: \"+15550100\" is also a number of tenant \"demo\""), "{error}");
+}
+
+#[test]
+fn the_model_is_told_who_when_and_where() {
+    let tenant = load_tenant(&demo().canonicalize().unwrap()).unwrap();
+    let text = tenant.instructions("2026-12-01T14:05:00Z".parse().unwrap());
+    for expected in ["Lakeside Family Clinic", "Tuesday, 2026-12-01T09:05 (America/New_York)", "`dr-okafor`", "`checkup`, 30 minutes"] {
+        assert!(text.contains(expected), "{expected} in\n{text}");
+    }
+    assert!(!text.contains("{{"));
+    let config = tenant.conversation_config("2026-12-01T14:05:00Z".parse().unwrap(), Vec::new());
+    assert_eq!(config.endpointing.max_delay, std::time::Duration::from_millis(2500));
+    assert_eq!(config.greeting, tenant.greeting);
+}

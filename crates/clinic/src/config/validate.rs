@@ -1,0 +1,162 @@
+//! What must hold beyond the types.
+
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+
+use chrono::{NaiveTime, Timelike};
+
+use super::error::Problem;
+use super::model::{Hours, Tenant};
+use super::prompt;
+
+/// Languages in which times and read-backs can be worded.
+const LANGUAGES: [&str; 3] = ["en", "en-US", "en-GB"];
+
+struct Report<'a> {
+    folder: &'a Path,
+    problems: &'a mut Vec<Problem>,
+}
+
+impl Report<'_> {
+    fn add(&mut self, file: &str, key: impl Into<String>, problem: impl Into<String>) {
+        self.problems.push(Problem { file: self.folder.join(file), key: key.into(), problem: problem.into() });
+    }
+
+    /// A problem of tenant.toml unless the condition holds.
+    fn require(&mut self, holds: bool, key: impl Into<String>, problem: impl FnOnce() -> String) {
+        if !holds {
+            self.add("tenant.toml", key, problem());
+        }
+    }
+}
+
+/// Appends all problems of a tenant that was read from `folder`.
+pub(super) fn validate(tenant: &Tenant, folder: &Path, problems: &mut Vec<Problem>) {
+    let mut report = Report { folder, problems };
+    identity(tenant, &mut report);
+    limits(tenant, &mut report);
+    practitioners(tenant, &mut report);
+    services(tenant, &mut report);
+    for (key, problem) in prompt::problems(&tenant.prompt) {
+        report.add("prompt.md", key, problem);
+    }
+    insurance(tenant, &mut report);
+}
+
+fn identity(tenant: &Tenant, report: &mut Report<'_>) {
+    let folder_name = report.folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    report.require(folder_name == tenant.id.as_str(), "id", || {
+        format!("got \"{}\", expected \"{folder_name}\", the name of the folder", tenant.id)
+    });
+    report.require(!tenant.name.trim().is_empty(), "name", || "is empty; expected the clinic's name".into());
+    report.require(!tenant.greeting.trim().is_empty(), "greeting", || "is empty; expected the first sentence of a call".into());
+    report.require(LANGUAGES.contains(&tenant.language.as_str()), "language", || {
+        format!("got \"{}\", expected one of {}", tenant.language, LANGUAGES.join(", "))
+    });
+    let is_currency = tenant.currency.len() == 3 && tenant.currency.bytes().all(|byte| byte.is_ascii_uppercase());
+    report.require(is_currency, "currency", || format!("got \"{}\", expected an ISO 4217 code like USD", tenant.currency));
+    let code = &tenant.country_calling_code;
+    let is_code = (1..=3).contains(&code.len()) && code.bytes().all(|byte| byte.is_ascii_digit()) && !code.starts_with('0');
+    report.require(is_code, "country_calling_code", || format!("got \"{code}\", expected 1 to 3 digits like \"1\" or \"44\""));
+    report.require(!tenant.dialled_numbers.is_empty(), "dialled_numbers", || "is empty; expected at least one number".into());
+    for (index, number) in tenant.dialled_numbers.iter().enumerate() {
+        let digits = number.strip_prefix('+').unwrap_or_default();
+        let is_number = (4..=15).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit()) && !digits.starts_with('0');
+        report
+            .require(is_number, format!("dialled_numbers[{index}]"), || format!("got \"{number}\", expected E.164 like \"+12025550143\""));
+    }
+}
+
+fn limits(tenant: &Tenant, report: &mut Report<'_>) {
+    let slot = tenant.slot_minutes;
+    report.require((5..=240).contains(&slot) && slot.is_multiple_of(5), "slot_minutes", || {
+        format!("got {slot}, expected a multiple of 5 from 5 to 240")
+    });
+    report.require(tenant.lead_minutes <= 100_000, "lead_minutes", || format!("got {}, expected at most 100000", tenant.lead_minutes));
+    report
+        .require((1..=1000).contains(&tenant.horizon_days), "horizon_days", || format!("got {}, expected 1 to 1000", tenant.horizon_days));
+    let taking = &tenant.turn_taking;
+    let seconds = [
+        ("min_endpointing_delay", taking.min_endpointing_delay),
+        ("max_endpointing_delay", taking.max_endpointing_delay),
+        ("min_interruption_duration", taking.min_interruption_duration),
+        ("false_interruption_timeout", taking.false_interruption_timeout),
+        ("user_away_timeout", taking.user_away_timeout),
+    ];
+    for (key, value) in seconds {
+        report.require(value.is_none_or(|value| (0.0..=120.0).contains(&value)), format!("turn_taking.{key}"), || {
+            format!("got {}, expected seconds from 0 to 120", value.unwrap_or_default())
+        });
+    }
+    let order = taking.min_endpointing_delay.zip(taking.max_endpointing_delay);
+    report.require(order.is_none_or(|(min, max)| min <= max), "turn_taking.max_endpointing_delay", || {
+        "is smaller than min_endpointing_delay".into()
+    });
+}
+
+fn practitioners(tenant: &Tenant, report: &mut Report<'_>) {
+    report.require(!tenant.practitioners.is_empty(), "practitioners", || "is empty; expected at least one".into());
+    let mut ids = HashSet::new();
+    for (index, practitioner) in tenant.practitioners.iter().enumerate() {
+        let key = format!("practitioners[{index}]");
+        report.require(ids.insert(&practitioner.id), format!("{key}.id"), || format!("\"{}\" is given twice", practitioner.id));
+        report.require(!practitioner.name.trim().is_empty(), format!("{key}.name"), || "is empty".into());
+        report.require(!practitioner.hours.is_empty(), format!("{key}.hours"), || "is empty; expected working hours".into());
+        working_hours(&practitioner.hours, &key, report);
+    }
+}
+
+fn working_hours(hours: &[Hours], practitioner: &str, report: &mut Report<'_>) {
+    let mut by_day: HashMap<_, Vec<(NaiveTime, NaiveTime)>> = HashMap::new();
+    for (index, period) in hours.iter().enumerate() {
+        let key = format!("{practitioner}.hours[{index}]");
+        report.require(!period.days.is_empty(), format!("{key}.days"), || "is empty; expected days like [\"monday\"]".into());
+        for (name, time) in [("opens", period.opens), ("closes", period.closes)] {
+            report.require(time.minute().is_multiple_of(5) && time.second() == 0, format!("{key}.{name}"), || {
+                format!("got \"{}\", expected a time on a five-minute mark like \"09:00\"", time.format("%H:%M:%S"))
+            });
+        }
+        report.require(period.opens < period.closes, format!("{key}.closes"), || {
+            format!("got \"{}\", expected a time after opens (\"{}\")", period.closes.format("%H:%M"), period.opens.format("%H:%M"))
+        });
+        let mut clashing = Vec::new();
+        for day in &period.days {
+            let taken = by_day.entry(*day).or_default();
+            if taken.iter().any(|(opens, closes)| period.opens < *closes && *opens < period.closes) {
+                clashing.push(day.to_string());
+            }
+            taken.push((period.opens, period.closes));
+        }
+        report.require(clashing.is_empty(), key, || format!("overlaps other hours on {}", clashing.join(", ")));
+    }
+}
+
+fn services(tenant: &Tenant, report: &mut Report<'_>) {
+    let mut codes = HashSet::new();
+    for (index, service) in tenant.services.iter().enumerate() {
+        let key = format!("services[{index}]");
+        report.require(codes.insert(&service.code), format!("{key}.code"), || format!("\"{}\" is given twice", service.code));
+        report.require(!service.name.trim().is_empty(), format!("{key}.name"), || "is empty".into());
+        let minutes = service.duration_minutes;
+        report.require((5..=480).contains(&minutes), format!("{key}.duration_minutes"), || format!("got {minutes}, expected 5 to 480"));
+    }
+}
+
+fn insurance(tenant: &Tenant, report: &mut Report<'_>) {
+    let mut keys = HashSet::new();
+    for (index, row) in tenant.insurance.iter().enumerate() {
+        let key = format!("coverage[{index}]");
+        for (name, value) in [("payer", &row.payer), ("plan", &row.plan), ("procedure_code", &row.procedure_code)] {
+            if value.trim().is_empty() || value.trim() != value {
+                report.add("insurance.toml", format!("{key}.{name}"), format!("got \"{value}\", expected a name without blanks around it"));
+            }
+        }
+        if row.copay_cents.is_some_and(|cents| i32::try_from(cents).is_err()) {
+            report.add("insurance.toml", format!("{key}.copay_cents"), "is too large");
+        }
+        let folded = [&row.payer, &row.plan, &row.procedure_code].map(|text| text.to_lowercase());
+        if !keys.insert(folded) {
+            report.add("insurance.toml", key, format!("{} / {} / {} is given twice", row.payer, row.plan, row.procedure_code));
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! Connections to Postgres: a bounded pool, each connection acting as `frontdesk_app`, and errors classed by what to do.
+
+use std::borrow::Cow;
+use std::str::FromStr;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{Connection, PgConnection, PgPool, Postgres, Transaction};
+
+use crate::ids::TenantId;
+
+/// How long one operation may take in all, should the server fall silent in the middle of it.
+pub(crate) const OPERATION_LIMIT: Duration = Duration::from_secs(4);
+
+/// How to reach the database.
+#[derive(Clone)]
+pub struct DatabaseOptions {
+    /// `postgres://…`; parameters such as `sslmode=verify-full` are honoured.
+    pub url: String,
+    /// Connections at most.
+    pub connections_max: u32,
+    /// How long to wait for a connection; at most 2 s make sense while a caller waits.
+    pub acquire_timeout: Duration,
+}
+
+impl DatabaseOptions {
+    /// The defaults: 16 connections, 2 s.
+    #[must_use]
+    pub fn new(url: impl Into<String>) -> Self {
+        Self { url: url.into(), connections_max: 16, acquire_timeout: Duration::from_secs(2) }
+    }
+}
+
+impl std::fmt::Debug for DatabaseOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The URL holds the password.
+        f.debug_struct("DatabaseOptions").field("connections_max", &self.connections_max).finish_non_exhaustive()
+    }
+}
+
+/// What went wrong with the database. Texts never hold a row's values.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DbError {
+    /// It cannot be reached, is starting or stopping, or has no connection free. Retryable once it is back.
+    #[error("the database is unavailable: {reason}")]
+    Unavailable {
+        /// The cause.
+        reason: String,
+    },
+    /// The connection broke under a statement. Retryable at once, on another connection.
+    #[error("the connection to the database was lost: {reason}")]
+    ConnectionLost {
+        /// The cause.
+        reason: String,
+    },
+    /// No answer in time. Retryable.
+    #[error("the database gave no answer within {limit_ms} ms")]
+    Timeout {
+        /// The limit.
+        limit_ms: u64,
+    },
+    /// Another transaction was in the way (serialization failure, deadlock, lock time-out). Retryable at once.
+    #[error("another transaction was in the way (SQLSTATE {code})")]
+    Conflict {
+        /// The SQLSTATE.
+        code: String,
+    },
+    /// A constraint that the operation does not expect to be violated: a fault of the program.
+    #[error("constraint {constraint} is violated")]
+    Constraint {
+        /// Its name.
+        constraint: String,
+    },
+    /// The server refuses: wrong password, missing role or table, missing right. Not retryable; see `frontdesk check`.
+    #[error("the database refused (SQLSTATE {code}): {reason}")]
+    Refused {
+        /// The SQLSTATE, or `-` for a fault on our side of the wire.
+        code: String,
+        /// The server's message where it cannot hold data, else empty.
+        reason: String,
+    },
+    /// A stored value cannot be read or written: wrong key, or altered.
+    #[error("{what}: {reason}")]
+    Unreadable {
+        /// Which column.
+        what: &'static str,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl DbError {
+    /// Whether the same operation may succeed later.
+    #[must_use]
+    pub const fn is_retryable(&self) -> bool {
+        !matches!(self, Self::Constraint { .. } | Self::Refused { .. } | Self::Unreadable { .. })
+    }
+
+    /// Whether the same operation is likely to succeed when tried again at once.
+    #[must_use]
+    pub const fn is_worth_another_try(&self) -> bool {
+        matches!(self, Self::Conflict { .. } | Self::ConnectionLost { .. })
+    }
+
+    pub(crate) fn unreadable(what: &'static str, error: &dyn std::error::Error) -> Self {
+        Self::Unreadable { what, reason: error.to_string() }
+    }
+}
+
+/// The constraint that a statement violated, by exclusion (23P01), uniqueness (23505) or reference (23503).
+pub(crate) fn violated(error: &sqlx::Error) -> Option<Cow<'_, str>> {
+    let error = error.as_database_error()?;
+    let code = error.code()?;
+    matches!(code.as_ref(), "23P01" | "23505" | "23503").then(|| Cow::Borrowed(error.constraint().unwrap_or("(unnamed)")))
+}
+
+impl From<sqlx::Error> for DbError {
+    fn from(error: sqlx::Error) -> Self {
+        if let Some(constraint) = violated(&error) {
+            return Self::Constraint { constraint: constraint.into_owned() };
+        }
+        let reason = match &error {
+            sqlx::Error::Database(error) => return from_server(error.as_ref()),
+            sqlx::Error::PoolTimedOut => "no connection became free in time".into(),
+            sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => "the pool is closed".into(),
+            sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => error.to_string(),
+            sqlx::Error::Io(error) => return Self::ConnectionLost { reason: error.to_string() },
+            sqlx::Error::Tls(error) => return Self::Refused { code: "-".into(), reason: format!("TLS: {error}") },
+            sqlx::Error::Configuration(error) => return Self::Refused { code: "-".into(), reason: format!("configuration: {error}") },
+            // What is left concerns decoding or the protocol; such texts may quote a value.
+            _ => return Self::Refused { code: "-".into(), reason: "the answer could not be understood".into() },
+        };
+        Self::Unavailable { reason }
+    }
+}
+
+fn from_server(error: &dyn sqlx::error::DatabaseError) -> DbError {
+    let code = error.code().unwrap_or_default().into_owned();
+    let reason = || error.message().to_string();
+    match code.as_str() {
+        "40001" | "40P01" | "55P03" => DbError::Conflict { code },
+        "57014" => DbError::Timeout { limit_ms: STATEMENT_LIMIT_MS },
+        // The server ends this connection: administrator, crash of a sibling, idle in transaction.
+        "57P01" | "57P02" | "57P05" | "25P03" => DbError::ConnectionLost { reason: reason() },
+        "57P03" | "57P04" => DbError::Unavailable { reason: reason() },
+        // Classes of insufficient resources, connection and system trouble.
+        _ if ["53", "08", "58"].iter().any(|class| code.starts_with(class)) => DbError::Unavailable { reason: reason() },
+        // Classes of missing objects and rights: their messages name objects, not values.
+        _ if ["42", "3D", "28", "22023", "0A"].iter().any(|class| code.starts_with(class)) => DbError::Refused { code, reason: reason() },
+        _ => DbError::Refused { code, reason: String::new() },
+    }
+}
+
+const STATEMENT_LIMIT_MS: u64 = 3000;
+
+/// Connect options of the application: few rights, UTC, and no statement, lock or forgotten transaction without end.
+fn app_options(url: &str) -> Result<PgConnectOptions, DbError> {
+    let statement_limit = STATEMENT_LIMIT_MS.to_string();
+    Ok(PgConnectOptions::from_str(url)?.application_name("frontdesk").options([
+        ("role", "frontdesk_app"),
+        ("timezone", "UTC"),
+        ("statement_timeout", statement_limit.as_str()),
+        ("lock_timeout", "2000"),
+        ("idle_in_transaction_session_timeout", "10000"),
+    ]))
+}
+
+/// The pool of connections. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Database {
+    pool: PgPool,
+    url: std::sync::Arc<Secret>,
+}
+
+struct Secret(String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("{redacted}")
+    }
+}
+
+impl Database {
+    /// Makes the pool without connecting: a worker may start, and answer, while the database is away.
+    pub fn open(options: &DatabaseOptions) -> Result<Self, DbError> {
+        let pool = PgPoolOptions::new()
+            .max_connections(options.connections_max)
+            .acquire_timeout(options.acquire_timeout)
+            .connect_lazy_with(app_options(&options.url)?);
+        Ok(Self { pool, url: std::sync::Arc::new(Secret(options.url.clone())) })
+    }
+
+    /// Connects once, outside of the pool, and sees that the role is powerless enough and that migrations have run.
+    pub async fn check(&self) -> Result<(), DbError> {
+        bounded(async {
+            let mut connection = PgConnection::connect_with(&app_options(&self.url.0)?).await?;
+            let is_powerful =
+                sqlx::query_scalar!(r#"SELECT (rolsuper OR rolbypassrls) AS "is_powerful!" FROM pg_roles WHERE rolname = current_user"#)
+                    .fetch_one(&mut connection)
+                    .await?;
+            if is_powerful {
+                let reason = "role frontdesk_app is superuser or has BYPASSRLS: row-level security would not hold".into();
+                return Err(DbError::Refused { code: "-".into(), reason });
+            }
+            sqlx::query!(r#"SELECT count(*) AS "count!" FROM audit_events WHERE false"#).fetch_one(&mut connection).await?;
+            connection.close().await?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// The clinic that is called under a number in E.164, if any.
+    pub async fn tenant_of_dialled_number(&self, number: &str) -> Result<Option<TenantId>, DbError> {
+        let found =
+            bounded(async { Ok(sqlx::query_scalar!("SELECT tenant_of_dialled_number($1)", number).fetch_one(&self.pool).await?) }).await?;
+        found.map(TenantId::new).transpose().map_err(|error| DbError::unreadable("dialled_numbers.tenant_id", &error))
+    }
+
+    /// Closes all connections.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    /// Begins a transaction that sees this tenant's rows and no others, and tells the database's time.
+    pub(crate) async fn begin(&self, tenant: &TenantId) -> Result<(Transaction<'static, Postgres>, DateTime<Utc>), DbError> {
+        let mut transaction = self.pool.begin().await?;
+        // The third argument makes it SET LOCAL, so the name cannot outlive the transaction in the pooled connection.
+        let row = sqlx::query!(r#"SELECT set_config('app.tenant_id', $1, true) AS tenant, now() AS "now!""#, tenant.as_str())
+            .fetch_one(&mut *transaction)
+            .await?;
+        Ok((transaction, row.now))
+    }
+}
+
+/// Bounds an operation in time.
+pub(crate) async fn bounded<T>(operation: impl Future<Output = Result<T, DbError>>) -> Result<T, DbError> {
+    match tokio::time::timeout(OPERATION_LIMIT, operation).await {
+        Ok(result) => result,
+        Err(_) => Err(DbError::Timeout { limit_ms: u64::try_from(OPERATION_LIMIT.as_millis()).unwrap_or(u64::MAX) }),
+    }
+}
+
+/// Waits a little, longer after each attempt and not the same for everybody, before a transaction is tried again.
+pub(crate) async fn back_off(attempt: u32) {
+    let jitter_ms = rand::random_range(0..10);
+    tokio::time::sleep(Duration::from_millis(u64::from(attempt) * 15 + jitter_ms)).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_unreachable_database_is_a_retryable_error_within_the_time_out() {
+        // Port 1 is reserved and unused; connection attempts are refused until the time-out.
+        let mut options = DatabaseOptions::new("postgres://nobody@127.0.0.1:1/none");
+        options.acquire_timeout = Duration::from_millis(200);
+        let database = Database::open(&options).unwrap();
+        let error = database.tenant_of_dialled_number("+12025550143").await.unwrap_err();
+        assert!(matches!(error, DbError::Unavailable { .. }), "{error}");
+        assert!(error.is_retryable());
+    }
+
+    #[test]
+    fn a_bad_url_is_refused_and_never_shown() {
+        let options = DatabaseOptions::new("postgres://user:secret@host:notaport/db");
+        let error = Database::open(&options).unwrap_err();
+        assert!(matches!(error, DbError::Refused { .. }), "{error}");
+        assert!(!format!("{error} {error:?} {options:?}").contains("secret"));
+    }
+}

@@ -1,0 +1,39 @@
+//! The receptionist's domain: tenants, schedules, booking, insurance, messages, audit; its tools and its Postgres store.
+//!
+//! - [`config`] reads and validates `agent-config/<tenant>/` and imports it into Postgres.
+//! - [`Database`] is the pool of connections; each acts as the role `frontdesk_app`, under row-level security.
+//! - [`ClinicStore`] is one tenant's view of it: slots, bookings exactly once, insurance, messages.
+//! - [`PgCallStore`] keeps the state and the record of calls, sealed.
+//! - [`tools::tool_set`] makes the tools that the language model may call.
+//!
+//! Absent on purpose: a cache of slots (the database answers within milliseconds, and a stale answer is a wrong one), and
+//! plain-text personal data at rest ([`crypto`]).
+
+#![forbid(unsafe_code)]
+
+pub mod audit;
+pub mod booking;
+mod call_store;
+pub mod config;
+pub mod crypto;
+pub mod db;
+pub mod ids;
+pub mod insurance;
+pub mod local_time;
+pub mod messages;
+pub mod migrate;
+pub mod phone;
+pub mod schedule;
+pub mod slots;
+pub mod spoken;
+mod store;
+pub mod tools;
+
+pub use call_store::PgCallStore;
+pub use config::{ConfigError, Tenant, TenantDirectory};
+pub use crypto::{Keyring, Sealed};
+pub use db::{Database, DatabaseOptions, DbError};
+pub use ids::{AppointmentId, CommitKey, PatientId, PractitionerId, ServiceCode, TenantId};
+pub use migrate::migrate;
+pub use phone::PhoneNumber;
+pub use store::{ClinicStore, Clock};

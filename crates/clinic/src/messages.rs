@@ -1,0 +1,120 @@
+//! What callers leave: messages for the clinic, and what they wanted.
+
+use frontdesk_agent::Pii;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::audit::{self, Actor};
+use crate::db::{DbError, bounded};
+use crate::phone::PhoneNumber;
+use crate::store::ClinicStore;
+
+/// A message; sealed as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallerMessage {
+    /// What shall be told.
+    pub text: Pii<String>,
+    /// For whom, if for somebody in particular.
+    pub recipient: Option<String>,
+    /// Who left it.
+    pub caller_name: Option<Pii<String>>,
+    /// Where to call back.
+    pub phone: Option<PhoneNumber>,
+}
+
+/// What a caller wants; the closed list of the call record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "each variant is one word of the list; variant docs would break up the enum in the JSON Schema")]
+pub enum Intent {
+    Book,
+    Move,
+    Cancel,
+    Question,
+    Insurance,
+    Message,
+    Emergency,
+    Other,
+}
+
+impl Intent {
+    /// The word in the list.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Book => "book",
+            Self::Move => "move",
+            Self::Cancel => "cancel",
+            Self::Question => "question",
+            Self::Insurance => "insurance",
+            Self::Message => "message",
+            Self::Emergency => "emergency",
+            Self::Other => "other",
+        }
+    }
+}
+
+impl ClinicStore {
+    /// Keeps a message. A repetition under the same `record_key` (the tool call's id) changes nothing.
+    pub async fn take_message(&self, call_id: &str, record_key: &str, message: &CallerMessage, is_urgent: bool) -> Result<(), DbError> {
+        bounded(async {
+            let body = self.seal("messages", "body_sealed", message)?;
+            let (mut transaction, _) = self.begin().await?;
+            let id = Uuid::now_v7();
+            let inserted = sqlx::query!(
+                "INSERT INTO messages (tenant_id, call_id, record_key, message_id, body_sealed, is_urgent)
+                 VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (tenant_id, call_id, record_key) DO NOTHING",
+                self.tenant.as_str(),
+                call_id,
+                record_key,
+                id,
+                body.as_bytes(),
+                is_urgent
+            )
+            .execute(&mut *transaction)
+            .await?;
+            if inserted.rows_affected() > 0 {
+                let subject = id.to_string();
+                audit::append(&mut transaction, &self.tenant, Some(call_id), Actor::Agent, "message.taken", Some(&subject)).await?;
+            }
+            transaction.commit().await?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// The messages of a call, oldest first.
+    pub async fn messages_of_call(&self, call_id: &str) -> Result<Vec<CallerMessage>, DbError> {
+        bounded(async {
+            let (mut transaction, _) = self.begin().await?;
+            let bodies = sqlx::query_scalar!("SELECT body_sealed FROM messages WHERE call_id = $1 ORDER BY message_id", call_id)
+                .fetch_all(&mut *transaction)
+                .await?;
+            audit::append(&mut transaction, &self.tenant, Some(call_id), Actor::Operator, "message.read", None).await?;
+            transaction.commit().await?;
+            bodies.into_iter().map(|body| self.open("messages", "body_sealed", body)).collect()
+        })
+        .await
+    }
+
+    /// Notes what the caller wants. A repetition under the same `record_key` changes nothing.
+    pub async fn note_intent(&self, call_id: &str, record_key: &str, intent: Intent) -> Result<(), DbError> {
+        bounded(async {
+            let (mut transaction, _) = self.begin().await?;
+            sqlx::query!(
+                "INSERT INTO intents (tenant_id, call_id, record_key, intent) VALUES ($1, $2, $3, $4)
+                 ON CONFLICT (tenant_id, call_id, record_key) DO NOTHING",
+                self.tenant.as_str(),
+                call_id,
+                record_key,
+                intent.as_str()
+            )
+            .execute(&mut *transaction)
+            .await?;
+            transaction.commit().await?;
+            Ok(())
+        })
+        .await
+    }
+}

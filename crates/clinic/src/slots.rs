@@ -1,0 +1,111 @@
+//! Finding free times.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use chrono_tz::Tz;
+
+use crate::db::{DbError, bounded};
+use crate::ids::PractitionerId;
+use crate::schedule::{NotBookable, Schedule, Slot, Span, nearest, varied};
+use crate::store::{ClinicStore, load_busy, load_schedule};
+
+/// How many slots are offered at most: more than a caller can keep in mind.
+pub const SLOTS_MAX: usize = 6;
+/// How many alternatives go with a refusal.
+pub const ALTERNATIVES_MAX: usize = 3;
+/// Alternatives are sought from a day before the wish…
+const ALTERNATIVES_BEFORE: TimeDelta = TimeDelta::days(1);
+/// …to ten days after it.
+const ALTERNATIVES_AFTER: TimeDelta = TimeDelta::days(10);
+/// How far ahead is looked when the caller names no window.
+const DEFAULT_WINDOW: TimeDelta = TimeDelta::days(14);
+/// A window is never longer.
+const WINDOW_MAX: TimeDelta = TimeDelta::days(92);
+
+/// What the caller has in mind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// One exact time.
+    Exact(DateTime<Utc>),
+    /// Any time from the first to the second moment; now, and two weeks later, where not given.
+    Window(Option<DateTime<Utc>>, Option<DateTime<Utc>>),
+}
+
+/// A search for free times.
+#[derive(Debug, Clone)]
+pub struct SlotQuery {
+    /// When.
+    pub when: When,
+    /// For how long.
+    pub duration_minutes: u32,
+    /// With whom; anybody if not given.
+    pub practitioner: Option<PractitionerId>,
+}
+
+/// What was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundSlots {
+    /// For an exact time: whether it is free; why not, if it never could be.
+    pub exact: Option<Result<bool, NotBookable>>,
+    /// At most [`SLOTS_MAX`] free slots, ordered by time: the exact one alone if it is free, else alternatives near it.
+    pub slots: Vec<Slot>,
+    /// The clinic's zone.
+    pub zone: Tz,
+}
+
+impl ClinicStore {
+    /// Finds free times. `call_id` is the asking call, whose own hold does not count as taken.
+    pub async fn find_slots(&self, call_id: &str, query: &SlotQuery) -> Result<FoundSlots, DbError> {
+        bounded(async {
+            let (mut transaction, now) = self.begin().await?;
+            let schedule = load_schedule(&mut transaction).await?;
+            let window = match query.when {
+                When::Exact(wish) => around(wish),
+                When::Window(from, to) => window(from, to, now),
+            };
+            let busy = load_busy(&mut transaction, window, call_id).await?;
+            transaction.commit().await?;
+            let practitioner = query.practitioner.as_ref();
+            let free = || schedule.free_slots(window, query.duration_minutes, practitioner, now, &busy);
+            let When::Exact(wish) = query.when else {
+                return Ok(FoundSlots { exact: None, slots: varied(free(), schedule.zone, SLOTS_MAX), zone: schedule.zone });
+            };
+            let span = Span::lasting(wish, query.duration_minutes);
+            let exact = schedule.allows(span, practitioner, now);
+            let found = exact.is_ok().then(|| schedule.free_at(span, practitioner, &busy)).flatten();
+            let slots = match found {
+                Some(who) => vec![Slot {
+                    start: wish,
+                    duration_minutes: query.duration_minutes,
+                    practitioner: who.id.clone(),
+                    practitioner_name: who.name.clone(),
+                }],
+                None => nearest(free(), wish, ALTERNATIVES_MAX),
+            };
+            Ok(FoundSlots { exact: Some(exact.map(|()| found.is_some())), slots, zone: schedule.zone })
+        })
+        .await
+    }
+}
+
+/// The window in which alternatives to a wish are sought.
+pub(crate) fn around(wish: DateTime<Utc>) -> Span {
+    Span { start: wish - ALTERNATIVES_BEFORE, end: wish + ALTERNATIVES_AFTER }
+}
+
+/// Alternatives near a wish.
+pub(crate) fn alternatives(
+    schedule: &Schedule,
+    wish: Span,
+    practitioner: Option<&PractitionerId>,
+    now: DateTime<Utc>,
+    busy: &crate::schedule::Busy,
+) -> Vec<Slot> {
+    let minutes = u32::try_from((wish.end - wish.start).num_minutes()).unwrap_or_default();
+    nearest(schedule.free_slots(around(wish.start), minutes, practitioner, now, busy), wish.start, ALTERNATIVES_MAX)
+}
+
+fn window(from: Option<DateTime<Utc>>, to: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Span {
+    let start = from.unwrap_or(now).max(now);
+    let end = to.unwrap_or(start + DEFAULT_WINDOW);
+    Span { start, end: end.min(start + WINDOW_MAX) }
+}

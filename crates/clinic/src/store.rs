@@ -1,0 +1,152 @@
+//! One tenant's view of the database.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sqlx::{PgConnection, Postgres, Transaction};
+
+use crate::crypto::{Keyring, Place, Sealed};
+use crate::db::{Database, DbError};
+use crate::ids::{PractitionerId, TenantId};
+use crate::schedule::{Busy, Practitioner, Schedule, Span, WorkingPeriod};
+
+/// Whose "now" counts when a time is judged past or too far ahead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Clock {
+    /// The database's, one for all workers.
+    #[default]
+    Database,
+    /// A fixed moment, for tests and rehearsals. Holds expire by the database's clock all the same.
+    Fixed(DateTime<Utc>),
+}
+
+/// One tenant's appointments, insurance table and messages. Cheap to clone; every method is one or a few transactions.
+#[derive(Debug, Clone)]
+pub struct ClinicStore {
+    pub(crate) database: Database,
+    pub(crate) keys: Arc<Keyring>,
+    pub(crate) tenant: TenantId,
+    clock: Clock,
+}
+
+impl ClinicStore {
+    /// The view of one tenant.
+    #[must_use]
+    pub const fn new(database: Database, keys: Arc<Keyring>, tenant: TenantId) -> Self {
+        Self { database, keys, tenant, clock: Clock::Database }
+    }
+
+    /// The same view with another clock.
+    #[must_use]
+    pub fn with_clock(self, clock: Clock) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// Whose view it is.
+    #[must_use]
+    pub const fn tenant(&self) -> &TenantId {
+        &self.tenant
+    }
+
+    /// Begins a transaction; also tells the time by the store's clock.
+    pub(crate) async fn begin(&self) -> Result<(Transaction<'static, Postgres>, DateTime<Utc>), DbError> {
+        let (transaction, now) = self.database.begin(&self.tenant).await?;
+        let now = match self.clock {
+            Clock::Database => now,
+            Clock::Fixed(fixed) => fixed,
+        };
+        Ok((transaction, now))
+    }
+
+    pub(crate) const fn place(&self, table: &'static str, column: &'static str) -> Place<'_> {
+        Place::new(&self.tenant, table, column)
+    }
+
+    pub(crate) fn seal<T: Serialize + DeserializeOwned>(
+        &self,
+        table: &'static str,
+        column: &'static str,
+        value: &T,
+    ) -> Result<Sealed<T>, DbError> {
+        Sealed::seal(&self.keys, &self.place(table, column), value).map_err(|error| DbError::unreadable(table, &error))
+    }
+
+    pub(crate) fn open<T: Serialize + DeserializeOwned>(
+        &self,
+        table: &'static str,
+        column: &'static str,
+        bytes: Vec<u8>,
+    ) -> Result<T, DbError> {
+        let sealed = Sealed::from_bytes(bytes);
+        sealed.open(&self.keys, &self.place(table, column)).map_err(|error| DbError::unreadable(table, &error))
+    }
+}
+
+/// Reads the clinic's schedule. A configuration that cannot be read back (an unknown zone, say) is `Unreadable`: import it anew.
+pub(crate) async fn load_schedule(connection: &mut PgConnection) -> Result<Schedule, DbError> {
+    let tenant = sqlx::query!("SELECT zone, slot_minutes, lead_minutes, horizon_days, closed_days FROM tenants")
+        .fetch_optional(&mut *connection)
+        .await?
+        .ok_or_else(|| DbError::Unreadable { what: "tenants", reason: "the tenant has not been imported".into() })?;
+    let rows = sqlx::query!(
+        r#"SELECT p.practitioner_id, p.name, p.zone, h.weekday AS "weekday?", h.opens AS "opens?", h.closes AS "closes?"
+           FROM practitioners p LEFT JOIN working_hours h USING (tenant_id, practitioner_id)
+           WHERE p.is_active
+           ORDER BY p.practitioner_id, h.weekday, h.opens"#
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    let mut practitioners: Vec<Practitioner> = Vec::new();
+    for row in rows {
+        if practitioners.last().is_none_or(|last| last.id.as_str() != row.practitioner_id) {
+            practitioners.push(Practitioner {
+                id: practitioner_id(row.practitioner_id)?,
+                name: row.name,
+                zone: zone(&row.zone)?,
+                hours: Vec::new(),
+            });
+        }
+        let period = row.weekday.zip(row.opens).zip(row.closes);
+        if let (Some(last), Some(((weekday, opens), closes))) = (practitioners.last_mut(), period) {
+            last.hours.push(WorkingPeriod { weekday: weekday.unsigned_abs().into(), opens, closes });
+        }
+    }
+    Ok(Schedule {
+        zone: zone(&tenant.zone)?,
+        slot_minutes: tenant.slot_minutes.unsigned_abs(),
+        lead: TimeDelta::minutes(tenant.lead_minutes.into()),
+        horizon: TimeDelta::days(tenant.horizon_days.into()),
+        closed_days: tenant.closed_days.into_iter().collect(),
+        practitioners,
+    })
+}
+
+/// When practitioners are taken within a window. What this very call holds does not count against it.
+pub(crate) async fn load_busy(connection: &mut PgConnection, window: Span, call_id: &str) -> Result<Busy, DbError> {
+    let rows = sqlx::query!(
+        r#"SELECT practitioner_id, lower(during) AS "start!", upper(during) AS "end!"
+           FROM appointments
+           WHERE during && tstzrange($1, $2)
+             AND (status = 'booked' OR (status = 'held' AND hold_expires_at > now() AND call_id <> $3))"#,
+        window.start,
+        window.end.max(window.start),
+        call_id
+    )
+    .fetch_all(connection)
+    .await?;
+    let mut busy = Busy::new();
+    for row in rows {
+        busy.entry(practitioner_id(row.practitioner_id)?).or_default().push(Span { start: row.start, end: row.end });
+    }
+    Ok(busy)
+}
+
+pub(crate) fn practitioner_id(text: String) -> Result<PractitionerId, DbError> {
+    PractitionerId::new(text).map_err(|error| DbError::unreadable("practitioner_id", &error))
+}
+
+fn zone(text: &str) -> Result<chrono_tz::Tz, DbError> {
+    text.parse().map_err(|_| DbError::Unreadable { what: "zone", reason: format!("{text:?} is not an IANA zone") })
+}

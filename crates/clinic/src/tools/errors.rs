@@ -1,0 +1,90 @@
+//! Errors worded for the model.
+
+use chrono_tz::Tz;
+use frontdesk_conversation::ToolError;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::result::slots;
+use crate::booking::{PrepareError, Refusal};
+use crate::db::DbError;
+
+/// One thing that is wrong with the arguments.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(super) struct Fault {
+    /// The argument.
+    pub(super) field: String,
+    /// What came; null if nothing.
+    pub(super) got: Value,
+    /// What should have come.
+    pub(super) expected: String,
+    /// A good value, if one is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) example: Option<Value>,
+}
+
+impl Fault {
+    pub(super) fn new(field: impl Into<String>, got: impl Into<Value>, expected: impl Into<String>, example: Option<Value>) -> Self {
+        Self { field: field.into(), got: got.into(), expected: expected.into(), example }
+    }
+
+    fn sentence(&self) -> String {
+        let example = self.example.as_ref().map(|example| format!(", for example {example}")).unwrap_or_default();
+        format!("{}: got {}, expected {}{example}", self.field, self.got, self.expected)
+    }
+}
+
+/// The error for arguments that do not validate.
+pub(super) fn invalid(faults: &[Fault]) -> ToolError {
+    let message = faults.iter().map(Fault::sentence).collect::<Vec<_>>().join("; ");
+    ToolError { code: "invalid_arguments".into(), message, details: Some(json!({ "faults": faults })), retryable: false }
+}
+
+impl From<Fault> for ToolError {
+    fn from(fault: Fault) -> Self {
+        invalid(&[fault])
+    }
+}
+
+/// The error for a database that failed. The cause goes to the log, not to the model.
+pub(super) fn database(tool: &'static str, error: &DbError) -> ToolError {
+    tracing::warn!(tool, %error, "a tool failed on the database");
+    let message = if error.is_retryable() {
+        "the clinic's calendar cannot be reached at the moment; nothing was changed. Offer to take a message or to call back"
+    } else {
+        "the clinic's calendar has a fault; nothing was changed. Offer to take a message"
+    };
+    ToolError { code: "unavailable".into(), message: message.into(), details: None, retryable: error.is_retryable() }
+}
+
+/// The error for something that cannot be done.
+pub(super) fn refused(refusal: &Refusal, zone: Tz) -> ToolError {
+    let (code, alternatives) = match refusal {
+        Refusal::SlotTaken { alternatives } => ("slot_taken", Some(alternatives)),
+        Refusal::NotBookable { alternatives, .. } => ("not_bookable", Some(alternatives)),
+        Refusal::PatientBusy => ("patient_busy", None),
+        Refusal::NotOffered => ("not_offered", None),
+        Refusal::NotFound => ("not_found", None),
+        Refusal::AlreadyCancelled => ("already_cancelled", None),
+        Refusal::Past => ("past", None),
+    };
+    let advice = match alternatives.map(Vec::is_empty) {
+        Some(false) => "; offer the alternatives",
+        Some(true) => "; nothing is free near it, look for another day with find_slots",
+        None => "",
+    };
+    ToolError {
+        code: code.into(),
+        message: format!("{refusal}{advice}"),
+        details: alternatives.map(|found| json!({ "alternatives": slots(found, zone) })),
+        retryable: false,
+    }
+}
+
+/// The error for a preparation that failed.
+pub(super) fn prepare(tool: &'static str, error: &PrepareError, zone: Tz) -> ToolError {
+    match error {
+        PrepareError::Refused(refusal) => refused(refusal, zone),
+        PrepareError::Database(error) => database(tool, error),
+    }
+}

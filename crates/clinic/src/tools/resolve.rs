@@ -1,0 +1,105 @@
+//! What the model calls people, services and numbers, brought back to what the configuration calls them.
+
+use frontdesk_conversation::ToolError;
+use schemars::JsonSchema;
+use serde_json::Value;
+
+use super::Desk;
+use super::arguments::fault;
+use super::errors::Fault;
+use crate::config::{PractitionerConfig, ServiceConfig};
+use crate::ids::PractitionerId;
+use crate::phone::PhoneNumber;
+
+/// An appointment lasts this long unless the service or the caller says otherwise.
+const DEFAULT_DURATION_MINUTES: u32 = 30;
+
+impl Desk {
+    /// The practitioner whom a name means: by id, by full name, or by a part of the name that only one has.
+    pub(super) fn practitioner(&self, asked: Option<&str>) -> Result<Option<PractitionerId>, ToolError> {
+        let Some(asked) = asked.map(str::trim).filter(|asked| !asked.is_empty()) else { return Ok(None) };
+        let all = &self.tenant.practitioners;
+        let names = |one: &PractitionerConfig| (one.id.to_string(), one.name.clone());
+        match find(all, asked, names) {
+            Some(one) => Ok(Some(one.id.clone())),
+            None => Err(unknown("practitioner", asked, all.iter().map(|one| one.name.clone()).collect())),
+        }
+    }
+
+    /// The service that a name means, in the same way.
+    pub(super) fn service(&self, asked: Option<&str>) -> Result<Option<&ServiceConfig>, ToolError> {
+        let Some(asked) = asked.map(str::trim).filter(|asked| !asked.is_empty()) else { return Ok(None) };
+        let all = &self.tenant.services;
+        match find(all, asked, |one: &ServiceConfig| (one.code.to_string(), one.name.clone())) {
+            Some(one) => Ok(Some(one)),
+            None => Err(unknown("service", asked, all.iter().map(|one| one.name.clone()).collect())),
+        }
+    }
+
+    /// How long an appointment is to last.
+    pub(super) fn duration(asked: Option<u32>, service: Option<&ServiceConfig>) -> u32 {
+        asked.or(service.map(|service| service.duration_minutes)).unwrap_or(DEFAULT_DURATION_MINUTES)
+    }
+
+    /// A telephone number as the caller gave it.
+    pub(super) fn phone<T: JsonSchema>(&self, text: &str) -> Result<PhoneNumber, ToolError> {
+        PhoneNumber::parse(text, &self.tenant.country_calling_code)
+            .map_err(|error| fault::<T>("phone", text, &format!("a telephone number; this one {error}")).into())
+    }
+}
+
+fn unknown(field: &str, asked: &str, known: Vec<String>) -> ToolError {
+    let expected = format!("one of {}", known.join(", "));
+    Fault::new(field, asked, expected, known.into_iter().next().map(Value::from)).into()
+}
+
+/// Titles say nothing about who is meant.
+const TITLES: [&str; 4] = ["dr", "doctor", "prof", "professor"];
+
+fn words(text: &str) -> Vec<String> {
+    let plain: String = text.to_lowercase().chars().map(|c| if c.is_alphanumeric() { c } else { ' ' }).collect();
+    plain.split_whitespace().filter(|word| !TITLES.contains(word)).map(String::from).collect()
+}
+
+fn find<'a, T>(all: &'a [T], asked: &str, names: impl Fn(&T) -> (String, String)) -> Option<&'a T> {
+    if let Some(exact) = all.iter().find(|one| names(one).0 == asked) {
+        return Some(exact);
+    }
+    let asked = words(asked);
+    let is_meant = |one: &&T| {
+        let (id, name) = names(one);
+        let (id, name) = (words(&id), words(&name));
+        !asked.is_empty() && (id == asked || asked.iter().all(|word| name.contains(word)))
+    };
+    let mut meant = all.iter().filter(is_meant);
+    let first = meant.next()?;
+    if meant.next().is_none() {
+        return Some(first);
+    }
+    // "Ann Lee" is meant when somebody is called so, even if there is an "Ann Lee Jones" as well.
+    let mut exact = all.iter().filter(|one| words(&names(one).1) == asked);
+    exact.next().filter(|_| exact.next().is_none())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn people_are_found_by_any_unique_part_of_their_name() {
+        let all = ["Doctor Ada Lovelace", "Doctor Ann Lee", "Doctor Ann Lee Jones"];
+        let find = |asked: &str| find(&all, asked, |name| (name.to_lowercase().replace(' ', "-"), (*name).into())).copied();
+        for (asked, expected) in [
+            ("Dr. Lovelace", Some(all[0])),
+            ("ada", Some(all[0])),
+            ("doctor-ada-lovelace", Some(all[0])),
+            ("Ann Lee", Some(all[1])),
+            ("jones", Some(all[2])),
+            ("Ann", None),
+            ("Doctor", None),
+            ("Smith", None),
+        ] {
+            assert_eq!(find(asked), expected, "{asked}");
+        }
+    }
+}

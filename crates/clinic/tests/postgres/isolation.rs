@@ -1,0 +1,223 @@
+//! One clinic's rows are invisible to another's, and nothing personal is readable in the database.
+
+use frontdesk_agent::store::CallStore;
+use frontdesk_clinic::booking::Settled;
+use frontdesk_clinic::config::import;
+use frontdesk_clinic::messages::{CallerMessage, Intent};
+use frontdesk_clinic::{ClinicStore, PgCallStore, migrate};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};
+use tokio::task::JoinSet;
+
+use super::calls::record;
+use super::support::{TestDatabase, clinic, other_tenant, url_of};
+use super::wishes::{key, wish};
+
+const TABLES: [&str; 14] = [
+    "tenants",
+    "dialled_numbers",
+    "practitioners",
+    "working_hours",
+    "services",
+    "insurance_coverage",
+    "patients",
+    "appointments",
+    "call_states",
+    "call_records",
+    "messages",
+    "intents",
+    "tool_commits",
+    "audit_events",
+];
+
+/// Leaves a row in every table that calls write.
+async fn fill(clinic: &ClinicStore) {
+    let prepared = clinic.prepare_booking("canary-call", &wish("2026-12-01T09:00", 4711)).await.unwrap();
+    let settled = clinic.commit_booking(&key("canary-call", "c1"), &prepared.booking).await.unwrap();
+    assert!(matches!(settled, Settled::Done(_)), "{settled:?}");
+    let message = CallerMessage {
+        text: "canary text".to_string().into(),
+        recipient: None,
+        caller_name: Some("Canary Name".to_string().into()),
+        phone: Some(wish("2026-12-01T09:00", 4711).phone),
+    };
+    clinic.take_message("canary-call", "1", &message, false).await.unwrap();
+    assert_eq!(clinic.messages_of_call("canary-call").await.unwrap(), [message]);
+    clinic.note_intent("canary-call", "2", Intent::Book).await.unwrap();
+    let calls = PgCallStore::new(clinic.clone());
+    calls.finish(&record("canary-call", clinic.tenant().as_str())).await.unwrap();
+    calls.save_state("canary-call", br#"{"said":"canary state"}"#).await.unwrap();
+}
+
+/// A connection as the application has it, without a tenant named yet.
+async fn app(test: &TestDatabase) -> PgConnection {
+    let mut connection = PgConnection::connect(&test.url).await.unwrap();
+    connection.execute("SET ROLE frontdesk_app").await.unwrap();
+    connection
+}
+
+async fn sqlstate(connection: &mut PgConnection, statement: String) -> String {
+    match connection.execute(AssertSqlSafe(statement)).await {
+        Ok(result) => format!("{} rows", result.rows_affected()),
+        Err(error) => error.as_database_error().and_then(|error| error.code().map(String::from)).unwrap_or_else(|| error.to_string()),
+    }
+}
+
+#[tokio::test]
+async fn every_table_is_protected() {
+    let test = TestDatabase::new().await;
+    let rows = sqlx::query(
+        "SELECT c.relname, c.relrowsecurity AND c.relforcerowsecurity AS is_protected, pg_get_userbyid(c.relowner) AS owner,
+                EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'tenant_id' AND a.attnotnull) AS has_tenant
+         FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' AND c.relname <> '_sqlx_migrations'
+         ORDER BY c.relname",
+    )
+    .fetch_all(&test.admin)
+    .await
+    .unwrap();
+    let mut names: Vec<String> = Vec::new();
+    for row in rows {
+        let name: String = row.get("relname");
+        assert!(row.get::<bool, _>("is_protected"), "{name} has no forced row-level security");
+        assert!(row.get::<bool, _>("has_tenant"), "{name} has no tenant_id");
+        assert_eq!(row.get::<String, _>("owner"), "frontdesk_owner", "{name}");
+        names.push(name);
+    }
+    let mut expected: Vec<String> = TABLES.map(String::from).to_vec();
+    expected.sort();
+    assert_eq!(names, expected, "a new table belongs into this test");
+}
+
+#[tokio::test]
+async fn a_foreign_tenants_rows_are_invisible_without_any_filter() {
+    let test = TestDatabase::new().await;
+    import(&test.url, &other_tenant()).await.unwrap();
+    fill(&test.clinic()).await;
+    let mut app = app(&test).await;
+    for table in TABLES {
+        let mut seen = Vec::new();
+        for tenant in [Some("demo"), Some("other"), Some("nobody"), Some(""), None] {
+            let mut transaction = app.begin().await.unwrap();
+            if let Some(tenant) = tenant {
+                sqlx::query("SELECT set_config('app.tenant_id', $1, true)").bind(tenant).execute(&mut *transaction).await.unwrap();
+            }
+            let count = format!("SELECT count(*), count(*) FILTER (WHERE tenant_id IS DISTINCT FROM $1) FROM {table}");
+            let row = sqlx::query(AssertSqlSafe(count)).bind(tenant).fetch_one(&mut *transaction).await.unwrap();
+            let (all, foreign): (i64, i64) = (row.get(0), row.get(1));
+            assert_eq!(foreign, 0, "{table}: {tenant:?} sees foreign rows");
+            seen.push(all);
+            transaction.rollback().await.unwrap();
+        }
+        assert!(seen[0] > 0, "{table} holds nothing to see");
+        assert_eq!(&seen[2..], [0, 0, 0], "{table} is visible without a tenant");
+    }
+}
+
+#[tokio::test]
+async fn the_application_can_write_neither_for_another_tenant_nor_what_is_final() {
+    let test = TestDatabase::new().await;
+    import(&test.url, &other_tenant()).await.unwrap();
+    fill(&test.clinic()).await;
+    let mut app = app(&test).await;
+    app.execute("SET app.tenant_id = 'other'").await.unwrap();
+    let foreign_audit = "INSERT INTO audit_events (tenant_id, actor, action) VALUES ('demo', 'agent', 'x')";
+    assert_eq!(sqlstate(&mut app, foreign_audit.into()).await, "42501");
+    let foreign_row = "INSERT INTO intents (tenant_id, call_id, record_key, intent) VALUES ('demo', 'c', '9', 'book')";
+    assert_eq!(sqlstate(&mut app, foreign_row.into()).await, "42501");
+    assert_eq!(sqlstate(&mut app, "UPDATE appointments SET status = 'cancelled'".into()).await, "0 rows");
+    app.execute("SET app.tenant_id = 'demo'").await.unwrap();
+    for (statement, expected) in [
+        ("UPDATE audit_events SET action = 'x'", "42501"),
+        ("DELETE FROM audit_events", "42501"),
+        ("TRUNCATE audit_events", "42501"),
+        ("UPDATE call_records SET outcome = 'x'", "42501"),
+        ("DELETE FROM call_records", "42501"),
+        ("DELETE FROM messages", "42501"),
+        ("DELETE FROM tool_commits", "42501"),
+        ("UPDATE tool_commits SET arguments_hmac = arguments_hmac", "42501"),
+        // What is settled stays: the policy hides it from UPDATE.
+        ("UPDATE tool_commits SET outcome = 'done'", "0 rows"),
+        ("UPDATE appointments SET during = during", "42501"),
+        ("DELETE FROM appointments WHERE status = 'booked'", "0 rows"),
+        ("UPDATE practitioners SET name = 'x'", "42501"),
+        ("DELETE FROM insurance_coverage", "42501"),
+        ("UPDATE patients SET name_sealed = name_sealed", "42501"),
+        ("CREATE TABLE mine (x int)", "42501"),
+        ("ALTER TABLE appointments DISABLE ROW LEVEL SECURITY", "42501"),
+        ("SELECT frontdesk_protect('appointments')", "42501"),
+        ("SELECT * FROM _sqlx_migrations", "42501"),
+    ] {
+        assert_eq!(sqlstate(&mut app, statement.into()).await, expected, "{statement}");
+    }
+}
+
+#[tokio::test]
+async fn not_even_the_owner_rewrites_the_audit_log() {
+    let test = TestDatabase::new().await;
+    fill(&test.clinic()).await;
+    let mut owner = PgConnection::connect(&test.url).await.unwrap();
+    owner.execute("SET ROLE frontdesk_owner").await.unwrap();
+    owner.execute("SET app.tenant_id = 'demo'").await.unwrap();
+    for statement in ["UPDATE audit_events SET action = 'x'", "DELETE FROM audit_events", "TRUNCATE audit_events"] {
+        assert_eq!(sqlstate(&mut owner, statement.into()).await, "42501", "{statement}");
+    }
+}
+
+#[tokio::test]
+async fn a_login_with_few_rights_serves_and_one_without_the_role_does_not() {
+    let test = TestDatabase::new().await;
+    let suffix = uuid::Uuid::now_v7().simple().to_string();
+    for (role, grant) in [("worker", " IN ROLE frontdesk_app"), ("stranger", "")] {
+        let create = format!("CREATE ROLE {role}_{suffix} LOGIN PASSWORD 'p'{grant}");
+        test.admin.execute(AssertSqlSafe(create)).await.unwrap();
+    }
+    let (_, host) = test.url.rsplit_once('@').unwrap();
+    let database = super::support::open(&format!("postgres://worker_{suffix}:p@{host}"));
+    database.check().await.unwrap();
+    let prepared = clinic(database, "demo").prepare_booking("call", &wish("2026-12-01T09:00", 1)).await;
+    prepared.unwrap();
+    let error = super::support::open(&format!("postgres://stranger_{suffix}:p@{host}")).check().await.unwrap_err();
+    assert!(!error.is_retryable(), "{error}");
+    for role in ["worker", "stranger"] {
+        test.admin.execute(AssertSqlSafe(format!("DROP ROLE {role}_{suffix}"))).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn nothing_personal_is_stored_readable() {
+    let test = TestDatabase::new().await;
+    fill(&test.clinic()).await;
+    let mut dump = String::new();
+    for table in TABLES {
+        // The output form of bytea is hexadecimal, so look for both the text and its bytes.
+        let rows: Vec<String> =
+            sqlx::query_scalar(AssertSqlSafe(format!("SELECT t::text FROM {table} t"))).fetch_all(&test.admin).await.unwrap();
+        dump.push_str(&rows.join("\n").to_lowercase());
+    }
+    for canary in ["Number4711", "2025554711", "canary text", "Canary Name", "canary state", "canary transcript"] {
+        let hexadecimal: String = canary.bytes().map(|byte| format!("{byte:02x}")).collect();
+        assert!(!dump.contains(&canary.to_lowercase()), "{canary} is stored in plain text");
+        assert!(!dump.contains(&hexadecimal), "{canary} is stored as plain bytes");
+    }
+    assert!(dump.contains("canary-call"), "the dump is not empty");
+}
+
+#[tokio::test]
+async fn many_databases_migrate_at_the_same_moment() {
+    let test = TestDatabase::new().await;
+    let names: Vec<String> = (0..4).map(|_| format!("clinic_test_{}", uuid::Uuid::now_v7().simple())).collect();
+    let mut migrations = JoinSet::new();
+    for name in &names {
+        test.admin.execute(AssertSqlSafe(format!("CREATE DATABASE {name}"))).await.unwrap();
+        let url = url_of(&test.url, name);
+        // Two programs at the same database, four databases of the same cluster.
+        for _ in 0..2 {
+            let url = url.clone();
+            migrations.spawn(async move { migrate(&url).await.unwrap() });
+        }
+    }
+    let versions = migrations.join_all().await;
+    for name in &names {
+        test.admin.execute(AssertSqlSafe(format!("DROP DATABASE {name} WITH (FORCE)"))).await.unwrap();
+    }
+    assert!(versions.len() == 8 && versions.iter().all(|version| *version == versions[0]), "{versions:?}");
+}

@@ -1,0 +1,14 @@
+//! Tests on a real Postgres: one program, so that it is linked once.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+mod booking;
+mod calls;
+mod commit_faults;
+mod import;
+mod isolation;
+mod slots;
+#[path = "../support/mod.rs"]
+mod support;
+mod tools;
+mod wishes;

@@ -1,0 +1,126 @@
+//! The tools as a model uses them, from the first question to the cancelled appointment.
+
+use std::sync::Arc;
+
+use frontdesk_agent::{ToolContext, ToolSet};
+use frontdesk_clinic::tools::tool_set;
+use frontdesk_conversation::{CommitOutcome, ToolError};
+use serde_json::{Value, json};
+
+use super::support::{TestDatabase, demo_tenant};
+
+struct Call {
+    tools: ToolSet,
+    context: ToolContext,
+}
+
+impl Call {
+    fn new(test: &TestDatabase, call_id: &str) -> Self {
+        let tools = tool_set(&test.clinic(), &Arc::new(demo_tenant()));
+        let caller_number = Some("+12025550199".to_string().into());
+        let context = ToolContext { call_id: call_id.into(), tenant_id: "demo".into(), tool_call_id: "t1".into(), caller_number };
+        Self { tools, context }
+    }
+
+    async fn run(&self, tool: &str, arguments: Value) -> Result<Value, ToolError> {
+        self.tools.get(tool).unwrap().run(&self.context, arguments).await
+    }
+
+    async fn commit(&self, tool: &str, confirmation: &str, arguments: Value) -> (String, CommitOutcome) {
+        let tool = self.tools.get(tool).unwrap();
+        let prepared = tool.prepare(&self.context, arguments).await.unwrap();
+        (prepared.read_back, tool.commit(&self.context, confirmation, prepared.arguments).await)
+    }
+}
+
+fn done(outcome: CommitOutcome) -> Value {
+    match outcome {
+        CommitOutcome::Done(value) => value,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn find_book_and_cancel() {
+    let test = TestDatabase::new().await;
+    let call = Call::new(&test, "one");
+    let found = call.run("find_slots", json!({"window_start": "2026-12-01", "window_end": "2026-12-01", "practitioner": "Lovelace"})).await;
+    let found = found.unwrap();
+    assert_eq!(
+        found["slots"][0],
+        json!({"start": "2026-12-01T09:00", "duration_minutes": 30, "practitioner": "Doctor Ada Lovelace",
+               "spoken": "Tuesday the first of December at nine a.m."})
+    );
+    let exact = call.run("find_slots", json!({"exact_start": "2026-12-01T09:00", "service": "check-up"})).await.unwrap();
+    assert_eq!(exact["available"], true);
+    let wish = json!({"start": "2026-12-01T09:00", "patient_name": "Jane Miller", "phone": "202-555-0143", "service": "checkup"});
+    let (read_back, booked) = call.commit("book_appointment", "c1", wish.clone()).await;
+    assert!(read_back.starts_with("I have Tuesday the first of December at nine a.m. with Doctor Ada Lovelace"), "{read_back}");
+    assert!(read_back.ends_with('?'));
+    let booked = done(booked);
+    let code = booked["confirmation_code"].as_str().unwrap();
+    assert_eq!((booked["booked"].as_bool(), code.len()), (Some(true), 6));
+    assert_eq!(booked["confirmation_code_spoken"].as_str().unwrap().split(", ").count(), 6);
+
+    let second = Call::new(&test, "two");
+    let mut same = wish;
+    same["patient_name"] = json!("John Smith");
+    let error = second.tools.get("book_appointment").unwrap().prepare(&second.context, same).await.unwrap_err();
+    // Nobody in particular was asked for, and on Tuesdays only Doctor Lovelace works.
+    assert_eq!(error.code, "slot_taken");
+    assert_eq!(error.details.unwrap()["alternatives"].as_array().unwrap().len(), 3);
+    let taken = second.run("find_slots", json!({"exact_start": "2026-12-01T09:00"})).await.unwrap();
+    assert_eq!(taken["available"], false);
+    assert_eq!(taken["slots"].as_array().unwrap().len(), 3);
+
+    let arguments = json!({"confirmation_code": code, "phone": "+1 202 555 0143"});
+    let (read_back, cancelled) = second.commit("cancel_appointment", "c1", arguments.clone()).await;
+    assert!(read_back.starts_with("I will cancel the appointment on Tuesday the first of December at nine a.m."), "{read_back}");
+    assert_eq!(done(cancelled)["cancelled"], true);
+    let error = second.tools.get("cancel_appointment").unwrap().prepare(&second.context, arguments).await.unwrap_err();
+    assert_eq!(error.code, "already_cancelled");
+}
+
+#[tokio::test]
+async fn a_commit_is_answered_the_same_and_altered_arguments_are_refused() {
+    let test = TestDatabase::new().await;
+    let call = Call::new(&test, "one");
+    let book = call.tools.get("book_appointment").unwrap();
+    let wish = json!({"start": "2026-12-01T09:00", "patient_name": "Jane Miller", "phone": "202-555-0143"});
+    let prepared = book.prepare(&call.context, wish).await.unwrap();
+    let first = book.commit(&call.context, "c1", prepared.arguments.clone()).await;
+    assert_eq!(book.commit(&call.context, "c1", prepared.arguments.clone()).await, first);
+    done(first);
+    let mut altered = prepared.arguments;
+    altered["patient_name"] = json!("Somebody Else");
+    match book.commit(&call.context, "c1", altered).await {
+        CommitOutcome::Refused(error) => assert_eq!(error.code, "key_reused"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn messages_and_intents_are_kept_once() {
+    let test = TestDatabase::new().await;
+    let call = Call::new(&test, "one");
+    for _ in 0..2 {
+        let taken = call.run("take_message", json!({"message": "Please call back.", "caller_name": "Jane", "urgent": true})).await;
+        assert_eq!(taken.unwrap(), json!({"taken": true}));
+        assert_eq!(call.run("note_intent", json!({"intent": "message"})).await.unwrap(), json!({"noted": true}));
+    }
+    let messages = test.clinic().messages_of_call("one").await.unwrap();
+    assert_eq!(messages.len(), 1);
+    assert_eq!(messages[0].phone.as_ref().unwrap().as_e164(), "+12025550199", "the number that the caller calls from");
+    assert_eq!(test.count("SELECT count(*) FROM intents").await, 1);
+}
+
+#[tokio::test]
+async fn coverage_is_told_with_what_would_have_been_known() {
+    let test = TestDatabase::new().await;
+    let call = Call::new(&test, "one");
+    let ask = |payer: &str| call.run("check_insurance_coverage", json!({"payer": payer, "plan": "Gold", "procedure_code": "99213"}));
+    let covered = ask("Northwind Health").await.unwrap();
+    assert_eq!((covered["status"].as_str(), covered["copay_spoken"].as_str()), (Some("covered"), Some("twenty-five dollars")));
+    let unknown = ask("Acme").await.unwrap();
+    assert_eq!(unknown, json!({"status": "unknown", "unknown": "payer", "known": ["Harbor Mutual", "Northwind Health"]}));
+}
