@@ -13,6 +13,8 @@ const DIGITS_MIN: usize = 6;
 pub(super) struct Words {
     words: Vec<(String, f32)>,
     digits: Vec<(char, f32)>,
+    /// Letters and digits in the order in which they were said, for what is spelt out.
+    spelt: Vec<(char, f32)>,
 }
 
 /// One piece of text in that form.
@@ -33,8 +35,12 @@ impl Words {
             let confidence = rest[..taken].iter().map(|(_, confidence)| *confidence).fold(f32::INFINITY, f32::min);
             // A number word is a word, too: `one moment` in a name must be found as it was said.
             words.words.extend(rest[..taken].iter().cloned());
-            if let Piece::Digits(digits) = piece {
-                words.digits.extend(digits.chars().map(|digit| (digit, confidence)));
+            match piece {
+                Piece::Digits(digits) => {
+                    words.digits.extend(digits.chars().map(|digit| (digit, confidence)));
+                    words.spelt.extend(digits.chars().map(|digit| (digit, confidence)));
+                }
+                Piece::Word(word) => words.spelt.extend(word.chars().map(|letter| (letter, confidence))),
             }
             rest = &rest[taken..];
         }
@@ -52,7 +58,14 @@ impl Words {
             return self.digits(&digits);
         }
         let whole = last_run(&self.words, &tokens, |word, token| word == token);
-        whole.or_else(|| self.piecewise(&tokens))
+        whole.or_else(|| self.piecewise(&tokens)).or_else(|| self.spelt(&tokens.concat()))
+    }
+
+    /// A code of letters and digits, said character by character. A name is not looked for so: it could lie within any word.
+    fn spelt(&self, code: &str) -> Option<f32> {
+        let characters: Vec<char> = code.chars().collect();
+        let is_code = characters.iter().any(char::is_ascii_digit);
+        is_code.then(|| last_run(&self.spelt, &characters, |heard, wanted| heard == wanted)).flatten()
     }
 
     fn digits(&self, digits: &[char]) -> Option<f32> {
@@ -244,6 +257,15 @@ mod tests {
         assert_eq!(percent(&written, "+1 555 010023"), Some(96));
         assert_eq!(percent(&written, "+1 555 010024"), None);
         assert_eq!(percent(&written, "555"), Some(97));
+    }
+
+    #[test]
+    fn codes_are_found_when_spelt_out() {
+        let spelt = heard("my code is K seven M for sure double four Q X");
+        assert_eq!(percent(&spelt, "44-QX"), Some(88));
+        assert_eq!(percent(&heard("it is K seven M four Q X"), "K7M-4QX"), Some(92));
+        assert_eq!(percent(&heard("it is K7M 4QX"), "K7M4QX"), Some(96));
+        assert_eq!(percent(&heard("canada"), "Ada"), None);
     }
 
     #[test]
