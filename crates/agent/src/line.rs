@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use frontdesk_conversation::{AgentState, TranscriptLine};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::transport::{Transport, TransportEvent};
 
 /// A best-effort signal that takes longer than this is given up.
 const SIGNAL_MAX: Duration = Duration::from_millis(500);
+
+/// After a signal that was given up none is tried for so long: they must not add up in front of the hang-up.
+const SIGNAL_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 /// Hanging up takes no longer than this.
 const HANG_UP_MAX: Duration = Duration::from_secs(3);
@@ -30,11 +33,17 @@ pub(crate) enum LineOrder {
 pub(crate) async fn run(mut transport: Box<dyn Transport>, mut orders: mpsc::Receiver<LineOrder>, events: mpsc::Sender<TransportEvent>) {
     let mut waiting = None;
     let mut over = false;
+    let mut quiet_until = Instant::now();
     loop {
         tokio::select! {
             biased;
             order = orders.recv() => match order {
-                Some(order) => signal(transport.as_mut(), order).await,
+                Some(_) if Instant::now() < quiet_until => {}
+                Some(order) => {
+                    if !signal(transport.as_mut(), order).await {
+                        quiet_until = Instant::now() + SIGNAL_AGAIN_AFTER;
+                    }
+                }
                 None => break,
             },
             permit = events.reserve(), if waiting.is_some() => match (permit, waiting.take()) {
@@ -50,16 +59,19 @@ pub(crate) async fn run(mut transport: Box<dyn Transport>, mut orders: mpsc::Rec
     hang_up(transport.as_mut()).await;
 }
 
-async fn signal(transport: &mut dyn Transport, order: LineOrder) {
+/// Whether it was sent in time.
+async fn signal(transport: &mut dyn Transport, order: LineOrder) -> bool {
     let signal = async {
         match order {
             LineOrder::State(state) => transport.set_state(state).await,
             LineOrder::Transcript(line) => transport.publish_transcript(&line).await,
         }
     };
-    if timeout(SIGNAL_MAX, signal).await.is_err() {
+    let sent = timeout(SIGNAL_MAX, signal).await.is_ok();
+    if !sent {
         tracing::debug!("a signal to the room took too long and was given up");
     }
+    sent
 }
 
 /// Ends the call for the caller, within a bound.

@@ -139,8 +139,8 @@ async fn a_panic_within_a_call_is_apologised_for_and_recorded() {
     assert_eq!(Handle::current().metrics().num_alive_tasks(), 0);
 }
 
-/// A transport that panics after a while.
-struct Doomed(FakeTransport, Instant);
+/// A transport whose signals hang and that panics after a while.
+struct Doomed(FakeTransport, Instant, Duration);
 
 #[async_trait]
 impl Transport for Doomed {
@@ -153,7 +153,7 @@ impl Transport for Doomed {
     }
 
     async fn next_event(&mut self) -> TransportEvent {
-        assert!(self.1.elapsed() < ms(3_000), "scripted");
+        assert!(self.1.elapsed() < self.2, "scripted");
         self.0.next_event().await
     }
 
@@ -166,15 +166,38 @@ impl Transport for Doomed {
     }
 
     async fn hang_up(&mut self) {
+        self.0.hang_up().await;
         std::future::pending().await
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn signals_that_hang_delay_neither_voice_nor_the_hang_up() {
+    let (transport, caller) = FakeTransport::new();
+    let fakes = fakes();
+    let slow = Doomed(transport, Instant::now(), Duration::MAX);
+    let stop = CancellationToken::new();
+    let session = tokio::spawn(Session::new(options(), fakes.providers(), Box::new(slow)).run(stop.clone()));
+    caller.hears().await;
+    caller.hears_the_end().await;
+    for phrase in [1, 2] {
+        caller.say(phrase, ms(1_200));
+        sleep(ms(1_300)).await;
+        caller.hears().await;
+        caller.hears_the_end().await;
+    }
+    same(&caller.voice(), &fakes.tts.given());
+    stop.cancel();
+    let stopped = Instant::now();
+    session.await.expect("the session ends");
+    assert!(caller.was_hung_up().expect("hung up") - stopped < ms(1_500));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_transport_that_hangs_and_panics_ends_the_call_alone() {
     let (transport, caller) = FakeTransport::new();
     let fakes = fakes();
-    let doomed = Doomed(transport, Instant::now());
+    let doomed = Doomed(transport, Instant::now(), ms(3_000));
     let session = Session::new(options(), fakes.providers(), Box::new(doomed)).run(CancellationToken::new());
     let record = timeout(Duration::from_secs(30), session).await.expect("the session ends in time");
     assert_eq!(record.outcome, EndReason::CallerHungUp);
