@@ -7,7 +7,7 @@ use crate::ids::TenantId;
 
 /// Who acted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Actor {
+pub(crate) enum Actor {
     /// The voice agent.
     Agent,
     /// The caller, by confirming.

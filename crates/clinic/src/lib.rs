@@ -11,7 +11,8 @@
 
 #![forbid(unsafe_code)]
 
-pub mod audit;
+pub mod appointments;
+mod audit;
 pub mod booking;
 mod call_store;
 pub mod config;

@@ -94,6 +94,24 @@ async fn the_same_key_ten_times_is_one_booking_and_one_answer() {
 }
 
 #[tokio::test]
+async fn what_was_booked_can_be_read_back() {
+    let test = TestDatabase::new().await;
+    let clinic = test.clinic();
+    let mut with_service = wish(SLOT, 1);
+    with_service.service = Some(frontdesk_clinic::ServiceCode::new("checkup").unwrap());
+    let prepared = clinic.prepare_booking("call", &with_service).await.unwrap();
+    assert!(clinic.appointments_of_call("call").await.unwrap().is_empty(), "a hold is no appointment");
+    let booked = done(clinic.commit_booking(&key("call", "c1"), &prepared.booking).await.unwrap());
+    let found = clinic.appointments_of_call("call").await.unwrap();
+    assert_eq!(found.len(), 1);
+    assert_eq!((found[0].id, &found[0].confirmation_code), (booked.appointment, &booked.confirmation_code));
+    assert_eq!((found[0].start, found[0].end), (at(SLOT), at("2026-12-01T09:30")));
+    assert_eq!(found[0].patient_name.expose(), "Patient Number1");
+    assert_eq!((found[0].phone.as_e164(), found[0].service_name.as_deref()), ("+12025550001", Some("check-up")));
+    assert_eq!(test.count("SELECT count(*) FROM audit_events WHERE action = 'appointment.read'").await, 1);
+}
+
+#[tokio::test]
 async fn the_same_key_for_another_request_is_refused() {
     let test = TestDatabase::new().await;
     let clinic = test.clinic();

@@ -124,3 +124,45 @@ async fn coverage_is_told_with_what_would_have_been_known() {
     let unknown = ask("Acme").await.unwrap();
     assert_eq!(unknown, json!({"status": "unknown", "unknown": "payer", "known": ["Harbor Mutual", "Northwind Health"]}));
 }
+
+/// Everything at TRACE, that of the database driver included, while a call books, errs and leaves a message.
+#[tokio::test]
+async fn nothing_personal_reaches_a_log() {
+    #[derive(Clone, Default)]
+    struct Log(Arc<std::sync::Mutex<Vec<u8>>>);
+    impl std::io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(move || writer.clone()).finish();
+    let guard = tracing::subscriber::set_default(subscriber);
+    let test = TestDatabase::new().await;
+    let call = Call::new(&test, "canary-call");
+    let wish = json!({"start": "2026-12-01T09:00", "patient_name": "Canary Miller", "phone": "202-555-4711"});
+    let (_, booked) = call.commit("book_appointment", "c1", wish.clone()).await;
+    done(booked);
+    let patient_busy = call.tools.get("book_appointment").unwrap().prepare(&call.context, wish).await;
+    patient_busy.unwrap_err();
+    call.run("take_message", json!({"message": "canary message", "caller_name": "Canary Miller"})).await.unwrap();
+    call.run("take_message", json!({"message": "canary message", "phone": "canary phone"})).await.unwrap_err();
+    test.clinic().appointments_of_call("canary-call").await.unwrap();
+    // A row that the database itself refuses, whose error quotes values.
+    sqlx::query("ALTER TABLE messages ADD CHECK (is_urgent)").execute(&test.admin).await.unwrap();
+    let mut again = Call::new(&test, "canary-call");
+    again.context.tool_call_id = "t2".into();
+    again.run("take_message", json!({"message": "canary message"})).await.unwrap_err();
+    drop(guard);
+    let text = String::from_utf8_lossy(&log.0.lock().unwrap()).to_lowercase();
+    assert!(text.contains("insert into messages"), "the log holds statements");
+    for canary in ["miller", "canary message", "canary phone", "5554711", "555-4711", "2025550199"] {
+        assert!(!text.contains(canary), "{canary} is in the log");
+    }
+}

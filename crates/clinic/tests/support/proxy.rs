@@ -1,28 +1,66 @@
-//! A TCP proxy in front of Postgres that loses connections around COMMIT, or refuses them.
+//! A TCP proxy in front of Postgres that loses connections on purpose: at a COMMIT, at the n-th message, or altogether.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 
-/// Where the next COMMIT gets lost.
+/// On which side of the server's work a connection gets lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Loss {
-    /// Before the server sees it: nothing is committed.
-    BeforeServer = 1,
-    /// After the server carried it out: it is committed, and the client does not learn of it.
-    AfterServer = 2,
+    /// Before the server sees the message: nothing of it is done.
+    BeforeServer,
+    /// After the server answered it: it is done, and the client does not learn of it.
+    AfterServer,
+}
+
+/// Which message it happens at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trigger {
+    Commit,
+    Countdown(usize),
+}
+
+#[derive(Default)]
+struct Plan {
+    armed: Mutex<Option<(Trigger, Loss)>>,
+    lost: AtomicUsize,
+    /// Turn away whoever comes after a loss.
+    refuse_after_loss: AtomicBool,
+    refusing: AtomicBool,
+}
+
+impl Plan {
+    /// Whether this message is the one, and then how it is lost.
+    fn strike(&self, bytes: &[u8]) -> Option<Loss> {
+        let mut armed = self.armed.lock().unwrap();
+        let (trigger, loss) = (*armed)?;
+        let strikes = match trigger {
+            // Message `Q` of the protocol: a simple query, which is how transactions are ended.
+            Trigger::Commit => bytes.windows(7).any(|window| window == b"COMMIT\0"),
+            Trigger::Countdown(0) => true,
+            Trigger::Countdown(left) => {
+                *armed = Some((Trigger::Countdown(left - 1), loss));
+                false
+            }
+        };
+        if !strikes {
+            return None;
+        }
+        *armed = None;
+        self.refusing.store(self.refuse_after_loss.load(Ordering::SeqCst), Ordering::SeqCst);
+        Some(loss)
+    }
 }
 
 /// The proxy; stops with the value.
 pub(crate) struct Proxy {
     address: SocketAddr,
     upstream: String,
-    armed: Arc<AtomicUsize>,
-    lost: Arc<AtomicUsize>,
+    plan: Arc<Plan>,
     accepting: AbortHandle,
 }
 
@@ -33,9 +71,9 @@ impl Proxy {
         let upstream = authority.split_once('/').unwrap().0.to_string();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (armed, lost) = (Arc::default(), Arc::default());
-        let accepting = accept(listener, upstream.clone(), Arc::clone(&armed), Arc::clone(&lost));
-        Self { address, upstream, armed, lost, accepting }
+        let plan = Arc::default();
+        let accepting = accept(listener, upstream.clone(), Arc::clone(&plan));
+        Self { address, upstream, plan, accepting }
     }
 
     /// The URL through the proxy.
@@ -45,12 +83,33 @@ impl Proxy {
 
     /// Loses the next COMMIT.
     pub(crate) fn lose_next_commit(&self, loss: Loss) {
-        self.armed.store(loss as usize, Ordering::SeqCst);
+        *self.plan.armed.lock().unwrap() = Some((Trigger::Commit, loss));
     }
 
-    /// How many COMMITs were lost.
+    /// Loses the n-th message of the client from now, counted from 0 over all connections.
+    pub(crate) fn lose_message(&self, n: usize, loss: Loss) {
+        *self.plan.armed.lock().unwrap() = Some((Trigger::Countdown(n), loss));
+    }
+
+    /// Forgets what was to be lost; tells whether it was still to come.
+    pub(crate) fn disarm(&self) -> bool {
+        self.plan.armed.lock().unwrap().take().is_some()
+    }
+
+    /// From the next loss on, turns every new connection away until [`Proxy::admit`].
+    pub(crate) fn refuse_after_loss(&self) {
+        self.plan.refuse_after_loss.store(true, Ordering::SeqCst);
+    }
+
+    /// Takes connections again.
+    pub(crate) fn admit(&self) {
+        self.plan.refuse_after_loss.store(false, Ordering::SeqCst);
+        self.plan.refusing.store(false, Ordering::SeqCst);
+    }
+
+    /// How many messages were lost.
     pub(crate) fn lost(&self) -> usize {
-        self.lost.load(Ordering::SeqCst)
+        self.plan.lost.load(Ordering::SeqCst)
     }
 
     /// Refuses connections from now on and cuts those that are open.
@@ -65,7 +124,7 @@ impl Proxy {
     /// Accepts connections again, on the same port.
     pub(crate) async fn start(&mut self) {
         let listener = TcpListener::bind(self.address).await.unwrap();
-        self.accepting = accept(listener, self.upstream.clone(), Arc::clone(&self.armed), Arc::clone(&self.lost));
+        self.accepting = accept(listener, self.upstream.clone(), Arc::clone(&self.plan));
     }
 }
 
@@ -75,39 +134,38 @@ impl Drop for Proxy {
     }
 }
 
-fn accept(listener: TcpListener, upstream: String, armed: Arc<AtomicUsize>, lost: Arc<AtomicUsize>) -> AbortHandle {
+fn accept(listener: TcpListener, upstream: String, plan: Arc<Plan>) -> AbortHandle {
     let accepting = tokio::spawn(async move {
         // Dropped with the task, and every connection with it.
         let mut connections = JoinSet::new();
         while let Ok((client, _)) = listener.accept().await {
+            if plan.refusing.load(Ordering::SeqCst) {
+                continue;
+            }
             let Ok(server) = TcpStream::connect(&upstream).await else { continue };
-            connections.spawn(relay(client, server, Arc::clone(&armed), Arc::clone(&lost)));
+            connections.spawn(relay(client, server, Arc::clone(&plan)));
         }
     });
     accepting.abort_handle()
 }
 
-async fn relay(mut client: TcpStream, mut server: TcpStream, armed: Arc<AtomicUsize>, lost: Arc<AtomicUsize>) {
+async fn relay(mut client: TcpStream, mut server: TcpStream, plan: Arc<Plan>) {
     let (mut from_client, mut from_server) = (vec![0; 16_384], vec![0; 16_384]);
     loop {
         tokio::select! {
             read = client.read(&mut from_client) => {
                 let Ok(length @ 1..) = read else { return };
                 let bytes = &from_client[..length];
-                // Message `Q` of the protocol: a simple query, which is how transactions are ended.
-                let is_commit = bytes.windows(7).any(|window| window == b"COMMIT\0");
-                let loss = if is_commit { armed.swap(0, Ordering::SeqCst) } else { 0 };
-                if loss == Loss::BeforeServer as usize {
-                    lost.fetch_add(1, Ordering::SeqCst);
+                let loss = plan.strike(bytes);
+                if loss != Some(Loss::BeforeServer) && server.write_all(bytes).await.is_err() {
                     return;
                 }
-                if server.write_all(bytes).await.is_err() {
-                    return;
-                }
-                if loss == Loss::AfterServer as usize {
+                if loss == Some(Loss::AfterServer) {
                     // The answer is what proves that it was carried out; it goes no further.
                     let _ = server.read(&mut from_server).await;
-                    lost.fetch_add(1, Ordering::SeqCst);
+                }
+                if loss.is_some() {
+                    plan.lost.fetch_add(1, Ordering::SeqCst);
                     return;
                 }
             }
