@@ -90,6 +90,9 @@ impl Default for Endpointing {
 pub struct Interruption {
     /// Speech of this length pauses playback.
     pub min_duration: Duration,
+    /// How much silence the voice activity detector hears before it reports the end of speech: only after so much more is it
+    /// certain that speech was as long as `min_duration`, so that a shorter backchannel never pauses.
+    pub silence_detection: Duration,
     /// Playback goes on if no transcript came this long after the pause.
     pub resume_after: Duration,
     /// How long `Flushed` is waited for before the position is estimated.
@@ -104,6 +107,7 @@ impl Default for Interruption {
             ["mm hm", "mhm", "uh huh", "hm", "yeah", "yes", "yep", "ok", "okay", "right", "sure", "i see", "got it", "alright"];
         Self {
             min_duration: Duration::from_millis(500),
+            silence_detection: Duration::from_millis(250),
             resume_after: Duration::from_secs(2),
             flush_timeout: Duration::from_millis(100),
             backchannels: backchannels.map(String::from).to_vec(),

@@ -144,12 +144,16 @@ impl History {
     }
 
     /// The history as messages, instructions first.
+    ///
+    /// What the agent said by itself after the last turn or output (a filler) is left out: the model is to answer, not to go on
+    /// with the agent's own words. It is there once the answer stands behind it.
     pub(crate) fn messages(&self, instructions: &str) -> Vec<Message> {
         let mut messages = Vec::with_capacity(self.entries.len() + 1);
         if !instructions.is_empty() {
             messages.push(Message::System { text: instructions.to_string() });
         }
-        for entry in &self.entries {
+        let open = self.entries.iter().rev().take_while(|entry| matches!(entry, Entry::Agent(agent) if agent.calls.is_empty())).count();
+        for entry in self.entries.iter().take(self.entries.len() - open) {
             match entry {
                 Entry::Note(text) => messages.push(Message::System { text: text.clone() }),
                 Entry::Caller { text, .. } => messages.push(Message::User { text: text.clone() }),

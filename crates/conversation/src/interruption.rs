@@ -10,7 +10,7 @@ use crate::machine::Conversation;
 use crate::time::CallTime;
 
 /// A backchannel that ended this short before the agent did answers it: "…shall I book it?" – "yes" over the last word.
-const ANSWER_OVERLAP: Duration = Duration::from_millis(1500);
+const ANSWER_OVERLAP: Duration = Duration::from_millis(700);
 
 /// What this stretch of the caller's speech has done to playback.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -34,7 +34,7 @@ impl Conversation {
         self.state.caller.spoke() && self.state.caller.has_text() && !self.is_backchannel(&self.state.caller.text())
     }
 
-    /// When the caller's speech has lasted long enough to pause the agent.
+    /// When the caller's speech has certainly lasted long enough to pause the agent.
     pub(crate) fn pause_at(&self) -> Option<CallTime> {
         if self.state.barge.spent
             || self.state.playout.paused_at.is_some()
@@ -43,7 +43,8 @@ impl Conversation {
         {
             return None;
         }
-        self.state.caller.speaking_since().map(|since| since + self.config.interruption.min_duration)
+        let config = &self.config.interruption;
+        self.state.caller.speaking_since().map(|since| since + config.min_duration + config.silence_detection)
     }
 
     /// Pauses or resumes playback and hands over the floor, as the caller's speech demands; whether anything happened.
@@ -52,6 +53,7 @@ impl Conversation {
             return true;
         }
         if self.pause_at().is_some_and(|at| at <= now) {
+            // Words that ask for the floor would have taken it before.
             self.state.playout.pause(now);
             self.push(Command::Pause);
             return true;
@@ -78,6 +80,14 @@ impl Conversation {
             self.state.barge.spent = true;
             self.push(Command::Resume);
         }
+    }
+
+    /// When the words that have come already will be as long as a barge-in.
+    pub(crate) fn floor_taken_at(&self) -> Option<CallTime> {
+        if !self.state.playout.is_audible() || !self.has_interruptible_reply() || !self.wants_floor() {
+            return None;
+        }
+        self.state.caller.speaking_since().map(|since| since + self.config.interruption.min_duration)
     }
 
     /// Words that ask for the floor cancel the reply: at once while nothing plays, else once they are as long as a barge-in.

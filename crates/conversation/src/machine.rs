@@ -98,6 +98,7 @@ impl Conversation {
                     self.turn_at(),
                     self.state.keypad.due_at(),
                     self.pause_at(),
+                    self.floor_taken_at(),
                     self.resume_at(),
                     self.model_timeout_at(),
                     self.filler_at(),
@@ -211,6 +212,7 @@ impl Conversation {
                         || self.keypad_due(now)
                         || self.interruption_due(now)
                         || self.turn_due(now)
+                        || self.retry_due(now)
                         || self.reply_step(now)
                         || self.filler_due(now)
                         || self.away_due(now)

@@ -184,6 +184,13 @@ impl Playout {
         self.paused_at.is_none() && self.is_playing()
     }
 
+    /// Whether the next utterance is there to follow the one that ended.
+    pub(crate) fn is_between(&self) -> bool {
+        let next = self.utterances.iter().find(|utterance| utterance.is_open());
+        let begun = self.utterances.iter().any(|utterance| utterance.started_at.is_some());
+        self.paused_at.is_none() && begun && next.is_some_and(|next| next.playback == Playback::Queued && next.synthesised)
+    }
+
     /// The first byte of an utterance's speech is there.
     pub(crate) fn synthesis_started(&mut self, id: UtteranceId) {
         if let Some(utterance) = self.get_mut(id) {
@@ -308,9 +315,9 @@ impl Playout {
             .collect()
     }
 
-    /// Whether everything ended without anything having been heard.
-    pub(crate) fn nothing_was_heard(&self) -> bool {
-        !self.utterances.is_empty() && self.utterances.iter().all(|utterance| utterance.playback == Playback::Dropped)
+    /// Whether the last words, which hand over the floor, were never heard.
+    pub(crate) fn end_was_lost(&self) -> bool {
+        self.utterances.last().is_some_and(|utterance| utterance.playback == Playback::Dropped)
     }
 
     /// Playback is held.

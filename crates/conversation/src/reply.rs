@@ -156,7 +156,11 @@ impl Conversation {
                 self.tools_settled(now);
                 true
             }
-            Stage::Speaking => self.speech_step(now),
+            Stage::Speaking if self.state.playout.is_open() => false,
+            Stage::Speaking => {
+                self.finish_reply(now);
+                true
+            }
         }
     }
 
@@ -308,25 +312,19 @@ impl Conversation {
         self.say(now, text, role);
     }
 
-    /// Everything is ordered: tries again what failed, and ends the reply once all has been played.
-    fn speech_step(&mut self, now: CallTime) -> bool {
+    /// Says again what the synthesiser failed to say, if anything; whether there was.
+    pub(crate) fn retry_due(&mut self, now: CallTime) -> bool {
         let retries = self.state.playout.take_retries();
-        if !retries.is_empty() {
-            for utterance in retries {
-                self.say_again(now, utterance);
-            }
-            return true;
+        let any = !retries.is_empty();
+        for utterance in retries {
+            self.say_again(now, utterance);
         }
-        if self.state.playout.is_open() {
-            return false;
-        }
-        self.finish_reply(now);
-        true
+        any
     }
 
     fn finish_reply(&mut self, now: CallTime) {
         let Some(reply) = self.state.reply.take() else { return };
-        let unheard = self.state.playout.nothing_was_heard();
+        let unheard = self.state.playout.end_was_lost();
         self.complete_turn();
         self.end_playout(now);
         match reply.after {

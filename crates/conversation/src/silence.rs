@@ -20,7 +20,8 @@ impl Conversation {
         if !waits || !quiet || self.config.phrases.filler.is_empty() {
             return None;
         }
-        let silent_since = reply.owed_since.max(self.state.playout.last_audio).max(self.state.caller.last_speech().unwrap_or_default());
+        let spoken_until = self.state.caller.last_speech().filter(|_| self.state.caller.spoke()).unwrap_or_default();
+        let silent_since = reply.owed_since.max(self.state.playout.last_audio).max(spoken_until);
         let silence = &self.config.silence;
         let patience = if reply.fillers == 0 {
             silence.filler_after

@@ -1,5 +1,7 @@
 //! Speaking: orders to the synthesiser, reports from playback, and what of it all was heard.
 
+use std::collections::BTreeSet;
+
 use crate::command::{AgentState, Command, Speaker, TranscriptLine};
 use crate::endpointing::join;
 use crate::history::EntryId;
@@ -119,8 +121,8 @@ impl Conversation {
 
     /// Fixes the lines of utterances that will not be played any further: what was heard stays.
     pub(crate) fn freeze(&mut self, utterances: &[Utterance], now: CallTime) {
-        let mut entries: Vec<EntryId> = utterances.iter().map(|utterance| utterance.entry).collect();
-        entries.dedup();
+        // In the order in which the lines were opened: an utterance that was tried again stands behind later ones.
+        let entries: BTreeSet<EntryId> = utterances.iter().map(|utterance| utterance.entry).collect();
         for entry in entries {
             let said: Vec<&Utterance> = utterances.iter().filter(|utterance| utterance.entry == entry).collect();
             let heard = said.iter().fold(String::new(), |text, utterance| join(&text, &utterance.heard()));
@@ -155,7 +157,7 @@ impl Conversation {
 
     /// Tells what the agent is doing, if that has changed.
     pub(crate) fn publish_agent_state(&mut self) {
-        let present = if self.state.playout.is_audible() {
+        let present = if self.state.playout.is_audible() || self.state.playout.is_between() {
             AgentState::Speaking
         } else if self.state.reply.is_some() && self.state.playout.paused_at.is_none() {
             AgentState::Thinking

@@ -180,6 +180,7 @@ fn dead_air(world: &World) -> Result<(), String> {
             Logged::Out(Command::HangUp | Command::Finish(_)) => thinking = false,
             Logged::In(Input::CallerLeft | Input::Stop) => return Ok(()),
             Logged::Out(Command::Synthesise { .. } | Command::Flush { .. }) | Logged::Resumed => since = *at,
+            Logged::In(Input::PlaybackStarted { .. } | Input::PlaybackPosition { .. } | Input::PlaybackFinished { .. }) => since = *at,
             Logged::In(Input::SpeechStarted { .. }) => speaking = true,
             Logged::In(Input::SpeechEnded { .. }) => (speaking, since) = (false, *at),
             _ => {}

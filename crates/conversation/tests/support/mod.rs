@@ -343,7 +343,10 @@ impl World {
         if self.faults.late_ms == 0 && self.faults.lost == 0 {
             self.feed(input);
         } else {
+            let late_ms = self.faults.late_ms;
+            self.faults.late_ms = late_ms.min(100);
             self.provider_sends(0, input);
+            self.faults.late_ms = late_ms;
         }
     }
 
@@ -427,6 +430,18 @@ impl World {
             _ => None,
         });
         texts.collect()
+    }
+
+    /// Runs until the caller has been silent for a while and the agent, too.
+    pub(crate) fn run_until_listening_after_speech(&mut self) {
+        self.run_ms(9000);
+    }
+
+    /// The agent's lines, as the record would have them if the caller hung up now.
+    pub(crate) fn summary_lines(&mut self) -> Vec<String> {
+        self.feed(Input::CallerLeft);
+        let lines = self.summary().transcript.into_iter().filter(|line| line.speaker == frontdesk_conversation::Speaker::Agent);
+        lines.map(|line| line.text).collect()
     }
 
     pub(crate) fn summary(&self) -> CallSummary {

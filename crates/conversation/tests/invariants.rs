@@ -1,0 +1,204 @@
+//! DESIGN's seven invariants over random calls: everything happens at any time, and much of it late, twice or not at all.
+//!
+//! `FRONTDESK_SCHEDULES` sets how many calls each property tries. A failure prints the smallest call that shows it.
+
+mod support;
+
+use frontdesk_conversation::{
+    Command, CommitOutcome, ConfirmationId, Failure, GenerationId, Input, Message, ReplyId, Speaker, ToolCallId, Transcript, UtteranceId,
+};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use support::random::Random;
+use support::{Answer, Faults, World, bits, call, checks, config, final_words, say};
+
+/// What the caller, the operator or fate does.
+#[derive(Debug, Clone)]
+enum Act {
+    Speak {
+        length_ms: u64,
+        words: &'static str,
+    },
+    LateFinal {
+        words: &'static str,
+    },
+    SpeechThatNeverEnds,
+    EndWithoutBegin,
+    Key(char),
+    Text(&'static str),
+    /// An event of something dead, or (not `harmless`) one that contradicts what the player does.
+    Stray {
+        which: u8,
+        harmless: bool,
+    },
+    RecogniserFails {
+        retryable: bool,
+    },
+    TakenOver,
+    CallerLeaves,
+    Stop,
+}
+
+fn acts(faulty: bool) -> impl Strategy<Value = Vec<(u64, Act)>> {
+    let words = prop::sample::select(vec![
+        "I need an appointment",
+        "yes",
+        "mm-hm",
+        "no wait",
+        "okay",
+        "the ninth please and then some more words",
+        "",
+        "yes please",
+    ]);
+    let act = prop_oneof![
+        14 => (100..2500u64, words.clone()).prop_map(|(length_ms, words)| Act::Speak { length_ms, words }),
+        1 => words.prop_map(|words| Act::LateFinal { words }),
+        1 => Just(Act::SpeechThatNeverEnds),
+        1 => Just(Act::EndWithoutBegin),
+        1 => prop::sample::select(vec!['1', '2', '#', '*', 'x']).prop_map(Act::Key),
+        1 => prop::sample::select(vec!["book it", "", " "]).prop_map(Act::Text),
+        2 => any::<u8>().prop_map(move |which| Act::Stray { which, harmless: !faulty }),
+        1 => prop::bool::weighted(0.9).prop_map(|retryable| Act::RecogniserFails { retryable }),
+        (if faulty { 2 } else { 0 }) => Just(Act::TakenOver),
+        1 => prop::bool::weighted(0.7).prop_map(|caller| if caller { Act::CallerLeaves } else { Act::Stop }),
+    ];
+    let wait = prop_oneof![3 => 0..800u64, 4 => 800..5000u64, 1 => 5000..20_000u64];
+    prop::collection::vec((wait, act), 1..14)
+}
+
+fn faults() -> impl Strategy<Value = Faults> {
+    let rare = || prop_oneof![2 => Just(0u32), 1 => 4..30u32];
+    (rare(), rare(), prop_oneof![2 => Just(0u64), 1 => 1..3000u64], rare()).prop_map(|(lost, doubled, late_ms, failing)| Faults {
+        lost,
+        doubled,
+        late_ms,
+        failing,
+    })
+}
+
+/// Answers by chance, often to the point: it confirms what waits for confirmation.
+fn answer(random: &mut Random, messages: &[Message], allow_tools: bool) -> Answer {
+    let waiting = messages.iter().rev().find_map(|message| match message {
+        Message::Tool { content, .. } => {
+            serde_json::from_str::<Value>(content).ok()?.get("confirmation_id").and_then(Value::as_str).map(String::from)
+        }
+        _ => None,
+    });
+    let text =
+        *random.pick(&["Certainly.", "Tuesday at 9.30 is free, or at 10. Which one shall I take for you?", "One, two. Three, four, five."]);
+    let roll = random.below(100);
+    if !allow_tools {
+        return if roll < 80 { bits([say(text)]) } else { bits([call("find_slots", json!({}))]) };
+    }
+    match roll {
+        0..30 => bits([say(text)]),
+        30..45 => bits([call("book", json!({"slot": roll}))]),
+        45..65 => match waiting {
+            Some(id) => bits([call("confirm", json!({ "confirmation_id": id }))]),
+            None => bits([say("I will book it."), call("book", json!({"slot": 1})), call("cancel", json!({}))]),
+        },
+        65..72 => bits([say("Let me see."), call("find_slots", json!({})), call("note_intent", json!({"intent": "book"}))]),
+        72..76 => bits([call("confirm", json!({"confirmation_id": "c1"})), call("confirm", json!({"confirmation_id": "c1"}))]),
+        76..79 => bits([call("nonsense", json!({})), call("find_slots", json!("{bad")), call("confirm", json!({}))]),
+        79..84 => bits([say("Goodbye."), call("end_call", json!({}))]),
+        84..86 => bits([call("end_call", json!({})), call("book", json!({}))]),
+        86..89 => bits([]),
+        89..92 => Answer::Silent,
+        92..96 => Answer::Fail(vec![say("I was just about to say something, and")], true),
+        _ => Answer::Fail(vec![], random.one_in(2)),
+    }
+}
+
+fn stray(which: u8, harmless: bool) -> Input {
+    let generation = GenerationId { reply: ReplyId(u32::from(which % 5)), step: u32::from(which % 3) };
+    let utterance = UtteranceId(u32::from(which % 7) + if harmless { 1000 } else { 0 });
+    let failure = Failure { retryable: which.is_multiple_of(2), kind: "stray".into() };
+    match which % 12 {
+        0 => Input::Answered,
+        1 => Input::ModelText { generation, text: "stray words. And more.".into() },
+        2 => Input::ModelDone { generation },
+        3 => Input::ModelFailed { generation, failure },
+        4 => Input::SynthesisFailed { utterance, failure },
+        5 => Input::PlaybackStarted { utterance },
+        6 => Input::PlaybackFinished { utterance: UtteranceId(1000) },
+        7 => Input::Flushed { reply: generation.reply, cut: None },
+        8 => Input::ToolFinished { call: ToolCallId(format!("m{which}-0-0")), outcome: Ok(Value::Null) },
+        9 => Input::ToolCommitted { confirmation: ConfirmationId("c9".into()), outcome: CommitOutcome::Unknown },
+        10 => Input::Transcript(Transcript::default()),
+        _ => Input::Tick,
+    }
+}
+
+fn perform(world: &mut World, act: &Act) {
+    let now = world.now;
+    match act {
+        Act::Speak { length_ms, words } => {
+            world.speak(now, *length_ms, words);
+        }
+        Act::LateFinal { words } => world.feed(final_words(words, now)),
+        Act::SpeechThatNeverEnds => world.feed(Input::SpeechStarted { at: now }),
+        Act::EndWithoutBegin => world.feed(Input::SpeechEnded { last_speech: now }),
+        Act::Key(digit) => world.feed(Input::Dtmf { digit: *digit }),
+        Act::Text(text) => world.feed(Input::Text { text: (*text).into() }),
+        Act::Stray { which, harmless } => world.feed(stray(*which, *harmless)),
+        Act::RecogniserFails { retryable } => {
+            let failure = Failure { retryable: *retryable, kind: "broken".into() };
+            world.feed(Input::TranscriptionFailed(failure));
+        }
+        Act::TakenOver => world.resume(),
+        Act::CallerLeaves => world.feed(Input::CallerLeft),
+        Act::Stop => world.feed(Input::Stop),
+    }
+}
+
+fn play(seed: u64, faults: Faults, acts: &[(u64, Act)]) -> World {
+    let mut chance = Random::new(seed ^ 0xabcd);
+    let mut world = World::new(config(), move |messages, allow_tools| answer(&mut chance, messages, allow_tools));
+    world.random = Random::new(seed);
+    world.faults = faults;
+    let slow = world.random.below(8);
+    if slow == 0 {
+        // Slower than its time-out, so that outcomes come late.
+        world.tools.insert("book".into(), (6000, Ok(json!({"code": "K7"}))));
+    } else if slow < 4 {
+        world.tools.insert("book".into(), (slow * 900, Ok(json!({"code": "K7"}))));
+    }
+    world.feed(Input::Answered);
+    for (wait, act) in acts {
+        world.run_ms(*wait);
+        perform(&mut world, act);
+    }
+    // A caller who says nothing more is asked, and the call ends by itself.
+    world.run_ms(240_000);
+    world
+}
+
+fn config_of_runs(default: u32) -> ProptestConfig {
+    let cases = std::env::var("FRONTDESK_SCHEDULES").ok().and_then(|count| count.parse().ok()).unwrap_or(default);
+    ProptestConfig { cases, failure_persistence: None, max_shrink_iters: 4000, ..ProptestConfig::default() }
+}
+
+fn ends(world: &World) -> bool {
+    world.count(|command| matches!(command, Command::Finish(_))) > 0
+}
+
+proptest! {
+    #![proptest_config(config_of_runs(600))]
+
+    #[test]
+    fn every_call_obeys_the_invariants_and_ends(seed in any::<u64>(), faults in faults(), acts in acts(true)) {
+        let world = play(seed, faults, &acts);
+        checks::check(&world);
+        prop_assert!(ends(&world), "the call never ended:\n{}", world.transcript());
+    }
+
+    #[test]
+    fn the_record_holds_the_words_that_were_heard(seed in any::<u64>(), failing in prop_oneof![Just(0u32), 5..20u32], acts in acts(false)) {
+        let world = play(seed, Faults { failing, ..Faults::default() }, &acts);
+        let summary = world.summary();
+        let recorded: Vec<&str> =
+            summary.transcript.iter().filter(|line| line.speaker == Speaker::Agent).flat_map(|line| line.text.split(' ')).collect();
+        let heard: Vec<&str> = world.player.heard.iter().flat_map(|text| text.split_whitespace()).collect();
+        prop_assert_eq!(recorded, heard, "{}", world.transcript());
+    }
+}
