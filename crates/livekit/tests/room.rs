@@ -115,6 +115,30 @@ async fn a_second_speaker_is_heard_after_the_first_has_left() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pause_is_filled_with_silence_in_real_time() {
+    let server = Server::start().await;
+    let mut options = support::options(&server.url(), "pause", "listener");
+    options.fill_silence_after = Some(Duration::from_millis(80));
+    let (_listener, mut events) = support::connect(options).await;
+    let (speaker, _events) = join(&server.url(), "pause", "speaker").await;
+    let mut out = speaker.publish_audio(SampleRate::HZ_16000).await.unwrap();
+    let mut audio = events.audio().await;
+    let mut ticker = tokio::time::interval(Duration::from_millis(20));
+    for pause_ms in [0, 1000] {
+        let began = tokio::time::Instant::now();
+        let silence = tone::record(&mut audio, Duration::from_millis(pause_ms)).await;
+        assert!(tone::silent_pieces(&silence, audio.rate()) * 10 >= pause_ms as usize * 9 / 10);
+        assert!(began.elapsed() >= Duration::from_millis(pause_ms / 2), "silence came faster than time passes");
+        for _ in 0..25 {
+            ticker.tick().await;
+            out.write(&tone::sine(500.0, SampleRate::HZ_16000)).unwrap();
+        }
+        let heard = tone::record(&mut audio, Duration::from_millis(480)).await;
+        assert!(tone::silent_pieces(&heard, audio.rate()) < 40, "the speech after the pause is heard");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_server_ends_it() {
     let server = Server::start().await;
     let api = support::api(&server.url());

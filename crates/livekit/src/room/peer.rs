@@ -231,3 +231,58 @@ fn ice_settings() -> webrtc::peer_connection::SettingEngine {
         .with_ice_connection_attempts(Some(Duration::from_millis(20)), Some(70))
         .build()
 }
+
+#[cfg(test)]
+mod tests {
+    use webrtc::peer_connection::RTCConfigurationBuilder;
+
+    use super::*;
+
+    async fn peer(side: Side) -> Peer {
+        let (events, _) = mpsc::channel(16);
+        let addresses = vec!["127.0.0.1:0".to_owned()];
+        Peer::new(side, RTCConfigurationBuilder::new().build(), addresses, events).await.unwrap()
+    }
+
+    /// Somebody turns a camera on: the server offers video beside the caller's voice, and video alone is declined.
+    #[tokio::test]
+    async fn video_is_declined_and_audio_taken() {
+        let mut media = MediaEngine::default();
+        media.register_default_codecs().unwrap();
+        let interceptors = register_default_interceptors(Registry::new(), &mut media).unwrap();
+        let (events, _receiver) = mpsc::channel(16);
+        let server = PeerConnectionBuilder::new()
+            .with_media_engine(media)
+            .with_interceptor_registry(interceptors)
+            .with_handler(Arc::new(Handler { side: Side::Publisher, events }))
+            .with_udp_addrs(vec!["127.0.0.1:0".to_owned()])
+            .build()
+            .await
+            .unwrap();
+        server.add_transceiver_from_kind(RtpCodecKind::Audio, None).await.unwrap();
+        server.add_transceiver_from_kind(RtpCodecKind::Video, None).await.unwrap();
+        let offer = server.create_offer(None).await.unwrap();
+        let answer = peer(Side::Subscriber).await.answer(offer.sdp).await.unwrap();
+        let section = |kind: &str| answer.split("m=").find(|section| section.starts_with(kind)).map(str::to_owned).unwrap_or_default();
+        assert!(section("audio").contains("opus"), "{answer}");
+        let video = section("video");
+        assert!(video.starts_with("video 0 ") || video.contains("a=inactive"), "{answer}");
+        server.close().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn malformed_candidates_and_descriptions_do_no_harm() {
+        let mut peer = peer(Side::Subscriber).await;
+        for json in ["", "{}", "[]", "{\"candidate\":\"nonsense\"}"] {
+            peer.add_candidate(json).await;
+        }
+        for sdp in ["", "v=0", "nonsense"] {
+            assert!(peer.answer(sdp.to_owned()).await.is_err(), "{sdp}");
+        }
+        for _ in 0..1000 {
+            peer.add_candidate("{\"candidate\":\"candidate:1 1 udp 1 127.0.0.1 9 typ host\"}").await;
+        }
+        assert!(peer.waiting.len() <= WAITING_CANDIDATES_MAX);
+        peer.close().await;
+    }
+}
