@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::net::UdpSocket;
 
-/// A port that was given back stays unused for this long, so that late packets of its former call meet nobody.
+/// A port that was given back stays unused for this long by default, so that late packets of its former call meet nobody.
 const REST: Duration = Duration::from_secs(30);
 
 /// Why there is no socket for media.
@@ -35,6 +35,7 @@ pub struct MediaPorts {
     address: IpAddr,
     /// Even ports; empty: whatever the operating system gives.
     ports: Arc<[u16]>,
+    rest: Duration,
     book: Arc<Mutex<Book>>,
 }
 
@@ -54,13 +55,21 @@ impl MediaPorts {
         if ports.is_empty() {
             return Err(PortError::EmptyRange { first, last });
         }
-        Ok(Self { address, ports, book: Arc::default() })
+        Ok(Self { address, ports, rest: REST, book: Arc::default() })
     }
 
     /// Any port the operating system gives; for tests and the caller simulator.
     #[must_use]
     pub fn ephemeral(address: IpAddr) -> Self {
-        Self { address, ports: Arc::from([]), book: Arc::default() }
+        Self { address, ports: Arc::from([]), rest: REST, book: Arc::default() }
+    }
+
+    /// The same, with another time for which a port rests between two calls (30 s unless said otherwise). A range needs
+    /// as many pairs as there are calls at once, and as many more as calls end within that time.
+    #[must_use]
+    pub const fn resting(mut self, rest: Duration) -> Self {
+        self.rest = rest;
+        self
     }
 
     /// Binds a pair of sockets. The choice is random, so that the next call's port cannot be foretold.
@@ -95,7 +104,7 @@ impl MediaPorts {
 
     fn lease(&self, port: u16) -> Option<Lease> {
         let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_resting = book.resting.get(&port).is_some_and(|since| since.elapsed() < REST);
+        let is_resting = book.resting.get(&port).is_some_and(|since| since.elapsed() < self.rest);
         if is_resting || !book.used.insert(port) {
             return None;
         }
@@ -167,6 +176,7 @@ mod tests {
         held.clear();
         assert_eq!(ports.in_use(), 0);
         assert!(matches!(ports.bind().await, Err(PortError::Exhausted)), "a port just freed carries no other call");
+        assert!(ports.resting(Duration::ZERO).bind().await.is_ok());
     }
 
     #[tokio::test]

@@ -76,7 +76,7 @@ pub struct Invite {
     pub to: Party,
     /// `Call-ID`.
     pub call_id: String,
-    /// All headers in order, names as written, values unfolded.
+    /// All headers in order; names in their usual spelling, values unfolded.
     pub headers: Vec<(String, String)>,
     /// The session offered; `None` when the caller leaves the offer to the answer (RFC 3261 §13.2.1).
     pub offer: Option<SessionDescription>,

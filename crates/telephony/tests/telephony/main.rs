@@ -6,5 +6,6 @@ mod calls;
 mod common;
 mod media;
 mod noise;
+mod privacy;
 mod sipp;
 mod wire;

@@ -1,4 +1,4 @@
-//! A call in the middle of noise: 12,000 datagrams of every length from 0 to 1500 bytes, at SIP and at RTP.
+//! A call in the middle of noise: 12,000 datagrams of every length from 0 to 1500 bytes, at SIP and at RTP; and a flood.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use rand::{Rng, SeedableRng};
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
 
-use crate::common::{LOCAL, call_to, endpoint, soon};
+use crate::common::{LOCAL, Line, Peer, answer, call_to, endpoint, offer, soon};
 
 const DATAGRAMS: usize = 12_000;
 
@@ -97,4 +97,43 @@ async fn a_call_goes_on_through_twelve_thousand_datagrams_of_noise() {
         }
     };
     assert_eq!(end, EndReason::RemoteHangup);
+}
+
+#[tokio::test]
+async fn a_caller_gets_through_a_flood_within_a_second() {
+    let (endpoint, mut calls) = endpoint().await;
+    let target = endpoint.local_addr();
+    let flood = tokio::spawn(async move {
+        let flooder = Peer::new().await;
+        let request = flooder.request(&Line::new("REGISTER", "flood", 1));
+        for n in 0..20_000_u32 {
+            flooder.send(target, &request.replace("z9hG4bKflood", &format!("z9hG4bK{n}"))).await;
+            if n % 100 == 99 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        }
+    });
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    for _ in 0..5 {
+        let peer = Peer::new().await;
+        let body = offer(4000).to_string();
+        let invite = peer.request(&Line { body: &body, ..Line::new("INVITE", "inv", 1) });
+        peer.send(target, &invite).await;
+        // The network may lose an INVITE in a flood; T1 later it comes again, as RFC 3261 has it.
+        let call = match timeout(Duration::from_millis(500), calls.next()).await {
+            Ok(call) => call,
+            Err(_) => {
+                peer.send(target, &invite).await;
+                timeout(Duration::from_millis(500), calls.next()).await.expect("answered within a second")
+            }
+        }
+        .unwrap();
+        let session = answer(call.invite().offer.as_ref().unwrap(), 4002);
+        drop(call.answer(session).await.unwrap());
+        peer.expect("SIP/2.0 200").await;
+    }
+    assert!(!flood.is_finished(), "the calls were made during the flood");
+    flood.abort();
+    let stats = endpoint.stats().await;
+    assert!(stats.rate_limited > 0 && stats.transactions <= 20, "{stats:?}");
 }

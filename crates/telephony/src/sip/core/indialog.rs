@@ -100,6 +100,9 @@ impl Core {
     }
 
     pub(super) fn send_bye(&mut self, now: Duration, id: CallId, reason: EndReason) {
+        if self.calls.get(&id).is_some_and(|call| call.phase == Phase::Closing) {
+            return;
+        }
         self.refuse_server_invite(now, id, &Refusal::new(487));
         let Some(dialog) = self.calls.get_mut(&id).and_then(|call| call.dialog.as_mut()) else {
             return self.end(id, reason);

@@ -47,6 +47,9 @@ enum Side {
 enum TimerKey {
     Transaction(Side, TransactionKey, Timer),
     Call(CallId, CallTimer),
+    /// A re-INVITE of ours has got a provisional response and nothing after it, which RFC 3261 §17.1.1.2 would allow for
+    /// ever, even beyond the end of the call.
+    ReInviteGuard(TransactionKey),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -185,6 +188,10 @@ impl Core {
                     self.perform(now, side, &key, outputs);
                 }
                 TimerKey::Call(call, timer) => self.call_timeout(now, call, timer),
+                TimerKey::ReInviteGuard(key) => {
+                    let outputs = self.layer.on_transport_error(&key);
+                    self.perform(now, Side::Client, &key, outputs);
+                }
             }
         }
     }
@@ -353,6 +360,7 @@ impl Core {
                     for timer in Timer::ALL {
                         self.timers.forget(&TimerKey::Transaction(side, key.clone(), timer));
                     }
+                    self.timers.forget(&TimerKey::ReInviteGuard(key.clone()));
                     self.transactions.remove(&(side, key.clone()));
                 }
                 _ => {}

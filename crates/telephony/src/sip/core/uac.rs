@@ -7,7 +7,7 @@ use bytes::Bytes;
 use sipx_sip::headers::CSeq;
 use sipx_sip::{Address, HeaderName, Message, Method, Request, RequestBuilder, Response, TransactionKey, Uri};
 
-use super::{Call, CallTimer, Core, Phase, Purpose, Side};
+use super::{Call, CallTimer, Core, Phase, Purpose, Side, TimerKey};
 use crate::sdp::SessionDescription;
 use crate::sip::dialog::{Dialog, initial_cseq};
 use crate::sip::event::{CallEvent, CallId, EndReason, InviteError, OutgoingInvite, Output, ReInviteError};
@@ -131,6 +131,7 @@ impl Core {
         let builder = dialog.request(&Method::Invite).map_err(|_| ReInviteError::State)?;
         let request = self.complete(builder, path.transport(), Some(&session));
         let key = self.begin_client(now, request.clone(), path, Purpose::ClientReInvite(id, None)).ok_or(ReInviteError::State)?;
+        self.timers.set(TimerKey::ReInviteGuard(key.clone()), now, self.config.timers.patience() * 2);
         if let Some(call) = self.calls.get_mut(&id) {
             let target = SocketAddr::from(([0, 0, 0, 0], 0));
             call.client_invite = Some(ClientInvite { key, request, target, session, provisional: false, cancelled: None });
@@ -143,6 +144,9 @@ impl Core {
             return;
         };
         let is_final = response.status.is_final();
+        if is_final {
+            self.timers.forget(&TimerKey::ReInviteGuard(key.clone()));
+        }
         match transaction.purpose {
             Purpose::ClientInvite(id, _) if response.status.is_success() => self.invite_accepted(now, key, id, response),
             Purpose::ClientInvite(id, _) if is_final => self.invite_refused(id, response),

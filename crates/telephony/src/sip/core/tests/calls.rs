@@ -126,6 +126,25 @@ fn talk(net: &mut Net) -> (crate::sip::CallId, crate::sip::CallId) {
     (call, incoming)
 }
 
+#[test]
+fn a_re_invite_that_is_never_answered_outlives_neither_patience_nor_its_call() {
+    for hang_up in [false, true] {
+        let mut net = Net::new(0, 0, MS);
+        let (call, _) = talk(&mut net);
+        net.cores[CALLER].reinvite(net.now, call, session(4004)).unwrap();
+        net.run_for(SECOND);
+        assert_eq!(net.times(CALLEE, "SIP/2.0 100").len(), 2, "a provisional response stops the transaction's own clock");
+        if hang_up {
+            net.cores[CALLER].hangup(net.now, call).unwrap();
+        }
+        net.loss_percent = 100;
+        net.run_for(120 * SECOND);
+        let end = if hang_up { EndReason::LocalHangup } else { EndReason::PeerLost };
+        assert_eq!(net.end_of(CALLER, call), Some(end));
+        assert!(net.cores[CALLER].is_idle());
+    }
+}
+
 /// Something an application does with its side of a call.
 #[derive(Debug, Clone, Copy)]
 enum Act {
@@ -192,22 +211,23 @@ proptest! {
             prop_assert!(net.cores[side].deadline().is_none());
         }
     }
+}
 
-    /// On a network that loses up to a third, a call is established, and the caller's ACK gets through in the end.
-    #[test]
-    fn calls_are_established_in_spite_of_loss(seed: u64, loss in 0..34_u8) {
-        let mut net = Net::new(seed, loss, 100 * MS);
+/// On a network that loses a fifth, a call is established, and the caller's ACK gets through in the end. The seeds are
+/// fixed: among enough of them some lose every copy.
+#[test]
+fn calls_are_established_in_spite_of_loss() {
+    for seed in 0..300 {
+        let mut net = Net::new(seed, 20, 100 * MS);
         let call = net.invite();
         net.run_until(20 * SECOND);
-        prop_assume!(!net.incoming.is_empty());
         let incoming = net.incoming[0];
         net.cores[CALLEE].accept(net.now, incoming, session(4002)).unwrap();
         net.run_for(31 * SECOND);
         let is = |side: usize, wanted: fn(&CallEvent) -> bool| net.events[side].iter().any(|(_, event)| wanted(event));
-        let answered = is(CALLER, |event| matches!(event, CallEvent::Answered { session: Some(_) }));
-        let acknowledged = is(CALLEE, |event| matches!(event, CallEvent::Acked { .. }));
-        prop_assert!(answered && acknowledged);
-        prop_assert_eq!(net.incoming.len(), 1);
-        prop_assert_eq!(net.end_of(CALLER, call), None);
+        assert!(is(CALLER, |event| matches!(event, CallEvent::Answered { session: Some(_) })), "seed {seed}");
+        assert!(is(CALLEE, |event| matches!(event, CallEvent::Acked { .. })), "seed {seed}");
+        assert_eq!(net.incoming.len(), 1, "seed {seed}");
+        assert_eq!(net.end_of(CALLER, call), None, "seed {seed}");
     }
 }
