@@ -1,0 +1,10 @@
+//! Providers, callers and servers for tests, benches and the demo.
+
+#![forbid(unsafe_code)]
+
+pub mod caller;
+pub mod features;
+pub mod stack;
+pub mod stt;
+pub mod voice;
+mod wire;

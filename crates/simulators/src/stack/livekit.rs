@@ -1,0 +1,201 @@
+//! A LiveKit server of one's own on free loopback ports.
+
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::find::{FindError, find_on_path, find_upward, free_port, free_udp_range};
+use super::process::{Process, ProcessError, ProcessOptions};
+
+const BINARY: &str = "var/bin/livekit-server";
+/// The server is up in a third of a second; a machine under load gets more.
+const START_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long it may take to say goodbye to its participants.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often a start is tried: another program may take a port between the look and the use.
+const START_TRIES: usize = 3;
+
+/// Settings of a server.
+#[derive(Debug, Clone)]
+pub struct LiveKitOptions {
+    /// Where it logs; replaced at every start.
+    pub log: PathBuf,
+    /// `debug`, `info`, `warn` or `error`. Below `warn` it logs attributes, and with them callers' numbers.
+    pub log_level: String,
+    /// The API key.
+    pub api_key: String,
+    /// Its secret; the server wants 32 characters or more.
+    pub api_secret: String,
+    /// UDP ports for media: two for every participant.
+    pub udp_ports: u16,
+}
+
+impl LiveKitOptions {
+    /// Settings for a dozen calls at once, with a random secret.
+    pub fn new(log: impl Into<PathBuf>) -> Self {
+        Self {
+            log: log.into(),
+            log_level: "warn".to_owned(),
+            api_key: "devkey".to_owned(),
+            api_secret: format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple()),
+            udp_ports: 200,
+        }
+    }
+}
+
+/// Why there is no LiveKit server.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LiveKitError {
+    /// The program is missing.
+    #[error("no livekit-server on PATH, nor {BINARY} in the working directory or above; remedy: scripts/setup livekit")]
+    Missing,
+    /// No free ports.
+    #[error("no ports for LiveKit server: {0}")]
+    Ports(#[from] FindError),
+    /// It did not come up.
+    #[error(transparent)]
+    Start(#[from] ProcessError),
+}
+
+/// A running server. Killed when dropped.
+#[derive(Debug)]
+pub struct LiveKitServer {
+    options: LiveKitOptions,
+    binary: PathBuf,
+    port: u16,
+    config: String,
+    process: Process,
+}
+
+impl LiveKitServer {
+    /// Starts one and waits until it answers.
+    ///
+    /// # Errors
+    /// [`LiveKitError`].
+    pub async fn start(options: LiveKitOptions) -> Result<Self, LiveKitError> {
+        let binary = find_on_path("livekit-server").or_else(|| find_upward(BINARY)).ok_or(LiveKitError::Missing)?;
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let port = free_port()?;
+            let config = config(&options, port, free_udp_range(options.udp_ports)?);
+            match run(&options, &binary, port, &config).await {
+                Ok(process) => return Ok(Self { options, binary, port, config, process }),
+                Err(ProcessError::Ended { tail, .. }) if tries < START_TRIES && tail.contains("address already in use") => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Its address, `ws://127.0.0.1:…`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("ws://127.0.0.1:{}", self.port)
+    }
+
+    /// The port of its signalling and API.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The API key.
+    #[must_use]
+    pub fn api_key(&self) -> &str {
+        &self.options.api_key
+    }
+
+    /// The API secret.
+    #[must_use]
+    pub fn api_secret(&self) -> &str {
+        &self.options.api_secret
+    }
+
+    /// Where it logs.
+    #[must_use]
+    pub fn log_path(&self) -> &std::path::Path {
+        self.process.log_path()
+    }
+
+    /// Kills it at once: the crash of a fault test.
+    pub async fn kill(&mut self) {
+        if let Err(error) = self.process.kill().await {
+            tracing::warn!(%error, "LiveKit server");
+        }
+    }
+
+    /// Starts it again on the same ports, killing it first if it runs.
+    ///
+    /// # Errors
+    /// [`LiveKitError::Start`].
+    pub async fn restart(&mut self) -> Result<(), LiveKitError> {
+        self.kill().await;
+        self.process = run(&self.options, &self.binary, self.port, &self.config).await?;
+        Ok(())
+    }
+
+    /// Ends it, gracefully if it can be.
+    pub async fn stop(mut self) {
+        if let Err(error) = self.process.stop(STOP_TIMEOUT).await {
+            tracing::warn!(%error, "LiveKit server");
+        }
+    }
+}
+
+/// Everything on loopback, and no STUN server that could be reached.
+fn config(options: &LiveKitOptions, port: u16, first_udp: u16) -> String {
+    let LiveKitOptions { log_level, api_key, api_secret, udp_ports, .. } = options;
+    format!(
+        "port: {port}\nbind_addresses: [127.0.0.1]\nlogging: {{level: {log_level}}}\nkeys: {{{api_key}: {api_secret}}}\n\
+         rtc:\n  node_ip: 127.0.0.1\n  enable_loopback_candidate: true\n  interfaces: {{includes: [lo]}}\n  tcp_port: 0\n  \
+         port_range_start: {first_udp}\n  port_range_end: {}\n  stun_servers: [\"127.0.0.1:3478\"]\n",
+        first_udp + udp_ports - 1
+    )
+}
+
+async fn run(options: &LiveKitOptions, binary: &std::path::Path, port: u16, config: &str) -> Result<Process, ProcessError> {
+    // In the environment rather than the arguments, where every user of the machine could read the secret.
+    let process = ProcessOptions::new("livekit-server", binary, &options.log).variable("LIVEKIT_CONFIG", config);
+    let mut process = Process::spawn(&process)?;
+    process.ready("an answer to HTTP", START_TIMEOUT, async |_| answers(port).await).await?;
+    Ok(process)
+}
+
+/// Whether `GET /` is answered with 200. A few bytes of HTTP need no client.
+async fn answers(port: u16) -> bool {
+    let exchange = async {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n").await?;
+        let mut status = [0; 12];
+        stream.read_exact(&mut status).await?;
+        std::io::Result::Ok(status)
+    };
+    matches!(timeout(Duration::from_secs(2), exchange).await, Ok(Ok(status)) if status.ends_with(b" 200"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use frontdesk_livekit::Credentials;
+    use frontdesk_livekit::api::LiveKit;
+
+    #[tokio::test]
+    async fn a_server_starts_takes_our_key_restarts_and_stops() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut server = LiveKitServer::start(LiveKitOptions::new(folder.path().join("livekit.log"))).await.expect("it is installed");
+        let api = LiveKit::new(&server.url(), Credentials::new(server.api_key(), server.api_secret())).expect("an address");
+        api.check().await.expect("the key is accepted");
+        server.kill().await;
+        assert!(api.check().await.is_err());
+        server.restart().await.expect("starts again");
+        api.check().await.expect("under the same address");
+        let port = server.port();
+        server.stop().await;
+        assert!(!answers(port).await);
+    }
+}
