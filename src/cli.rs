@@ -1,0 +1,115 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Answers a clinic's telephone.
+#[derive(Debug, Parser)]
+#[command(
+    name = "frontdesk",
+    version,
+    about,
+    max_term_width = 120,
+    after_help = "Settings come from frontdesk.toml, .env and the environment, each overriding the one before; `frontdesk check --settings` lists all."
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Settings that every command takes.
+    #[command(flatten)]
+    pub global: Global,
+}
+
+/// Settings that every command takes.
+#[derive(Debug, Args)]
+pub struct Global {
+    /// Configuration file [default: frontdesk.toml, if there is one]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Override one setting, as section.key=value; may be repeated. Secrets are refused here: other users can see them.
+    #[arg(long = "set", global = true, value_name = "KEY=VALUE", value_parser = parse_set)]
+    pub set: Vec<(String, String)>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the worker: register with LiveKit and answer calls until SIGTERM, then finish the running ones
+    Start,
+    /// Run the worker with verbose logs
+    Dev,
+    /// Run the SIP bridge: take calls from trunks and carry them into LiveKit rooms
+    Sip,
+    /// Bring the database's schema up to date and import the tenants
+    Migrate,
+    /// Start everything on this machine and book an appointment by telephone
+    #[cfg(feature = "demo")]
+    Demo(Demo),
+    /// Validate the configuration and print what is reachable
+    Check(Check),
+    /// Print the version
+    Version,
+}
+
+/// How to run the demo.
+#[cfg(feature = "demo")]
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// Leave everything running afterwards and print how to dial in with a softphone
+    #[arg(long, env = "STAY", value_parser = clap::builder::FalseyValueParser::new())]
+    pub stay: bool,
+    /// Where speech and language come from: simulated, or cloud (needs the providers' keys)
+    #[arg(long, env = "PROVIDERS", value_enum, default_value_t = ProviderChoice::Simulated)]
+    pub providers: ProviderChoice,
+    /// How many callers at once, each for an appointment of his own
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=8))]
+    pub callers: u8,
+}
+
+/// Where speech and language come from.
+#[cfg(feature = "demo")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum ProviderChoice {
+    /// Servers on this machine that speak the providers' protocols.
+    Simulated,
+    /// The real services.
+    Cloud,
+}
+
+/// What to check.
+#[derive(Debug, Args)]
+pub struct Check {
+    /// List every setting with its variable, default and meaning, and do nothing else
+    #[arg(long)]
+    pub settings: bool,
+}
+
+fn parse_set(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("expected section.key=value")?;
+    let setting = crate::config::SETTINGS.iter().find(|setting| setting.key == key);
+    match setting {
+        None => Err(format!("{key} is not a setting; `frontdesk check --settings` lists all")),
+        Some(setting) if setting.secret => Err(format!("{key} is a secret: set {} in the environment instead", setting.env)),
+        Some(_) => Ok((key.to_owned(), value.to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn an_override_must_name_a_setting_and_no_secret() {
+        assert_eq!(parse_set("sip.max_calls=3"), Ok(("sip.max_calls".into(), "3".into())));
+        assert!(parse_set("sip.max_cals=3").unwrap_err().contains("not a setting"));
+        assert!(parse_set("database.url=postgres://x").unwrap_err().contains("DATABASE_URL"));
+    }
+}

@@ -1,0 +1,22 @@
+//! `frontdesk migrate`: the schema, then the tenants.
+
+use super::{CommandError, none_missing, required};
+use crate::config::Config;
+
+/// Brings the database up to date and imports every tenant.
+pub(super) async fn run(config: &Config) -> Result<(), CommandError> {
+    let mut missing = Vec::new();
+    let url = required("database.url", config.database.url.as_ref(), &mut missing);
+    none_missing(missing)?;
+    let Some(url) = url.map(|url| url.expose()) else { return Ok(()) };
+
+    // Validate before touching anything: a fault in a tenant's files must not leave a half-done migration behind.
+    let tenants = frontdesk_clinic::TenantDirectory::load(&config.tenants.dir).map_err(CommandError::new)?;
+    let version = frontdesk_clinic::migrate(url).await.map_err(CommandError::new)?;
+    println!("database: schema is at version {version}");
+    for tenant in tenants.iter() {
+        frontdesk_clinic::config::import(url, tenant).await.map_err(CommandError::new)?;
+        println!("tenant {}: imported from {}", tenant.id, config.tenants.dir.join(tenant.id.as_str()).display());
+    }
+    Ok(())
+}

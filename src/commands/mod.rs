@@ -1,0 +1,126 @@
+//! The commands, one module each. A command's error is one or more lines for the terminal, each naming cause and remedy.
+
+mod check;
+#[cfg(feature = "demo")]
+pub mod demo;
+mod migrate;
+mod sip;
+mod start;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::{Cli, Command};
+use crate::config::{self, Config, ConfigError, SETTINGS, Secret, Sources};
+
+/// Why a command failed, in words for the terminal; holds no secret and no personal data.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct CommandError(String);
+
+impl CommandError {
+    /// From anything that explains itself.
+    pub fn new(cause: impl std::fmt::Display) -> Self {
+        Self(cause.to_string())
+    }
+}
+
+impl From<ConfigError> for CommandError {
+    fn from(error: ConfigError) -> Self {
+        Self::new(error)
+    }
+}
+
+/// Runs the command line.
+///
+/// # Errors
+/// What the terminal shall say; the exit code is then 1.
+pub async fn run(cli: Cli) -> Result<(), CommandError> {
+    let sources = Sources::of_process(cli.global.config, cli.global.set);
+    match cli.command {
+        Command::Version => {
+            println!("frontdesk {}", env!("CARGO_PKG_VERSION"));
+            Ok(())
+        }
+        Command::Check(check) if check.settings => {
+            check::list_settings();
+            Ok(())
+        }
+        Command::Check(_) => check::run(&load(&sources)?).await,
+        Command::Start => start::run(load(&sources)?).await,
+        Command::Dev => {
+            let mut config = load(&sources)?;
+            config.log.level = "warn,frontdesk=debug".into();
+            start::run(config).await
+        }
+        Command::Sip => sip::run(load(&sources)?).await,
+        Command::Migrate => migrate::run(&load(&sources)?).await,
+        #[cfg(feature = "demo")]
+        Command::Demo(demo) => demo::run(demo, &sources).await,
+    }
+}
+
+/// Reads the configuration and starts logging as it says.
+fn load(sources: &Sources) -> Result<Config, CommandError> {
+    Ok(config::load(sources)?)
+}
+
+fn start_logging(config: &Config) -> Result<(), CommandError> {
+    crate::logging::start(&config.log).map_err(CommandError::new)
+}
+
+/// A setting that this command cannot do without.
+fn required<'a, T>(key: &str, value: Option<&'a T>, missing: &mut Vec<String>) -> Option<&'a T> {
+    if value.is_none() {
+        let setting = SETTINGS.iter().find(|setting| setting.key == key);
+        let (env, help) = setting.map_or(("", ""), |setting| (setting.env, setting.help));
+        missing.push(format!("{key} ({env}) is missing; expected: {help}"));
+    }
+    value
+}
+
+/// The LiveKit credentials, or what is missing of them.
+fn livekit_credentials(config: &Config, missing: &mut Vec<String>) -> Option<frontdesk_livekit::Credentials> {
+    let key = required("livekit.api_key", config.livekit.api_key.as_ref(), missing);
+    let secret = required("livekit.api_secret", config.livekit.api_secret.as_ref(), missing);
+    Some(frontdesk_livekit::Credentials::new(key?, secret?.expose()))
+}
+
+fn none_missing(missing: Vec<String>) -> Result<(), CommandError> {
+    if missing.is_empty() { Ok(()) } else { Err(ConfigError(missing).into()) }
+}
+
+/// The keys that seal health data, from one base64 key or `VERSION:BASE64,…`.
+fn keyring(master: &Secret) -> Result<frontdesk_clinic::Keyring, CommandError> {
+    let text = master.expose();
+    let versioned = if text.contains(':') { text.to_owned() } else { format!("1:{text}") };
+    let invalid =
+        |error| CommandError(format!("security.master_key (FRONTDESK_MASTER_KEY): {error}; make one with `openssl rand -base64 32`"));
+    frontdesk_clinic::Keyring::parse(&versioned, None).map_err(invalid)
+}
+
+/// Fires at the first SIGTERM or Ctrl-C; the second ends the process at once.
+fn shutdown_on_signals() -> Result<CancellationToken, CommandError> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let listen = |kind| signal(kind).map_err(|error| CommandError(format!("cannot listen for signals: {error}")));
+    let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+    let token = CancellationToken::new();
+    let fired = token.clone();
+    tokio::spawn(async move {
+        let mut seen = 0_u32;
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            seen += 1;
+            if seen == 1 {
+                tracing::info!("told to stop: no new calls, running ones may finish; a second signal ends at once");
+                fired.cancel();
+            } else {
+                tracing::warn!("second signal: ending at once");
+                std::process::exit(130);
+            }
+        }
+    });
+    Ok(token)
+}

@@ -1,0 +1,273 @@
+//! The layers of the configuration and the one table of settings that flags, help and `.env.example` come from.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use figment::Figment;
+use figment::providers::{Format, Serialized, Toml};
+use figment::value::{Dict, Map, Value};
+
+use super::Config;
+
+/// One setting.
+#[derive(Debug, Clone, Copy)]
+pub struct Setting {
+    /// Where it stands in the TOML, `section.key`.
+    pub key: &'static str,
+    /// Its environment variable.
+    pub env: &'static str,
+    /// Default as it would be written in the environment; empty for none.
+    pub default: &'static str,
+    /// Whether it must stay out of the TOML and of every output.
+    pub secret: bool,
+    /// What it is, and what is expected.
+    pub help: &'static str,
+}
+
+const fn plain(key: &'static str, env: &'static str, default: &'static str, help: &'static str) -> Setting {
+    Setting { key, env, default, secret: false, help }
+}
+
+const fn secret(key: &'static str, env: &'static str, help: &'static str) -> Setting {
+    Setting { key, env, default: "", secret: true, help }
+}
+
+/// Every setting, in the order of the documentation. One variable may feed several keys (Deepgram's).
+pub const SETTINGS: &[Setting] = &[
+    plain("environment", "FRONTDESK_ENVIRONMENT", "development", "development, staging or production"),
+    plain("log.level", "FRONTDESK_LOG", "info", "log filter such as info or frontdesk=debug,warn"),
+    plain("log.format", "FRONTDESK_LOG_FORMAT", "text", "text or json"),
+    secret("database.url", "DATABASE_URL", "Postgres, as postgres://user:password@host:port/database"),
+    plain("database.max_connections", "FRONTDESK_DATABASE_MAX_CONNECTIONS", "10", "upper bound of the pool, 1 to 1000"),
+    plain("livekit.url", "LIVEKIT_URL", "ws://127.0.0.1:7880", "LiveKit server, as ws://, wss://, http:// or https:// URL"),
+    plain("livekit.api_key", "LIVEKIT_API_KEY", "", "LiveKit API key"),
+    secret("livekit.api_secret", "LIVEKIT_API_SECRET", "LiveKit API secret, 32 characters or more"),
+    plain("livekit.agent_name", "FRONTDESK_AGENT_NAME", "frontdesk", "name under which the worker registers and the bridge dispatches"),
+    plain("worker.max_jobs", "FRONTDESK_MAX_JOBS", "50", "calls at once, 1 to 10000"),
+    plain("worker.load_threshold", "FRONTDESK_LOAD_THRESHOLD", "0.7", "load from which no new call is taken, above 0 up to 1"),
+    plain("worker.drain_timeout_s", "FRONTDESK_DRAIN_TIMEOUT_S", "3600", "seconds that running calls may go on after SIGTERM"),
+    plain("sip.listen", "FRONTDESK_SIP_LISTEN", "127.0.0.1:5060", "address and port for SIP over UDP and TCP"),
+    plain("sip.advertised_address", "FRONTDESK_SIP_ADVERTISED_ADDRESS", "", "IP address that peers are told, when it differs (NAT)"),
+    plain("sip.rtp_port_min", "FRONTDESK_RTP_PORT_MIN", "20000", "first UDP port for RTP"),
+    plain("sip.rtp_port_max", "FRONTDESK_RTP_PORT_MAX", "20999", "last UDP port for RTP"),
+    plain("sip.max_calls", "FRONTDESK_SIP_MAX_CALLS", "100", "calls at once on this bridge, 1 to 10000"),
+    plain("sip.rules_dir", "FRONTDESK_SIP_RULES_DIR", "sip", "folder of trunk and dispatch-rule files"),
+    plain(
+        "sip.allowed_networks",
+        "FRONTDESK_SIP_ALLOWED_NETWORKS",
+        "",
+        "networks that may call, as a JSON array or comma-separated; empty: the trunks' lists",
+    ),
+    plain("stt.base_url", "DEEPGRAM_BASE_URL", "wss://api.deepgram.com", "Deepgram, as ws:// or wss:// URL"),
+    secret("stt.api_key", "DEEPGRAM_API_KEY", "Deepgram API key"),
+    plain("stt.model", "DEEPGRAM_STT_MODEL", "nova-3", "Deepgram speech-to-text model"),
+    plain("llm.base_url", "OPENAI_BASE_URL", "https://api.openai.com/v1", "OpenAI-compatible service, as http:// or https:// URL"),
+    secret("llm.api_key", "OPENAI_API_KEY", "API key of the language model's service"),
+    plain("llm.model", "OPENAI_MODEL", "gpt-4.1-mini", "language model"),
+    plain("llm.temperature", "OPENAI_TEMPERATURE", "0.2", "sampling temperature, 0 to 2"),
+    plain("tts.base_url", "DEEPGRAM_BASE_URL", "wss://api.deepgram.com", "Deepgram, as ws:// or wss:// URL"),
+    secret("tts.api_key", "DEEPGRAM_API_KEY", "Deepgram API key"),
+    plain("tts.voice", "DEEPGRAM_TTS_MODEL", "aura-2-thalia-en", "voice, unless the tenant names one"),
+    plain("tenants.dir", "FRONTDESK_TENANTS_DIR", "agent-config", "folder with one folder a tenant"),
+    plain("calls.dir", "FRONTDESK_CALLS_DIR", "", "folder for plain JSON records and recordings; empty: only sealed in Postgres"),
+    plain("calls.record_audio", "FRONTDESK_RECORD_AUDIO", "false", "true or false: stereo WAV into calls.dir, unencrypted"),
+    secret("security.master_key", "FRONTDESK_MASTER_KEY", "key that seals health data, 32 bytes as base64 (openssl rand -base64 32)"),
+];
+
+/// Why the configuration cannot be used. Each line names key, value and expectation; never a secret's value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.join("\n"))]
+pub struct ConfigError(pub Vec<String>);
+
+/// Where configuration comes from.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    /// The TOML file; a file named explicitly must exist.
+    pub file: Option<PathBuf>,
+    /// Folder in which `frontdesk.toml` and `.env` are looked for.
+    pub dir: PathBuf,
+    /// The process's environment.
+    pub env: BTreeMap<String, String>,
+    /// Flags, as (key, value).
+    pub flags: Vec<(String, String)>,
+}
+
+impl Sources {
+    /// The sources of this process.
+    #[must_use]
+    pub fn of_process(file: Option<PathBuf>, flags: Vec<(String, String)>) -> Self {
+        let env = std::env::vars_os().filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?))).collect();
+        Self { file, dir: std::env::current_dir().unwrap_or_default(), env, flags }
+    }
+}
+
+/// Reads and validates the configuration.
+pub fn load(sources: &Sources) -> Result<Config, ConfigError> {
+    let mut figment = Figment::from(Serialized::defaults(defaults()));
+    let path = sources.file.clone().unwrap_or_else(|| sources.dir.join("frontdesk.toml"));
+    if path.exists() {
+        let table = read_toml(&path)?;
+        figment = figment.merge(Toml::string(&table));
+    } else if sources.file.is_some() {
+        return Err(one(format!("configuration file {} does not exist", path.display())));
+    }
+    let dotenv = read_dotenv(&sources.dir.join(".env"))?;
+    for (layer, vars) in [(".env", &dotenv), ("the environment", &sources.env)] {
+        unknown_variables(layer, vars)?;
+        figment = figment.merge(Serialized::defaults(from_variables(layer, vars)?));
+    }
+    let flags = sources.flags.iter().fold(Dict::new(), |mut dict, (key, value)| {
+        insert(&mut dict, key, parse(value));
+        dict
+    });
+    figment = figment.merge(Serialized::defaults(flags));
+    let config: Config = figment.extract().map_err(|error| describe(&figment, error))?;
+    super::validate::validate(&config)?;
+    Ok(config)
+}
+
+fn one(line: String) -> ConfigError {
+    ConfigError(vec![line])
+}
+
+fn defaults() -> Dict {
+    let mut dict = Dict::new();
+    for setting in SETTINGS.iter().filter(|setting| !setting.default.is_empty()) {
+        insert(&mut dict, setting.key, parse(setting.default));
+    }
+    for section in ["database", "livekit", "stt", "llm", "tts", "calls", "security"] {
+        dict.entry(section.into()).or_insert_with(|| Value::from(Dict::new()));
+    }
+    dict
+}
+
+/// The TOML as text; secrets in it are refused, since a file that is committed by mistake must not hold any.
+fn read_toml(path: &Path) -> Result<String, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|error| one(format!("configuration file {}: {error}", path.display())))?;
+    let data: Map<String, Value> =
+        Figment::from(Toml::string(&text)).extract().map_err(|error| one(format!("{}: {error}", path.display())))?;
+    let dict: Dict = data.into_iter().collect();
+    let present = |key: &str| Value::from(dict.clone()).find(key).is_some();
+    let faults: Vec<String> = SETTINGS
+        .iter()
+        .filter(|setting| setting.secret && present(setting.key))
+        .map(|setting| {
+            let (file, key, env) = (path.display(), setting.key, setting.env);
+            format!("{file}: {key} is a secret and must not stand in the TOML: set {env} or {env}_FILE in the environment instead")
+        })
+        .collect();
+    if faults.is_empty() { Ok(text) } else { Err(ConfigError(faults)) }
+}
+
+fn read_dotenv(path: &Path) -> Result<BTreeMap<String, String>, ConfigError> {
+    if !path.exists() {
+        return Ok(BTreeMap::new());
+    }
+    let items = dotenvy::from_path_iter(path).map_err(|error| one(format!("{}: {error}", path.display())))?;
+    // The error of a malformed line quotes it, and the line may hold a secret: name the line's place alone.
+    items
+        .enumerate()
+        .map(|(index, item)| item.map_err(|_| one(format!("{}: entry {} is not of the form NAME=value", path.display(), index + 1))))
+        .collect()
+}
+
+/// A `FRONTDESK_` variable that nobody reads is a mistyped setting.
+fn unknown_variables(layer: &str, vars: &BTreeMap<String, String>) -> Result<(), ConfigError> {
+    let known = |name: &str| {
+        let name = name.strip_suffix("_FILE").unwrap_or(name);
+        SETTINGS.iter().any(|setting| setting.env == name) || name.starts_with("FRONTDESK_TEST_") || name.starts_with("FRONTDESK_DEMO_")
+    };
+    let faults: Vec<String> = vars
+        .keys()
+        .filter(|name| name.starts_with("FRONTDESK_") && !known(name))
+        .map(|name| format!("{name} in {layer} is not a setting; {}", nearest(name)))
+        .collect();
+    if faults.is_empty() { Ok(()) } else { Err(ConfigError(faults)) }
+}
+
+fn nearest(name: &str) -> String {
+    let shared = |env: &str| env.bytes().zip(name.bytes()).take_while(|(a, b)| a == b).count();
+    let best = SETTINGS.iter().map(|setting| setting.env).max_by_key(|env| shared(env));
+    best.map_or_else(String::new, |env| format!("did you mean {env}? `frontdesk check --settings` lists all"))
+}
+
+fn from_variables(layer: &str, vars: &BTreeMap<String, String>) -> Result<Dict, ConfigError> {
+    let mut dict = Dict::new();
+    for setting in SETTINGS {
+        let file = format!("{}_FILE", setting.env);
+        let value = match (vars.get(setting.env), vars.get(&file).filter(|_| setting.secret)) {
+            (Some(_), Some(_)) => return Err(one(format!("{} and {file} are both set in {layer}: keep one", setting.env))),
+            (Some(value), None) => value.clone(),
+            (None, Some(path)) => {
+                let text = std::fs::read_to_string(path).map_err(|error| one(format!("{file} = {path}: {error}")))?;
+                text.trim_end_matches(['\r', '\n']).to_owned()
+            }
+            (None, None) => continue,
+        };
+        if setting.secret {
+            insert(&mut dict, setting.key, Value::from(value));
+        } else if !value.is_empty() {
+            insert(&mut dict, setting.key, parse(&value));
+        }
+    }
+    Ok(dict)
+}
+
+/// Numbers and booleans become such, everything else stays text.
+fn parse(value: &str) -> Value {
+    let trimmed = value.trim();
+    if let Ok(number) = trimmed.parse::<i64>() {
+        // `+1` and `007` are telephone numbers and names, not numbers.
+        if number.to_string() == trimmed {
+            return Value::from(number);
+        }
+    }
+    match trimmed {
+        "true" => Value::from(true),
+        "false" => Value::from(false),
+        _ => match trimmed.parse::<f64>() {
+            Ok(number) if trimmed.contains('.') && number.is_finite() => Value::from(number),
+            _ => Value::from(value),
+        },
+    }
+}
+
+fn insert(dict: &mut Dict, key: &str, value: Value) {
+    match key.split_once('.') {
+        None => {
+            dict.insert(key.into(), value);
+        }
+        Some((section, rest)) => {
+            let mut inner = dict.get(section).and_then(Value::as_dict).cloned().unwrap_or_default();
+            insert(&mut inner, rest, value);
+            dict.insert(section.into(), Value::from(inner));
+        }
+    }
+}
+
+/// One line a fault: key, what came, what is expected.
+fn describe(figment: &Figment, error: figment::Error) -> ConfigError {
+    let line = |error: figment::Error| {
+        let key = error.path.join(".");
+        let setting = SETTINGS.iter().find(|setting| setting.key == key);
+        let is_secret = setting.is_some_and(|setting| setting.secret);
+        let what = match &error.kind {
+            figment::error::Kind::UnknownField(field, _) => {
+                let whole = if key.is_empty() || key.ends_with(field.as_str()) { key.clone() } else { format!("{key}.{field}") };
+                return format!(
+                    "{} is not a setting; `frontdesk check --settings` lists all",
+                    if whole.is_empty() { field.clone() } else { whole }
+                );
+            }
+            _ if is_secret => "the value cannot be read".to_owned(),
+            kind => kind.to_string(),
+        };
+        let value = figment.find_value(&key).ok().and_then(|value| value.into_string()).filter(|_| !is_secret);
+        let value = value.map_or_else(String::new, |value| format!(" = {value}"));
+        match setting {
+            Some(setting) => format!("{} ({}){value}: {what}; expected: {}", setting.key, setting.env, setting.help),
+            None => format!("{key}{value}: {what}"),
+        }
+    };
+    ConfigError(error.into_iter().map(line).collect())
+}

@@ -1,0 +1,217 @@
+//! Configuration: defaults < `frontdesk.toml` < `.env` < environment < flags.
+//!
+//! Secrets never come from the TOML; each may also be given as `<NAME>_FILE`, the path of a file that holds it.
+
+mod layers;
+mod scalar;
+mod secret;
+mod validate;
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+pub use layers::{ConfigError, SETTINGS, Setting, Sources, load};
+pub use secret::Secret;
+
+/// Everything that an operator can set.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where this process runs; production refuses development keys and unencrypted connections.
+    pub environment: Environment,
+    /// Logging.
+    pub log: Log,
+    /// Postgres.
+    pub database: Database,
+    /// LiveKit server.
+    pub livekit: LiveKit,
+    /// The worker.
+    pub worker: Worker,
+    /// The SIP bridge.
+    pub sip: Sip,
+    /// Speech-to-text.
+    pub stt: Stt,
+    /// Language model.
+    pub llm: Llm,
+    /// Text-to-speech.
+    pub tts: Tts,
+    /// Tenants.
+    pub tenants: Tenants,
+    /// Call records.
+    pub calls: Calls,
+    /// Keys that protect health data.
+    pub security: Security,
+}
+
+/// Where a process runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Environment {
+    /// A developer's machine.
+    Development,
+    /// A rehearsal with production's rules relaxed.
+    Staging,
+    /// Real callers.
+    Production,
+}
+
+/// Logging.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    /// A filter such as `info` or `frontdesk=debug,warn`.
+    #[serde(deserialize_with = "scalar::text")]
+    pub level: String,
+    /// Text for people, JSON for machines.
+    pub format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Postgres.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Database {
+    /// `postgres://user:password@host:port/database`.
+    #[serde(default, deserialize_with = "scalar::optional_secret")]
+    pub url: Option<Secret>,
+    /// Upper bound of the pool.
+    pub max_connections: u32,
+}
+
+/// LiveKit server.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LiveKit {
+    /// `ws://`, `wss://`, `http://` or `https://` URL.
+    #[serde(deserialize_with = "scalar::text")]
+    pub url: String,
+    /// API key.
+    #[serde(default, deserialize_with = "scalar::optional_text")]
+    pub api_key: Option<String>,
+    /// API secret.
+    #[serde(default, deserialize_with = "scalar::optional_secret")]
+    pub api_secret: Option<Secret>,
+    /// The name under which the worker registers and the bridge dispatches.
+    #[serde(deserialize_with = "scalar::text")]
+    pub agent_name: String,
+}
+
+/// The worker.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Worker {
+    /// Calls at once.
+    pub max_jobs: u32,
+    /// Load from which no new call is taken, 0 to 1.
+    pub load_threshold: f32,
+    /// How long running calls may go on after SIGTERM, in seconds.
+    pub drain_timeout_s: u64,
+}
+
+/// The SIP bridge.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sip {
+    /// Address for SIP over UDP and TCP.
+    pub listen: SocketAddr,
+    /// The address that peers are told, when it differs from the one listened on (NAT).
+    #[serde(default)]
+    pub advertised_address: Option<IpAddr>,
+    /// First UDP port for RTP.
+    pub rtp_port_min: u16,
+    /// Last UDP port for RTP.
+    pub rtp_port_max: u16,
+    /// Calls at once; beyond it callers hear busy.
+    pub max_calls: usize,
+    /// Folder of trunk and dispatch-rule files.
+    pub rules_dir: PathBuf,
+    /// Networks whose requests are heard at all (`203.0.113.0/24`); empty for the trunks' own lists only.
+    #[serde(default, deserialize_with = "scalar::list")]
+    pub allowed_networks: Vec<String>,
+}
+
+/// Speech-to-text (Deepgram).
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stt {
+    /// `wss://` base URL.
+    #[serde(deserialize_with = "scalar::text")]
+    pub base_url: String,
+    /// API key.
+    #[serde(default, deserialize_with = "scalar::optional_secret")]
+    pub api_key: Option<Secret>,
+    /// Model.
+    #[serde(deserialize_with = "scalar::text")]
+    pub model: String,
+}
+
+/// Language model (any OpenAI-compatible service).
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Llm {
+    /// `https://` base URL ending in `/v1`.
+    #[serde(deserialize_with = "scalar::text")]
+    pub base_url: String,
+    /// API key.
+    #[serde(default, deserialize_with = "scalar::optional_secret")]
+    pub api_key: Option<Secret>,
+    /// Model.
+    #[serde(deserialize_with = "scalar::text")]
+    pub model: String,
+    /// Sampling temperature, 0 to 2.
+    pub temperature: f32,
+}
+
+/// Text-to-speech (Deepgram).
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tts {
+    /// `wss://` base URL.
+    #[serde(deserialize_with = "scalar::text")]
+    pub base_url: String,
+    /// API key.
+    #[serde(default, deserialize_with = "scalar::optional_secret")]
+    pub api_key: Option<Secret>,
+    /// Voice, unless the tenant names one.
+    #[serde(deserialize_with = "scalar::text")]
+    pub voice: String,
+}
+
+/// Tenants.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tenants {
+    /// Folder with one folder a tenant.
+    pub dir: PathBuf,
+}
+
+/// Call records.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Calls {
+    /// Folder for plain JSON records and recordings; empty for none (they are kept, sealed, in Postgres).
+    #[serde(default, deserialize_with = "scalar::optional_text")]
+    pub dir: Option<String>,
+    /// Whether calls are recorded as stereo WAV files into `dir`, unencrypted.
+    pub record_audio: bool,
+}
+
+/// Keys that protect health data.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Security {
+    /// 32 bytes as base64.
+    #[serde(default, deserialize_with = "scalar::optional_secret")]
+    pub master_key: Option<Secret>,
+}

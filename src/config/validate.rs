@@ -1,0 +1,98 @@
+//! Rules that span a value's type: ranges, URLs, and what production refuses.
+
+use super::{Config, ConfigError, Environment, SETTINGS};
+
+/// Checks everything and reports every fault.
+pub(super) fn validate(config: &Config) -> Result<(), ConfigError> {
+    let mut faults = Vec::new();
+    ranges(config, &mut faults);
+    urls(config, &mut faults);
+    if config.environment == Environment::Production {
+        production(config, &mut faults);
+    }
+    if faults.is_empty() { Ok(()) } else { Err(ConfigError(faults)) }
+}
+
+/// One line that names key, variable, value and expectation.
+fn fault(key: &str, value: impl std::fmt::Display) -> String {
+    let setting = SETTINGS.iter().find(|setting| setting.key == key);
+    let (env, help) = setting.map_or(("", ""), |setting| (setting.env, setting.help));
+    format!("{key} ({env}) = {value} is not valid; expected: {help}")
+}
+
+fn ranges(config: &Config, faults: &mut Vec<String>) {
+    let mut within = |key: &str, value: f64, ok: bool| {
+        if !ok {
+            faults.push(fault(key, value));
+        }
+    };
+    let pool = config.database.max_connections;
+    within("database.max_connections", f64::from(pool), (1..=1000).contains(&pool));
+    let jobs = config.worker.max_jobs;
+    within("worker.max_jobs", f64::from(jobs), (1..=10_000).contains(&jobs));
+    let threshold = config.worker.load_threshold;
+    within("worker.load_threshold", f64::from(threshold), threshold > 0.0 && threshold <= 1.0);
+    let temperature = config.llm.temperature;
+    within("llm.temperature", f64::from(temperature), (0.0..=2.0).contains(&temperature));
+    let (min, max) = (config.sip.rtp_port_min, config.sip.rtp_port_max);
+    within("sip.rtp_port_min", f64::from(min), min >= 1024 && min < max);
+    if !(1..=10_000).contains(&config.sip.max_calls) {
+        faults.push(fault("sip.max_calls", config.sip.max_calls));
+    }
+    if config.calls.record_audio && config.calls.dir.is_none() {
+        faults.push(
+            "calls.record_audio (FRONTDESK_RECORD_AUDIO) = true needs calls.dir (FRONTDESK_CALLS_DIR): the folder for recordings".into(),
+        );
+    }
+}
+
+fn urls(config: &Config, faults: &mut Vec<String>) {
+    let mut scheme = |key: &str, value: &str, allowed: &[&str]| {
+        let host = allowed.iter().find_map(|scheme| value.strip_prefix(scheme));
+        if host.is_none_or(|rest| rest.is_empty() || rest.starts_with('/')) {
+            faults.push(fault(key, value));
+        }
+    };
+    scheme("livekit.url", &config.livekit.url, &["ws://", "wss://", "http://", "https://"]);
+    scheme("stt.base_url", &config.stt.base_url, &["ws://", "wss://"]);
+    scheme("tts.base_url", &config.tts.base_url, &["ws://", "wss://"]);
+    scheme("llm.base_url", &config.llm.base_url, &["http://", "https://"]);
+    if let Some(url) = &config.database.url {
+        let url = url.expose();
+        if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+            faults.push(fault("database.url", "{secret}"));
+        }
+    }
+    if let Some(secret) = &config.livekit.api_secret
+        && secret.expose().len() < 32
+    {
+        faults.push(fault("livekit.api_secret", "{secret}"));
+    }
+}
+
+fn production(config: &Config, faults: &mut Vec<String>) {
+    let mut refuse = |key: &str, why: &str| faults.push(format!("{key}: production refuses {why}"));
+    if config.livekit.api_key.as_deref() == Some("devkey") {
+        refuse("livekit.api_key", "the development key `devkey`");
+    }
+    let encrypted = |url: &str| url.starts_with("wss://") || url.starts_with("https://");
+    if !encrypted(&config.livekit.url) {
+        refuse("livekit.url", "a connection without TLS (use wss://)");
+    }
+    for (key, url) in
+        [("stt.base_url", &config.stt.base_url), ("tts.base_url", &config.tts.base_url), ("llm.base_url", &config.llm.base_url)]
+    {
+        if !encrypted(url) {
+            refuse(key, "a provider without TLS, and so a simulator (use wss:// or https://)");
+        }
+    }
+    if let Some(url) = &config.database.url {
+        let verified = ["sslmode=verify-full", "sslmode=verify-ca"].iter().any(|mode| url.expose().contains(mode));
+        if !verified {
+            refuse("database.url", "a connection without verified TLS (add ?sslmode=verify-full)");
+        }
+    }
+    if config.calls.dir.is_some() {
+        refuse("calls.dir", "plain records on disk (leave it empty: they are kept sealed in Postgres)");
+    }
+}

@@ -1,0 +1,9 @@
+//! frontdesk: the command line, configuration and wiring. No logic lives here that a crate could own.
+
+#![forbid(unsafe_code)]
+
+pub mod cli;
+pub mod commands;
+pub mod config;
+pub mod logging;
+pub mod reception;

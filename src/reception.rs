@@ -1,0 +1,176 @@
+//! Wires one job of the worker to one session of the agent: whose call it is, which providers, which tools.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::Utc;
+use frontdesk_agent::session::{Fallback, Providers, Session, SessionOptions};
+use frontdesk_agent::{CallInfo, SttOptions, Transport, TtsOptions};
+use frontdesk_audio::SampleRate;
+use frontdesk_clinic::tools::tool_set;
+use frontdesk_clinic::{ClinicStore, Database, DatabaseOptions, DbError, Keyring, PgCallStore, Tenant, TenantDirectory};
+use frontdesk_inference::vad::{VadEngine, VadOptions};
+use frontdesk_livekit::Credentials;
+use frontdesk_livekit::api::LiveKit;
+use frontdesk_livekit::transport::{LiveKitTransport, TransportOptions};
+use frontdesk_livekit::worker::{JobContext, JobEntry, JobFailure};
+use frontdesk_providers::{DeepgramOptions, DeepgramStt, DeepgramTts, ListenSettings, OpenAiLlm, OpenAiOptions, SpeakSettings};
+
+use crate::config::{Config, Secret};
+
+/// Attribute of the SIP participant that names the tenant; without it the dialled number decides.
+const TENANT_ATTRIBUTE: &str = "frontdesk.tenant";
+const APOLOGY: &[u8] = include_bytes!("../assets/apology.wav");
+const APOLOGY_TEXT: &str = "We are sorry, we cannot take your call at the moment. Please call again in a few minutes. Goodbye.";
+
+/// Why the reception cannot open.
+#[derive(Debug, thiserror::Error)]
+pub enum ReceptionError {
+    /// A tenant's files are faulty.
+    #[error("{0}")]
+    Tenants(#[from] frontdesk_clinic::ConfigError),
+    /// The database's address is no address.
+    #[error("database.url (DATABASE_URL): {0}")]
+    Database(#[from] DbError),
+    /// ONNX Runtime or the model cannot be loaded.
+    #[error("voice activity detection: {0}")]
+    Vad(String),
+    /// A provider's settings make no sense.
+    #[error("{0}")]
+    Provider(#[from] frontdesk_agent::ProviderError),
+    /// LiveKit's address is no address.
+    #[error("livekit.url (LIVEKIT_URL): {0}")]
+    LiveKit(#[from] frontdesk_livekit::api::ApiError),
+    /// The apology that is built in cannot be read: a fault of the build.
+    #[error("built-in apology: {0}")]
+    Apology(#[from] frontdesk_audio::wav::WavError),
+}
+
+/// Everything that calls share.
+pub struct Reception {
+    tenants: TenantDirectory,
+    database: Database,
+    keys: Arc<Keyring>,
+    providers: Providers,
+    livekit: Arc<LiveKit>,
+    fallback: Fallback,
+    temperature: f32,
+    calls_dir: Option<PathBuf>,
+    record_audio: bool,
+}
+
+impl Reception {
+    /// Loads tenants, model and clients; reaches out to nobody yet.
+    ///
+    /// # Errors
+    /// [`ReceptionError`].
+    pub fn open(config: &Config, keys: Arc<Keyring>, credentials: Credentials) -> Result<Self, ReceptionError> {
+        let url = config.database.url.as_ref().map(Secret::expose).unwrap_or_default();
+        let mut options = DatabaseOptions::new(url);
+        options.connections_max = config.database.max_connections;
+        let mut audio = frontdesk_audio::wav::parse_mono(APOLOGY)?;
+        audio.samples.extend(vec![0; audio.rate.samples_in_ms(300)]);
+        Ok(Self {
+            tenants: TenantDirectory::load(&config.tenants.dir)?,
+            database: Database::open(&options)?,
+            keys,
+            providers: providers(config)?,
+            livekit: Arc::new(LiveKit::new(&config.livekit.url, credentials)?),
+            fallback: Fallback { audio, text: APOLOGY_TEXT.into() },
+            temperature: config.llm.temperature,
+            calls_dir: config.calls.dir.as_ref().map(PathBuf::from),
+            record_audio: config.calls.record_audio,
+        })
+    }
+
+    /// Whether Postgres answers and is migrated.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub async fn check_database(&self) -> Result<(), DbError> {
+        self.database.check().await
+    }
+
+    /// Closes connections; running calls have ended by now.
+    pub async fn close(&self) {
+        self.database.close().await;
+    }
+
+    /// Whose call it is.
+    fn tenant(&self, info: &CallInfo) -> Option<&Arc<Tenant>> {
+        let named = info.attributes.expose().get(TENANT_ATTRIBUTE).and_then(|id| self.tenants.get(id));
+        named.or_else(|| info.dialled_number.as_deref().and_then(|number| self.tenants.by_dialled_number(number)))
+    }
+
+    fn session(&self, tenant: &Arc<Tenant>, transport: Box<dyn Transport>) -> Session {
+        let call_id = transport.info().call_id.clone();
+        let store = ClinicStore::new(self.database.clone(), Arc::clone(&self.keys), tenant.id.clone());
+        let tools = tool_set(&store, tenant);
+        let mut options = SessionOptions::new(call_id, tenant.id.as_str());
+        options.conversation = tenant.conversation_config(Utc::now(), tools.specs());
+        options.tools = tools;
+        options.stt = SttOptions { language: Some(tenant.language.clone()), keyterms: tenant.voice.key_terms.clone() };
+        options.tts = TtsOptions { voice: tenant.voice.text_to_speech.clone(), rate: SampleRate::HZ_24000 };
+        options.temperature = Some(self.temperature);
+        options.fallback = Some(self.fallback.clone());
+        options.record_dir = self.calls_dir.clone();
+        options.recording_dir = self.calls_dir.clone().filter(|_| self.record_audio);
+        let mut providers = self.providers.clone();
+        providers.store = Some(Arc::new(PgCallStore::new(store)));
+        Session::new(options, providers, transport)
+    }
+}
+
+/// The clients of the configured services and the detector.
+pub(crate) fn providers(config: &Config) -> Result<Providers, ReceptionError> {
+    let deepgram = |base_url: &str, key: Option<&Secret>| {
+        let mut options = DeepgramOptions::new(key.map(Secret::expose).unwrap_or_default().to_owned());
+        base_url.clone_into(&mut options.base_url);
+        options
+    };
+    let listen = ListenSettings { model: config.stt.model.clone(), ..ListenSettings::default() };
+    let speak = SpeakSettings { model: config.tts.voice.clone(), ..SpeakSettings::default() };
+    let mut openai = OpenAiOptions::new(config.llm.api_key.as_ref().map(Secret::expose).unwrap_or_default().to_owned(), &config.llm.model);
+    openai.base_url.clone_from(&config.llm.base_url);
+    let engine = VadEngine::start().map_err(|error| ReceptionError::Vad(error.to_string()))?;
+    let vad =
+        frontdesk_agent::vad::SileroVad::new(engine, VadOptions::default()).map_err(|error| ReceptionError::Vad(error.to_string()))?;
+    Ok(Providers {
+        stt: Arc::new(DeepgramStt::new(deepgram(&config.stt.base_url, config.stt.api_key.as_ref())).with_settings(listen)),
+        llm: Arc::new(OpenAiLlm::new(openai)?),
+        tts: Arc::new(DeepgramTts::new(deepgram(&config.tts.base_url, config.tts.api_key.as_ref())).with_settings(speak)),
+        vad: Arc::new(vad),
+        store: None,
+    })
+}
+
+#[async_trait]
+impl JobEntry for Reception {
+    async fn run(&self, job: JobContext) -> Result<(), JobFailure> {
+        let stop = job.stop.clone();
+        let assigned_at = job.assigned_at;
+        let transport = LiveKitTransport::join(&job, Arc::clone(&self.livekit), TransportOptions::default()).await;
+        let mut transport = transport.map_err(|error| JobFailure(error.to_string()))?;
+        let since = |moment: std::time::Instant| u64::try_from(moment.elapsed().as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(call = transport.info().call_id, joined_ms = since(assigned_at), "joined the call");
+        let Some(tenant) = self.tenant(transport.info()).cloned() else {
+            transport.hang_up().await;
+            return Err(JobFailure("the dialled number belongs to no tenant; add it to a tenant's dialled_numbers".into()));
+        };
+        let record = self.session(&tenant, Box::new(transport)).run(stop).await;
+        tracing::info!(
+            call = record.call_id,
+            outcome = ?record.outcome,
+            duration_ms = record.duration_ms,
+            turns = record.turns.len(),
+            incidents = record.incidents.len(),
+            "call ended"
+        );
+        Ok(())
+    }
+}
+
+/// How long a connection is waited for when a command only looks whether a service is there.
+pub(crate) const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
