@@ -37,7 +37,7 @@ pub struct Heard<'a> {
 }
 
 /// Decides what a caller does.
-pub trait CallerPlan: Send {
+pub trait CallerPlan: Send + Sync {
     /// When the next act is due. Asked every 20 ms.
     fn cue(&self) -> Cue {
         Cue::AgentFinished
