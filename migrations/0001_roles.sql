@@ -39,8 +39,10 @@ BEGIN
             USING HINT = 'ALTER ROLE frontdesk_owner NOSUPERUSER NOBYPASSRLS; ALTER ROLE frontdesk_app NOSUPERUSER NOBYPASSRLS;';
     END IF;
 
-    -- A migrating login that is no superuser must be able to become the owner.
-    IF NOT pg_has_role(current_user, 'frontdesk_owner', 'MEMBER') THEN
+    -- A migrating login that is no superuser must be able to become the owner. From Postgres 16 on, whoever creates a role
+    -- may administer it but not become it, so there mere membership is not enough.
+    IF NOT pg_has_role(current_user, 'frontdesk_owner',
+                       CASE WHEN current_setting('server_version_num')::integer >= 160000 THEN 'SET' ELSE 'MEMBER' END) THEN
         EXECUTE format('GRANT frontdesk_owner TO %I', current_user);
     END IF;
 END

@@ -129,7 +129,11 @@ impl From<sqlx::Error> for DbError {
             sqlx::Error::Io(error) => return Self::ConnectionLost { reason: error.to_string() },
             sqlx::Error::Tls(error) => return Self::Refused { code: "-".into(), reason: format!("TLS: {error}") },
             sqlx::Error::Configuration(error) => return Self::Refused { code: "-".into(), reason: format!("configuration: {error}") },
-            // What is left concerns decoding or the protocol; such texts may quote a value.
+            // The driver says so, too, of a connection that ends while it is being opened. Such texts may quote a value.
+            sqlx::Error::Protocol(_) | sqlx::Error::BeginFailed => {
+                return Self::ConnectionLost { reason: "the server's answer is not of the protocol, or was cut short".into() };
+            }
+            // What is left concerns decoding; the same holds for its texts.
             _ => return Self::Refused { code: "-".into(), reason: "the answer could not be understood".into() },
         };
         Self::Unavailable { reason }

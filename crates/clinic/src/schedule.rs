@@ -104,6 +104,9 @@ pub enum NotBookable {
     /// It lies beyond the clinic's horizon.
     #[error("that time is too far ahead")]
     TooFar,
+    /// Nobody works that day.
+    #[error("the clinic is closed on that day")]
+    ClosedDay,
     /// Nobody asked for works then.
     #[error("that time is outside of working hours")]
     OutsideHours,
@@ -123,6 +126,9 @@ impl Schedule {
         }
         if !span.start.minute().is_multiple_of(5) || span.start.second() != 0 || span.start.nanosecond() != 0 {
             return Err(NotBookable::OddMinute);
+        }
+        if self.is_closed(span) {
+            return Err(NotBookable::ClosedDay);
         }
         if self.asked(practitioner).any(|practitioner| self.works(practitioner, span)) { Ok(()) } else { Err(NotBookable::OutsideHours) }
     }
@@ -193,8 +199,13 @@ impl Schedule {
     }
 
     fn works(&self, practitioner: &Practitioner, span: Span) -> bool {
-        let day = local_time::local(span.start, self.zone).date();
-        !self.closed_days.contains(&day) && self.periods(practitioner, span).any(|period| period.contains(span))
+        !self.is_closed(span) && self.periods(practitioner, span).any(|period| period.contains(span))
+    }
+
+    /// Whether any of the span lies on a closed day: working hours of another zone may run over midnight here.
+    fn is_closed(&self, span: Span) -> bool {
+        let last = span.end - TimeDelta::seconds(1);
+        [span.start, last].into_iter().any(|moment| self.closed_days.contains(&local_time::local(moment, self.zone).date()))
     }
 }
 

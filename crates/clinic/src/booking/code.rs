@@ -2,6 +2,8 @@
 
 use rand::seq::IndexedRandom;
 
+use crate::spoken;
+
 /// Letters and digits that are not mistaken for one another when spoken or written. Left out: B C D E G P T V Z (rhyme),
 /// F S (alike on a narrow band), A J N (with H, K, M), I O U 0 1 (look alike), 5 (with 9), 8 (with H).
 const ALPHABET: &[u8; 15] = b"234679HKLMQRWXY";
@@ -14,10 +16,12 @@ pub(super) fn mint() -> String {
     (0..LENGTH).map(|_| char::from(*ALPHABET.choose(&mut rng).expect("the alphabet is not empty"))).collect()
 }
 
-/// A code as a caller or a transcript gives it ("k 7 m-2x9"), brought into the form in which it is stored.
+/// A code as a caller or a transcript gives it ("k 7 m-2x9", "K, seven, M, two, X, nine"), brought into the form in which it
+/// is stored. No word for a digit can be mistaken for letters of a code: each has one that the alphabet leaves out.
 #[must_use]
 pub fn normalise(code: &str) -> String {
-    code.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_uppercase()).collect()
+    let words = code.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    words.map(|word| spoken::digit_of(word).map_or_else(|| word.to_ascii_uppercase(), String::from)).collect()
 }
 
 #[cfg(test)]
@@ -33,6 +37,8 @@ mod tests {
 
     #[test]
     fn spelling_does_not_matter() {
-        assert_eq!(normalise(" k 7, m-2.x9 "), "K7M2X9");
+        for code in [" k 7, m-2.x9 ", "K7M2X9", "K, Seven, M, two, X, nine", "k seven m2 x nine"] {
+            assert_eq!(normalise(code), "K7M2X9", "{code}");
+        }
     }
 }

@@ -87,8 +87,8 @@ enum Failed {
     KeyReused,
     /// Before COMMIT was sent, or rolled back by the server for sure.
     Before(DbError),
-    /// While COMMIT was under way.
-    AtCommit(DbError),
+    /// While COMMIT was under way; or it was settled earlier, but how cannot be read.
+    InDoubt(DbError),
 }
 
 impl From<DbError> for Failed {
@@ -130,7 +130,7 @@ impl ClinicStore {
             };
             let error = match failed {
                 Failed::KeyReused => return Err(CommitError::KeyReused),
-                Failed::AtCommit(error) => {
+                Failed::InDoubt(error) => {
                     was_lost = true;
                     error
                 }
@@ -213,7 +213,9 @@ impl ClinicStore {
             return Err(Failed::KeyReused);
         }
         let missing = || DbError::Unreadable { what: "tool_commits.result_sealed", reason: "a settled commit has no result".into() };
-        Ok(self.open("tool_commits", "result_sealed", found.result_sealed.ok_or_else(missing)?)?)
+        let result = found.result_sealed.ok_or_else(missing).and_then(|sealed| self.open("tool_commits", "result_sealed", sealed));
+        // It may well have been done: to say that nothing was changed would be a lie.
+        result.map_err(Failed::InDoubt)
     }
 }
 
@@ -223,5 +225,5 @@ fn classify_commit(error: sqlx::Error) -> Failed {
         .as_database_error()
         .and_then(sqlx::error::DatabaseError::code)
         .is_some_and(|code| ["23", "40"].iter().any(|class| code.starts_with(class)));
-    if is_rolled_back { Failed::Before(error.into()) } else { Failed::AtCommit(error.into()) }
+    if is_rolled_back { Failed::Before(error.into()) } else { Failed::InDoubt(error.into()) }
 }

@@ -103,6 +103,7 @@ impl ClinicStore {
         };
         let identity = Identity::of(self, &wish.patient_name, &wish.phone);
         holds::lock_practitioner(&mut transaction, self, &practitioner.id).await?;
+        holds::lock_patient(&mut transaction, identity.lock_key()).await?;
         let patient = identity.find(&mut transaction).await?;
         holds::clear_expired(&mut transaction, call_id, &practitioner.id, patient, span).await?;
         holds::release(&mut transaction, call_id).await?;

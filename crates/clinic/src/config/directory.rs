@@ -29,11 +29,7 @@ impl TenantDirectory {
             }
         }
         if folders.is_empty() {
-            return Err(ConfigError::one(
-                root,
-                "(folder)",
-                "holds no tenant; expected one folder a clinic, with tenant.toml and prompt.md",
-            ));
+            return Err(ConfigError::one(root, "(folder)", "got no tenant, expected one folder a clinic, with tenant.toml and prompt.md"));
         }
         folders.sort();
         let mut directory = Self::default();
@@ -52,8 +48,8 @@ impl TenantDirectory {
             if let Some(other) = self.by_number.insert(digits(number), self.tenants.len()) {
                 let other = self.tenants.get(other).map_or(&tenant.id, |other| &other.id);
                 let key = format!("dialled_numbers[{index}]");
-                let error =
-                    ConfigError::one(&folder.join("tenant.toml"), key, format!("\"{number}\" is also a number of tenant \"{other}\""));
+                let problem = format!("got \"{number}\", which is a number of tenant \"{other}\", expected a number of this one alone");
+                let error = ConfigError::one(&folder.join("tenant.toml"), key, problem);
                 problems.extend(error.problems);
             }
         }

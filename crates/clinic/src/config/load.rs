@@ -59,6 +59,13 @@ fn read_toml<T: DeserializeOwned>(file: &Path) -> Result<T, ConfigError> {
         let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
         // The parser tells the place, not the key; the line of the file shows both key and value.
         let shown = text.lines().nth(line - 1).unwrap_or_default().trim();
-        ConfigError::one(file, format!("line {line} `{shown}`"), error.message().replace('\n', ", "))
+        let place = format!("line {line} `{shown}`");
+        let message = error.message().replace('\n', ", ");
+        match message.strip_prefix("missing field ").map(|field| field.trim_matches('`')) {
+            // The file as a whole lacks it, not what happens to stand in its first line.
+            Some(field) if line == 1 => ConfigError::one(file, field, "got nothing, expected a value"),
+            Some(field) => ConfigError::one(file, place, format!("got no {field}, expected one")),
+            None => ConfigError::one(file, place, message),
+        }
     })
 }

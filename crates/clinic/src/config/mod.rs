@@ -11,6 +11,7 @@ mod import;
 mod load;
 mod model;
 mod prompt;
+mod read;
 mod validate;
 
 pub use directory::TenantDirectory;

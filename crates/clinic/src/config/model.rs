@@ -4,6 +4,7 @@ use chrono::{NaiveDate, NaiveTime, Weekday};
 use chrono_tz::Tz;
 use serde::Deserialize;
 
+use super::read;
 use crate::ids::{PractitionerId, ServiceCode, TenantId};
 
 /// A clinic, as `agent-config/<tenant>/` describes it.
@@ -15,6 +16,7 @@ pub struct Tenant {
     /// As it is spoken.
     pub name: String,
     /// IANA zone in which times are spoken.
+    #[serde(deserialize_with = "read::zone")]
     pub zone: Tz,
     /// Language tag; times, numbers and read-backs are worded in English so far.
     pub language: String,
@@ -37,7 +39,7 @@ pub struct Tenant {
     #[serde(default = "ninety")]
     pub horizon_days: u32,
     /// Days on which nobody works, `["2026-12-25"]`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "read::dates")]
     pub closed_days: Vec<NaiveDate>,
     /// How the agent sounds.
     #[serde(default)]
@@ -95,6 +97,7 @@ pub struct PractitionerConfig {
     /// As it is spoken: "Doctor Ada Lovelace".
     pub name: String,
     /// In which the hours count, where it is not the clinic's zone.
+    #[serde(default, deserialize_with = "read::optional_zone")]
     pub zone: Option<Tz>,
     /// Working hours.
     pub hours: Vec<Hours>,
@@ -105,10 +108,13 @@ pub struct PractitionerConfig {
 #[serde(deny_unknown_fields)]
 pub struct Hours {
     /// `["monday", "tuesday"]`.
+    #[serde(deserialize_with = "read::weekdays")]
     pub days: Vec<Weekday>,
     /// `"09:00"`.
+    #[serde(deserialize_with = "read::time")]
     pub opens: NaiveTime,
     /// `"12:30"`.
+    #[serde(deserialize_with = "read::time")]
     pub closes: NaiveTime,
 }
 

@@ -11,7 +11,7 @@ const PLACEHOLDERS: [&str; 5] = ["clinic", "now", "zone", "practitioners", "serv
 /// All (key, problem) of a prompt.
 pub(super) fn problems(prompt: &str) -> Vec<(String, String)> {
     if prompt.trim().is_empty() {
-        return vec![("(text)".into(), "is empty; expected the instructions of the language model".into())];
+        return vec![("(text)".into(), "got nothing, expected the instructions of the language model".into())];
     }
     let mut problems: Vec<(String, String)> = placeholders(prompt)
         .filter(|(_, name)| !PLACEHOLDERS.contains(name))
@@ -20,7 +20,7 @@ pub(super) fn problems(prompt: &str) -> Vec<(String, String)> {
         })
         .collect();
     if !placeholders(prompt).any(|(_, name)| name == "now") {
-        let problem = "has no {{now}}: the model would not know today's date and book on wrong days";
+        let problem = "got no {{now}}, expected it: the model would not know today's date and book on wrong days";
         problems.push(("(text)".into(), problem.into()));
     }
     problems

@@ -52,9 +52,10 @@ fn the_demo_tenant_is_valid() {
 #[test]
 fn every_fault_names_file_and_key() {
     for (file, from, to, expected) in [
-        ("tenant.toml", "zone = \"America/New_York\"", "zone = \"Moon\"", "demo/tenant.toml: line 9 `zone = \"Moon\""),
+        ("tenant.toml", "zone = \"America/New_York\"", "zone = \"Moon\"", "got \"Moon\", expected an IANA time zone"),
+        ("tenant.toml", "zone = \"America/New_York\"", "zone = 5", "demo/tenant.toml: line 9 `zone = 5"),
         ("tenant.toml", "language = \"en-US\"", "langauge = \"en-US\"", "unknown field `langauge`"),
-        ("tenant.toml", "greeting = \"", "#greeting = \"", "missing field `greeting`"),
+        ("tenant.toml", "greeting = \"", "#greeting = \"", "demo/tenant.toml: greeting: got nothing, expected a value"),
         ("tenant.toml", "\"en-US\"", "\"tlh\"", "demo/tenant.toml: language: got \"tlh\", expected one of en, en-US, en-GB"),
         ("tenant.toml", "id = \"demo\"", "id = \"other\"", "demo/tenant.toml: id: got \"other\", expected \"demo\""),
         ("tenant.toml", "\"+15550100\"", "\"555 0100\"", "demo/tenant.toml: dialled_numbers[0]: got \"555 0100\", expected E.164"),
@@ -64,24 +65,42 @@ fn every_fault_names_file_and_key() {
             "tenant.toml",
             "opens = \"13:30\"",
             "opens = \"12:00\"",
-            "demo/tenant.toml: practitioners[0].hours[1]: overlaps other hours on Mon",
+            "demo/tenant.toml: practitioners[0].hours[1]: got \"12:00\" to \"17:00\", expected hours that do not overlap others on Mon",
         ),
-        ("tenant.toml", "opens = \"09:00\"", "opens = \"25:00\"", "opens = \"25:00\""),
-        ("tenant.toml", "id = \"dr-okafor\"", "id = \"dr-lovelace\"", "practitioners[1].id: \"dr-lovelace\" is given twice"),
-        ("tenant.toml", "max_endpointing_delay = 2.5", "max_endpointing_delay = 0.1", "turn_taking.max_endpointing_delay: is smaller"),
+        ("tenant.toml", "opens = \"09:00\"", "opens = \"25:00\"", "got \"25:00\", expected a time of day"),
+        ("tenant.toml", "\"2026-12-25\"", "\"25 December\"", "got \"25 December\", expected a day like \"2026-12-25\""),
+        ("tenant.toml", "days = [\"monday\", ", "days = [\"montag\", ", "got \"montag\", expected a day of the week like \"monday\""),
+        ("tenant.toml", "code = \"vaccination\"\n", "", "`[[services]]`: got no code, expected one"),
+        ("tenant.toml", "code = \"vaccination\"", "code = \"Flu shot\"", "\"Flu shot\" is not an id: expected 1 to 63"),
+        ("tenant.toml", "horizon_days = 120", "horizon_days = -1", "line 18 `horizon_days = -1"),
+        ("tenant.toml", "name = \"check-up\"", "name = \"\"", "services[0].name: got nothing, expected a name"),
+        ("insurance.toml", "copay_cents = 2500", "copay_cents = 3000000000", "coverage[0].copay_cents: got 3000000000, expected at most"),
+        (
+            "tenant.toml",
+            "id = \"dr-okafor\"",
+            "id = \"dr-lovelace\"",
+            "practitioners[1].id: got \"dr-lovelace\" a second time, expected another id",
+        ),
+        (
+            "tenant.toml",
+            "max_endpointing_delay = 2.5",
+            "max_endpointing_delay = 0.1",
+            "turn_taking.max_endpointing_delay: got 0.1, expected at least",
+        ),
         ("prompt.md", "{{zone}}", "{{zoen}}", "demo/prompt.md: line 4 `{{zoen}}`: unknown placeholder"),
-        ("prompt.md", "{{now}}", "today", "demo/prompt.md: (text): has no {{now}}"),
+        ("prompt.md", "{{now}}", "today", "demo/prompt.md: (text): got no {{now}}"),
         (
             "insurance.toml",
             "plan = \"Bronze\"",
             "plan = \"gold\"",
-            "demo/insurance.toml: coverage[2]: Northwind Health / gold / 99213 is given twice",
+            "demo/insurance.toml: coverage[2]: got Northwind Health / gold / 99213 a second time, expected one row for each",
         ),
         ("insurance.toml", "covered = true", "covered = \"yes\"", "demo/insurance.toml: line 7 `covered = \"yes\"`"),
     ] {
         let problem = Folder::demo_with(file, from, to).problem();
         assert!(problem.contains(expected), "{from} -> {to}:\n{problem}");
         assert_eq!(problem.lines().count(), 1, "{problem}");
+        assert!(problem.starts_with(&format!("demo/{file}: ")) && problem.contains("expected"), "{problem}");
     }
 }
 
@@ -104,7 +123,7 @@ fn two_clinics_cannot_share_a_number() {
         std::fs::write(other.join(name), text.replacen("id = \"demo\"", "id = \"other\"", 1)).unwrap();
     }
     let error = TenantDirectory::load(&folder.0).unwrap_err().to_string();
-    assert!(error.contains("other/tenant.toml: dialled_numbers[0]: \"+15550100\" is also a number of tenant \"demo\""), "{error}");
+    assert!(error.contains("other/tenant.toml: dialled_numbers[0]: got \"+15550100\", which is a number of tenant \"demo\""), "{error}");
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use chrono::{NaiveTime, Timelike};
+use frontdesk_conversation::Config;
 
 use super::error::Problem;
 use super::model::{Hours, Tenant};
@@ -48,8 +49,8 @@ fn identity(tenant: &Tenant, report: &mut Report<'_>) {
     report.require(folder_name == tenant.id.as_str(), "id", || {
         format!("got \"{}\", expected \"{folder_name}\", the name of the folder", tenant.id)
     });
-    report.require(!tenant.name.trim().is_empty(), "name", || "is empty; expected the clinic's name".into());
-    report.require(!tenant.greeting.trim().is_empty(), "greeting", || "is empty; expected the first sentence of a call".into());
+    report.require(!tenant.name.trim().is_empty(), "name", || "got nothing, expected the clinic's name".into());
+    report.require(!tenant.greeting.trim().is_empty(), "greeting", || "got nothing, expected the first sentence of a call".into());
     report.require(LANGUAGES.contains(&tenant.language.as_str()), "language", || {
         format!("got \"{}\", expected one of {}", tenant.language, LANGUAGES.join(", "))
     });
@@ -58,7 +59,7 @@ fn identity(tenant: &Tenant, report: &mut Report<'_>) {
     let code = &tenant.country_calling_code;
     let is_code = (1..=3).contains(&code.len()) && code.bytes().all(|byte| byte.is_ascii_digit()) && !code.starts_with('0');
     report.require(is_code, "country_calling_code", || format!("got \"{code}\", expected 1 to 3 digits like \"1\" or \"44\""));
-    report.require(!tenant.dialled_numbers.is_empty(), "dialled_numbers", || "is empty; expected at least one number".into());
+    report.require(!tenant.dialled_numbers.is_empty(), "dialled_numbers", || "got nothing, expected at least one number".into());
     for (index, number) in tenant.dialled_numbers.iter().enumerate() {
         let digits = number.strip_prefix('+').unwrap_or_default();
         let is_number = (4..=15).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit()) && !digits.starts_with('0');
@@ -88,20 +89,26 @@ fn limits(tenant: &Tenant, report: &mut Report<'_>) {
             format!("got {}, expected seconds from 0 to 120", value.unwrap_or_default())
         });
     }
-    let order = taking.min_endpointing_delay.zip(taking.max_endpointing_delay);
-    report.require(order.is_none_or(|(min, max)| min <= max), "turn_taking.max_endpointing_delay", || {
-        "is smaller than min_endpointing_delay".into()
+    // What is left out has a default, which the other one must agree with, too.
+    let default = Config::default().endpointing;
+    let min = taking.min_endpointing_delay.unwrap_or(default.min_delay.as_secs_f64());
+    let max = taking.max_endpointing_delay.unwrap_or(default.max_delay.as_secs_f64());
+    report.require(min <= max, "turn_taking.max_endpointing_delay", || {
+        format!("got {max}, expected at least min_endpointing_delay, which is {min}")
     });
 }
 
 fn practitioners(tenant: &Tenant, report: &mut Report<'_>) {
-    report.require(!tenant.practitioners.is_empty(), "practitioners", || "is empty; expected at least one".into());
+    report.require(!tenant.practitioners.is_empty(), "practitioners", || "got nothing, expected at least one".into());
     let mut ids = HashSet::new();
     for (index, practitioner) in tenant.practitioners.iter().enumerate() {
         let key = format!("practitioners[{index}]");
-        report.require(ids.insert(&practitioner.id), format!("{key}.id"), || format!("\"{}\" is given twice", practitioner.id));
-        report.require(!practitioner.name.trim().is_empty(), format!("{key}.name"), || "is empty".into());
-        report.require(!practitioner.hours.is_empty(), format!("{key}.hours"), || "is empty; expected working hours".into());
+        report.require(ids.insert(&practitioner.id), format!("{key}.id"), || {
+            format!("got \"{}\" a second time, expected another id", practitioner.id)
+        });
+        report
+            .require(!practitioner.name.trim().is_empty(), format!("{key}.name"), || "got nothing, expected a name as it is spoken".into());
+        report.require(!practitioner.hours.is_empty(), format!("{key}.hours"), || "got nothing, expected working hours".into());
         working_hours(&practitioner.hours, &key, report);
     }
 }
@@ -110,7 +117,7 @@ fn working_hours(hours: &[Hours], practitioner: &str, report: &mut Report<'_>) {
     let mut by_day: HashMap<_, Vec<(NaiveTime, NaiveTime)>> = HashMap::new();
     for (index, period) in hours.iter().enumerate() {
         let key = format!("{practitioner}.hours[{index}]");
-        report.require(!period.days.is_empty(), format!("{key}.days"), || "is empty; expected days like [\"monday\"]".into());
+        report.require(!period.days.is_empty(), format!("{key}.days"), || "got nothing, expected days like [\"monday\"]".into());
         for (name, time) in [("opens", period.opens), ("closes", period.closes)] {
             report.require(time.minute().is_multiple_of(5) && time.second() == 0, format!("{key}.{name}"), || {
                 format!("got \"{}\", expected a time on a five-minute mark like \"09:00\"", time.format("%H:%M:%S"))
@@ -127,7 +134,10 @@ fn working_hours(hours: &[Hours], practitioner: &str, report: &mut Report<'_>) {
             }
             taken.push((period.opens, period.closes));
         }
-        report.require(clashing.is_empty(), key, || format!("overlaps other hours on {}", clashing.join(", ")));
+        report.require(clashing.is_empty(), key, || {
+            let (opens, closes) = (period.opens.format("%H:%M"), period.closes.format("%H:%M"));
+            format!("got \"{opens}\" to \"{closes}\", expected hours that do not overlap others on {}", clashing.join(", "))
+        });
     }
 }
 
@@ -135,8 +145,10 @@ fn services(tenant: &Tenant, report: &mut Report<'_>) {
     let mut codes = HashSet::new();
     for (index, service) in tenant.services.iter().enumerate() {
         let key = format!("services[{index}]");
-        report.require(codes.insert(&service.code), format!("{key}.code"), || format!("\"{}\" is given twice", service.code));
-        report.require(!service.name.trim().is_empty(), format!("{key}.name"), || "is empty".into());
+        report.require(codes.insert(&service.code), format!("{key}.code"), || {
+            format!("got \"{}\" a second time, expected another code", service.code)
+        });
+        report.require(!service.name.trim().is_empty(), format!("{key}.name"), || "got nothing, expected a name as it is spoken".into());
         let minutes = service.duration_minutes;
         report.require((5..=480).contains(&minutes), format!("{key}.duration_minutes"), || format!("got {minutes}, expected 5 to 480"));
     }
@@ -151,12 +163,16 @@ fn insurance(tenant: &Tenant, report: &mut Report<'_>) {
                 report.add("insurance.toml", format!("{key}.{name}"), format!("got \"{value}\", expected a name without blanks around it"));
             }
         }
-        if row.copay_cents.is_some_and(|cents| i32::try_from(cents).is_err()) {
-            report.add("insurance.toml", format!("{key}.copay_cents"), "is too large");
+        if let Some(cents) = row.copay_cents.filter(|cents| i32::try_from(*cents).is_err()) {
+            report.add("insurance.toml", format!("{key}.copay_cents"), format!("got {cents}, expected at most {}", i32::MAX));
         }
         let folded = [&row.payer, &row.plan, &row.procedure_code].map(|text| text.to_lowercase());
         if !keys.insert(folded) {
-            report.add("insurance.toml", key, format!("{} / {} / {} is given twice", row.payer, row.plan, row.procedure_code));
+            report.add(
+                "insurance.toml",
+                key,
+                format!("got {} / {} / {} a second time, expected one row for each", row.payer, row.plan, row.procedure_code),
+            );
         }
     }
 }

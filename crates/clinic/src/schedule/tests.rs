@@ -73,13 +73,31 @@ fn limits_and_holidays() {
     let now = berlin("2026-03-01T12:00");
     let allows = |from: &str| schedule.allows(Span::lasting(berlin(from), 30), None, now);
     assert_eq!(allows("2026-03-01T12:30"), Err(NotBookable::TooSoon));
-    assert_eq!(allows("2026-03-02T09:00"), Err(NotBookable::OutsideHours), "closed day");
+    assert_eq!(allows("2026-03-02T09:00"), Err(NotBookable::ClosedDay));
     assert_eq!(allows("2026-03-09T09:00"), Ok(()));
     assert_eq!(allows("2026-03-09T09:02"), Err(NotBookable::OddMinute));
     assert_eq!(allows("2026-03-09T09:45"), Err(NotBookable::OutsideHours), "runs past closing");
     assert_eq!(allows("2026-03-16T09:00"), Err(NotBookable::TooFar));
     let slots = schedule.free_slots(span("2026-01-01T00:00", "2027-01-01T00:00"), 30, None, now, &Busy::new());
     assert_eq!(starts(&slots), ["2026-03-09T09:00", "2026-03-09T09:30"]);
+    // The limits themselves are within.
+    schedule.closed_days.clear();
+    let at = |now: &str| schedule.allows(Span::lasting(berlin("2026-03-09T09:00"), 30), None, berlin(now));
+    assert_eq!([at("2026-03-09T08:00"), at("2026-02-23T09:00")], [Ok(()), Ok(())]);
+    assert_eq!([at("2026-03-09T08:01"), at("2026-02-23T08:59")], [Err(NotBookable::TooSoon), Err(NotBookable::TooFar)]);
+}
+
+#[test]
+fn an_appointment_does_not_run_into_a_closed_day() {
+    let mut schedule = clinic(vec![practitioner("a", &[(1, "09:00", "18:00")])]);
+    schedule.practitioners[0].zone = chrono_tz::America::New_York;
+    // 18:00 in New York is midnight in Berlin, where Tuesday, 3 March is a holiday.
+    let evening = |start| schedule.allows(Span::lasting(berlin(start), 30), None, berlin(NOW));
+    assert_eq!([evening("2026-03-02T23:30"), evening("2026-03-02T23:45")], [Ok(()), Err(NotBookable::OutsideHours)]);
+    schedule.practitioners[0].hours[0].closes = time("20:00");
+    schedule.closed_days.insert(NaiveDate::from_ymd_opt(2026, 3, 3).unwrap());
+    let evening = |start| schedule.allows(Span::lasting(berlin(start), 30), None, berlin(NOW));
+    assert_eq!([evening("2026-03-02T23:30"), evening("2026-03-02T23:45")], [Ok(()), Err(NotBookable::ClosedDay)]);
 }
 
 #[test]

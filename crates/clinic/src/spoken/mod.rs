@@ -12,6 +12,12 @@ pub fn digit(c: char) -> &'static str {
     c.to_digit(10).map_or("", |value| number::DIGITS[value as usize])
 }
 
+/// The digit that a word names, in any case: "seven" is '7'.
+#[must_use]
+pub fn digit_of(word: &str) -> Option<char> {
+    (b'0'..).zip(number::DIGITS).find(|(_, name)| name.eq_ignore_ascii_case(word)).map(|(digit, _)| char::from(digit))
+}
+
 /// A code, character by character: "K, seven, M".
 #[must_use]
 pub fn code(code: &str) -> String {

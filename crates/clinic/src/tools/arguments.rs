@@ -66,8 +66,9 @@ where
             let fault = |(path, error): &(garde::Path, garde::Error)| {
                 let field = path.to_string();
                 let got = given.get(&field).map_or(Value::Null, shortened);
-                let example = property(&schema, &field).and_then(example);
-                Fault::new(field, got, error.to_string(), example)
+                let property = property(&schema, &field);
+                let expected = property.map(expectation).unwrap_or_default();
+                Fault::new(field, got, format!("{expected}; fault: {error}"), property.and_then(example))
             };
             Err(invalid(&report.iter().map(fault).collect::<Vec<_>>()))
         }
@@ -130,7 +131,7 @@ fn expectation(property: &Value) -> String {
     }
     let kind = property.get("type").and_then(Value::as_str).unwrap_or("value");
     match property.get("description").and_then(Value::as_str) {
-        Some(description) => format!("{kind}: {}", description.replace('\n', " ")),
+        Some(description) => format!("{kind}: {}", description.replace('\n', " ").trim_end_matches('.')),
         None => kind.into(),
     }
 }

@@ -45,7 +45,7 @@ struct BookArguments {
 }
 
 fn has_a_letter(name: &str, _: &()) -> garde::Result {
-    if name.chars().any(char::is_alphabetic) { Ok(()) } else { Err(garde::Error::new("a name, which has letters")) }
+    if name.chars().any(char::is_alphabetic) { Ok(()) } else { Err(garde::Error::new("has no letter")) }
 }
 
 #[derive(Debug, Serialize, Validate)]

@@ -34,7 +34,7 @@ where
 {
     for look_up in 1.. {
         match commit().await {
-            Err(CommitError::OutcomeUnknown(error)) if look_up <= LOOK_UPS_MAX => {
+            Err(CommitError::OutcomeUnknown(error)) if look_up <= LOOK_UPS_MAX && error.is_retryable() => {
                 tracing::warn!(tool, %error, look_up, "the outcome of a commit is unknown; it is looked up");
                 tokio::time::sleep(LOOK_UP_PAUSE).await;
             }
@@ -63,5 +63,57 @@ pub(super) fn outcome<T>(
             tracing::error!(tool, "a confirmation was used for another request");
             CommitOutcome::Refused(ToolError { code: "key_reused".into(), message: error.to_string(), details: None, retryable: false })
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+    use crate::db::DbError;
+
+    fn lost() -> CommitError {
+        CommitError::OutcomeUnknown(DbError::ConnectionLost { reason: "gone".into() })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_unknown_outcome_is_asked_for_again_until_it_is_known() {
+        let asked = AtomicU32::new(0);
+        let began = tokio::time::Instant::now();
+        let commit = async || if asked.fetch_add(1, Ordering::Relaxed) < 3 { Err(lost()) } else { Ok(Settled::Done(7)) };
+        assert_eq!(settle("t", commit).await, Ok(Settled::Done(7)));
+        assert_eq!((asked.load(Ordering::Relaxed), began.elapsed()), (4, LOOK_UP_PAUSE * 3));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_outcome_that_stays_unknown_is_neither_success_nor_failure() {
+        let asked = AtomicU32::new(0);
+        let commit = async || {
+            asked.fetch_add(1, Ordering::Relaxed);
+            Err::<Settled<u8>, _>(lost())
+        };
+        let settled = settle("t", commit).await;
+        assert_eq!(outcome("t", settled, Tz::UTC, |_| Ok(Value::Null)), CommitOutcome::Unknown);
+        assert_eq!(asked.load(Ordering::Relaxed), LOOK_UPS_MAX + 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_cannot_be_read_is_not_asked_for_again() {
+        let asked = AtomicU32::new(0);
+        let commit = async || {
+            asked.fetch_add(1, Ordering::Relaxed);
+            Err::<Settled<u8>, _>(CommitError::OutcomeUnknown(DbError::Unreadable { what: "w", reason: "r".into() }))
+        };
+        let settled = settle("t", commit).await;
+        assert_eq!(outcome("t", settled, Tz::UTC, |_| Ok(Value::Null)), CommitOutcome::Unknown);
+        assert_eq!(asked.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn what_is_done_is_done_even_if_it_cannot_be_described() {
+        let error = ToolError { code: "internal".into(), message: "malformed".into(), details: None, retryable: false };
+        let told = outcome("t", Ok(Settled::Done(1)), Tz::UTC, |_| Err(error));
+        assert!(matches!(told, CommitOutcome::Done(value) if value["done"] == true));
     }
 }

@@ -68,10 +68,13 @@ pub(super) fn refused(refusal: &Refusal, zone: Tz) -> ToolError {
         Refusal::AlreadyCancelled => ("already_cancelled", None),
         Refusal::Past => ("past", None),
     };
-    let advice = match alternatives.map(Vec::is_empty) {
-        Some(false) => "; offer the alternatives",
-        Some(true) => "; nothing is free near it, look for another day with find_slots",
-        None => "",
+    let advice = match (refusal, alternatives.map(Vec::is_empty)) {
+        (_, Some(false)) => "; offer the alternatives",
+        (_, Some(true)) => "; nothing is free near it, look for another day with find_slots",
+        (Refusal::PatientBusy, None) => "; offer another time",
+        (Refusal::NotOffered, None) => "; look for another time with find_slots",
+        (Refusal::NotFound, None) => "; ask for both again, and if they are still unknown offer to take a message",
+        (_, None) => "; tell the caller",
     };
     ToolError {
         code: code.into(),

@@ -63,7 +63,11 @@ async fn bad_arguments_name_field_value_expectation_and_example() {
         ),
         ("find_slots", json!({"exact_start": "2027-03-14T02:30"}), "does not exist: the clocks go forward"),
         ("find_slots", json!({"duration_minutes": "30"}), r#"duration_minutes: got "30", expected integer: Length in minutes"#),
-        ("find_slots", json!({"duration_minutes": 3}), "duration_minutes: got 3, expected lower than 5, for example 30"),
+        (
+            "find_slots",
+            json!({"duration_minutes": 3}),
+            "duration_minutes: got 3, expected integer: Length in minutes, 5 to 480. The service's length, or 30, if left out; fault: lower than 5, for example 30",
+        ),
         (
             "find_slots",
             json!({"window_start": "2026-12-02", "window_end": "2026-12-01T09:00"}),
@@ -78,7 +82,7 @@ async fn bad_arguments_name_field_value_expectation_and_example() {
         (
             "book_appointment",
             json!({"start": "2026-12-01T09:00", "phone": "202 555 0143"}),
-            r#"patient_name: got null, expected string: The patient's full name., for example "Jane Miller""#,
+            r#"patient_name: got null, expected string: The patient's full name, for example "Jane Miller""#,
         ),
         (
             "book_appointment",
@@ -88,7 +92,7 @@ async fn bad_arguments_name_field_value_expectation_and_example() {
         (
             "book_appointment",
             json!({"start": "2026-12-01T09:00", "phone": "2025550143", "patient_name": "12"}),
-            "patient_name: got \"12\", expected a name, which has letters",
+            "patient_name: got \"12\", expected string: The patient's full name; fault: has no letter",
         ),
         ("note_intent", json!({"intent": "buy"}), r#"intent: got "buy", expected one of "book", "move""#),
         ("cancel_appointment", json!({"confirmation_code": 7, "phone": "1"}), "confirmation_code: got 7, expected string"),

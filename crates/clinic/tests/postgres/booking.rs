@@ -217,7 +217,7 @@ async fn times_that_nobody_can_have() {
         ("2026-11-30T07:30", NotBookable::TooSoon),
         ("2020-01-01T09:00", NotBookable::TooSoon),
         ("2026-12-01T03:00", NotBookable::OutsideHours),
-        ("2026-12-25T09:00", NotBookable::OutsideHours),
+        ("2026-12-25T09:00", NotBookable::ClosedDay),
         ("2026-12-01T12:15", NotBookable::OutsideHours),
         ("2027-12-01T09:00", NotBookable::TooFar),
         ("2026-12-01T09:01", NotBookable::OddMinute),

@@ -100,6 +100,27 @@ async fn a_state_under_another_key_is_unreadable_and_says_so() {
 }
 
 #[tokio::test]
+async fn what_was_altered_in_the_database_is_noticed() {
+    let test = TestDatabase::new().await;
+    let calls = PgCallStore::new(test.clinic());
+    calls.save_state("one", b"{}").await.unwrap();
+    calls.finish(&record("two", "demo")).await.unwrap();
+    for alter in [
+        "UPDATE call_states SET state_sealed = set_byte(state_sealed, 31, get_byte(state_sealed, 31) # 1)",
+        "UPDATE call_states SET state_sealed = substring(state_sealed FOR 20)",
+        "UPDATE call_states SET state_sealed = ''",
+        // Another column's value: well sealed, in the wrong place.
+        "UPDATE call_states SET state_sealed = (SELECT record_sealed FROM call_records)",
+    ] {
+        sqlx::query(alter).execute(&test.admin).await.unwrap();
+        let error = calls.load_state("one").await.unwrap_err();
+        assert!(matches!(error, StoreError::Unreadable { .. }), "{alter}: {error}");
+    }
+    sqlx::query("UPDATE call_records SET record_sealed = '\\x01'").execute(&test.admin).await.unwrap();
+    assert!(matches!(calls.load_record("two").await.unwrap_err(), StoreError::Unreadable { .. }));
+}
+
+#[tokio::test]
 async fn postgres_away_is_noticed_soon_and_healed_soon() {
     let test = TestDatabase::new().await;
     let mut proxy = Proxy::in_front_of(&test.url).await;

@@ -45,6 +45,19 @@ async fn a_commit_that_cannot_be_looked_up_is_unknown_and_later_known() {
     }
 }
 
+/// It is done, and that is all that can be known: neither a second booking nor a denial.
+#[tokio::test]
+async fn a_result_that_cannot_be_read_is_unknown_not_undone() {
+    let test = TestDatabase::new().await;
+    let clinic = test.clinic();
+    let prepared = clinic.prepare_booking("call", &wish(SLOT, 1)).await.unwrap();
+    clinic.commit_booking(&key("call", "c1"), &prepared.booking).await.unwrap();
+    sqlx::query("UPDATE tool_commits SET result_sealed = '\\x01'").execute(&test.admin).await.unwrap();
+    let error = clinic.commit_booking(&key("call", "c1"), &prepared.booking).await.unwrap_err();
+    assert!(matches!(error, CommitError::OutcomeUnknown(ref error) if !error.is_retryable()), "{error}");
+    assert_eq!(test.count(BOOKED).await, 1);
+}
+
 /// Every message of a booking and of a cancellation is lost in turn, once before and once after the server carried it out.
 /// Whoever asks again until he is answered has one booking, then one cancellation, and one line of each in the audit log.
 #[tokio::test]

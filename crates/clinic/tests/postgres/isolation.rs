@@ -4,12 +4,11 @@ use frontdesk_agent::store::CallStore;
 use frontdesk_clinic::booking::Settled;
 use frontdesk_clinic::config::import;
 use frontdesk_clinic::messages::{CallerMessage, Intent};
-use frontdesk_clinic::{ClinicStore, PgCallStore, migrate};
+use frontdesk_clinic::{ClinicStore, PgCallStore};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};
-use tokio::task::JoinSet;
 
 use super::calls::record;
-use super::support::{TestDatabase, clinic, other_tenant, url_of};
+use super::support::{TestDatabase, clinic, other_tenant};
 use super::wishes::{key, wish};
 
 const TABLES: [&str; 14] = [
@@ -199,25 +198,4 @@ async fn nothing_personal_is_stored_readable() {
         assert!(!dump.contains(&hexadecimal), "{canary} is stored as plain bytes");
     }
     assert!(dump.contains("canary-call"), "the dump is not empty");
-}
-
-#[tokio::test]
-async fn many_databases_migrate_at_the_same_moment() {
-    let test = TestDatabase::new().await;
-    let names: Vec<String> = (0..4).map(|_| format!("clinic_test_{}", uuid::Uuid::now_v7().simple())).collect();
-    let mut migrations = JoinSet::new();
-    for name in &names {
-        test.admin.execute(AssertSqlSafe(format!("CREATE DATABASE {name}"))).await.unwrap();
-        let url = url_of(&test.url, name);
-        // Two programs at the same database, four databases of the same cluster.
-        for _ in 0..2 {
-            let url = url.clone();
-            migrations.spawn(async move { migrate(&url).await.unwrap() });
-        }
-    }
-    let versions = migrations.join_all().await;
-    for name in &names {
-        test.admin.execute(AssertSqlSafe(format!("DROP DATABASE {name} WITH (FORCE)"))).await.unwrap();
-    }
-    assert!(versions.len() == 8 && versions.iter().all(|version| *version == versions[0]), "{versions:?}");
 }

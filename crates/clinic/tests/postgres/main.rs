@@ -5,8 +5,12 @@
 mod booking;
 mod calls;
 mod commit_faults;
+mod constraints;
+mod crowd;
+mod hang_up;
 mod import;
 mod isolation;
+mod migrations;
 mod slots;
 #[path = "../support/mod.rs"]
 mod support;

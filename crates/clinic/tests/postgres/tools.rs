@@ -3,37 +3,46 @@
 use std::sync::Arc;
 
 use frontdesk_agent::{ToolContext, ToolSet};
+use frontdesk_clinic::ClinicStore;
 use frontdesk_clinic::tools::tool_set;
 use frontdesk_conversation::{CommitOutcome, ToolError};
 use serde_json::{Value, json};
 
-use super::support::{TestDatabase, demo_tenant};
+use super::support::proxy::{Loss, Proxy};
+use super::support::{TestDatabase, clinic, demo_tenant, open};
 
-struct Call {
-    tools: ToolSet,
-    context: ToolContext,
+/// A call, as its model sees it.
+pub(crate) struct Call {
+    pub(crate) tools: ToolSet,
+    pub(crate) context: ToolContext,
 }
 
 impl Call {
     fn new(test: &TestDatabase, call_id: &str) -> Self {
-        let tools = tool_set(&test.clinic(), &Arc::new(demo_tenant()));
+        Self::at(&test.clinic(), call_id)
+    }
+
+    /// A call that is answered with this clinic's tools.
+    pub(crate) fn at(clinic: &ClinicStore, call_id: &str) -> Self {
+        let tools = tool_set(clinic, &Arc::new(demo_tenant()));
         let caller_number = Some("+12025550199".to_string().into());
         let context = ToolContext { call_id: call_id.into(), tenant_id: "demo".into(), tool_call_id: "t1".into(), caller_number };
         Self { tools, context }
     }
 
-    async fn run(&self, tool: &str, arguments: Value) -> Result<Value, ToolError> {
+    pub(crate) async fn run(&self, tool: &str, arguments: Value) -> Result<Value, ToolError> {
         self.tools.get(tool).unwrap().run(&self.context, arguments).await
     }
 
-    async fn commit(&self, tool: &str, confirmation: &str, arguments: Value) -> (String, CommitOutcome) {
+    pub(crate) async fn commit(&self, tool: &str, confirmation: &str, arguments: Value) -> (String, CommitOutcome) {
         let tool = self.tools.get(tool).unwrap();
         let prepared = tool.prepare(&self.context, arguments).await.unwrap();
         (prepared.read_back, tool.commit(&self.context, confirmation, prepared.arguments).await)
     }
 }
 
-fn done(outcome: CommitOutcome) -> Value {
+/// The result of what was done.
+pub(crate) fn done(outcome: CommitOutcome) -> Value {
     match outcome {
         CommitOutcome::Done(value) => value,
         other => panic!("{other:?}"),
@@ -100,6 +109,63 @@ async fn a_commit_is_answered_the_same_and_altered_arguments_are_refused() {
 }
 
 #[tokio::test]
+async fn half_an_hour_unless_service_or_caller_say_otherwise() {
+    let test = TestDatabase::new().await;
+    let call = Call::new(&test, "one");
+    for (more, minutes) in [
+        (json!({}), 30),
+        (json!({"service": "vaccination"}), 15),
+        (json!({"service": "consultation"}), 60),
+        (json!({"service": "consultation", "duration_minutes": 45}), 45),
+    ] {
+        let mut arguments = json!({"exact_start": "2026-12-01T09:00"});
+        arguments.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let found = call.run("find_slots", arguments).await.unwrap();
+        let only = json!([{"start": "2026-12-01T09:00", "duration_minutes": minutes, "practitioner": "Doctor Ada Lovelace",
+                           "spoken": "Tuesday the first of December at nine a.m."}]);
+        assert_eq!(found, json!({"available": true, "slots": only}), "{more}");
+    }
+}
+
+#[tokio::test]
+async fn an_exact_time_that_cannot_be_had_is_explained() {
+    let test = TestDatabase::new().await;
+    let call = Call::new(&test, "one");
+    for (start, minutes, reason) in [
+        ("2026-12-25T09:00", 30, "the clinic is closed on that day; these are near it"),
+        ("2026-12-01T12:00", 60, "that time is outside of working hours; these are near it"),
+        ("2026-11-30T07:30", 30, "that time is past or too soon; these are near it"),
+        ("2028-12-01T09:00", 30, "that time is too far ahead, and nothing near it is free; try a window"),
+    ] {
+        let found = call.run("find_slots", json!({"exact_start": start, "duration_minutes": minutes})).await.unwrap();
+        assert_eq!((&found["available"], found["note"].as_str()), (&json!(false), Some(reason)), "{start}");
+    }
+}
+
+/// The connection is lost at COMMIT and the database stays away for a while: the tool keeps asking, and tells the truth.
+#[tokio::test]
+async fn a_tool_looks_an_unknown_outcome_up_until_it_is_known() {
+    let test = TestDatabase::new().await;
+    let proxy = Proxy::in_front_of(&test.url).await;
+    let call = Call::at(&clinic(open(&proxy.url(&test.url)), "demo"), "one");
+    let wish = json!({"start": "2026-12-01T09:00", "patient_name": "Jane Miller", "phone": "202-555-0143"});
+    let book = call.tools.get("book_appointment").unwrap();
+    let prepared = book.prepare(&call.context, wish).await.unwrap();
+    proxy.refuse_after_loss();
+    proxy.lose_next_commit(Loss::AfterServer);
+    let admit = async {
+        // As many as make up the first attempt and its repetitions.
+        while proxy.turned_away() < 4 {
+            tokio::task::yield_now().await;
+        }
+        proxy.admit();
+    };
+    let (outcome, ()) = tokio::join!(book.commit(&call.context, "c1", prepared.arguments), admit);
+    done(outcome);
+    assert_eq!(test.count("SELECT count(*) FROM appointments WHERE status = 'booked'").await, 1);
+}
+
+#[tokio::test]
 async fn messages_and_intents_are_kept_once() {
     let test = TestDatabase::new().await;
     let call = Call::new(&test, "one");
@@ -148,14 +214,16 @@ async fn nothing_personal_reaches_a_log() {
     let call = Call::new(&test, "canary-call");
     let wish = json!({"start": "2026-12-01T09:00", "patient_name": "Canary Miller", "phone": "202-555-4711"});
     let (_, booked) = call.commit("book_appointment", "c1", wish.clone()).await;
-    done(booked);
+    let code = done(booked)["confirmation_code"].as_str().unwrap().to_owned();
     let patient_busy = call.tools.get("book_appointment").unwrap().prepare(&call.context, wish).await;
     patient_busy.unwrap_err();
     call.run("take_message", json!({"message": "canary message", "caller_name": "Canary Miller"})).await.unwrap();
     call.run("take_message", json!({"message": "canary message", "phone": "canary phone"})).await.unwrap_err();
     test.clinic().appointments_of_call("canary-call").await.unwrap();
+    let cancel = json!({"confirmation_code": code, "phone": "202-555-4711"});
+    done(call.commit("cancel_appointment", "c2", cancel).await.1);
     // A row that the database itself refuses, whose error quotes values.
-    sqlx::query("ALTER TABLE messages ADD CHECK (is_urgent)").execute(&test.admin).await.unwrap();
+    sqlx::query("ALTER TABLE messages ADD CHECK (is_urgent) NOT VALID").execute(&test.admin).await.unwrap();
     let mut again = Call::new(&test, "canary-call");
     again.context.tool_call_id = "t2".into();
     again.run("take_message", json!({"message": "canary message"})).await.unwrap_err();

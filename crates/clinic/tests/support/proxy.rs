@@ -31,6 +31,7 @@ struct Plan {
     /// Turn away whoever comes after a loss.
     refuse_after_loss: AtomicBool,
     refusing: AtomicBool,
+    turned_away: AtomicUsize,
 }
 
 impl Plan {
@@ -96,7 +97,7 @@ impl Proxy {
         self.plan.armed.lock().unwrap().take().is_some()
     }
 
-    /// From the next loss on, turns every new connection away until [`Proxy::admit`].
+    /// From the next loss on, turns every new connection away and ends every other at its next word, until [`Proxy::admit`].
     pub(crate) fn refuse_after_loss(&self) {
         self.plan.refuse_after_loss.store(true, Ordering::SeqCst);
     }
@@ -105,6 +106,11 @@ impl Proxy {
     pub(crate) fn admit(&self) {
         self.plan.refuse_after_loss.store(false, Ordering::SeqCst);
         self.plan.refusing.store(false, Ordering::SeqCst);
+    }
+
+    /// How many connections were turned away.
+    pub(crate) fn turned_away(&self) -> usize {
+        self.plan.turned_away.load(Ordering::SeqCst)
     }
 
     /// How many messages were lost.
@@ -140,6 +146,7 @@ fn accept(listener: TcpListener, upstream: String, plan: Arc<Plan>) -> AbortHand
         let mut connections = JoinSet::new();
         while let Ok((client, _)) = listener.accept().await {
             if plan.refusing.load(Ordering::SeqCst) {
+                plan.turned_away.fetch_add(1, Ordering::SeqCst);
                 continue;
             }
             let Ok(server) = TcpStream::connect(&upstream).await else { continue };
@@ -155,6 +162,9 @@ async fn relay(mut client: TcpStream, mut server: TcpStream, plan: Arc<Plan>) {
         tokio::select! {
             read = client.read(&mut from_client) => {
                 let Ok(length @ 1..) = read else { return };
+                if plan.refusing.load(Ordering::SeqCst) {
+                    return;
+                }
                 let bytes = &from_client[..length];
                 let loss = plan.strike(bytes);
                 if loss != Some(Loss::BeforeServer) && server.write_all(bytes).await.is_err() {
