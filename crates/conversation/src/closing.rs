@@ -2,11 +2,11 @@
 
 use crate::command::Command;
 use crate::machine::{Conversation, Phase};
-use crate::playout::Playback;
 use crate::reply::{After, Purpose};
 use crate::summary::{EndReason, ToolStatus};
 use crate::time::CallTime;
 use crate::tools::Work;
+use crate::utterance::Playback;
 use crate::{config::Effect, outputs};
 
 /// So many failures of the recogniser in a row, without a word between, end the call.

@@ -298,7 +298,7 @@ impl CallerTurn {
 
     /// When the detector is no longer believed: it hears speech, but no word has come for so long that it is noise.
     pub(crate) fn stuck_at(&self, config: &Endpointing) -> Option<CallTime> {
-        self.speaking.map(|_| self.changed_at + (config.max_delay * 2).max(Duration::from_secs(5)))
+        self.speaking.map(|_| self.changed_at + config.max_delay.saturating_mul(2).max(Duration::from_secs(5)))
     }
 
     /// When the words last changed.

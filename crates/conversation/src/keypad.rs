@@ -40,7 +40,9 @@ impl Conversation {
             '0'..='9' | '*' | 'A'..='D' => {
                 keypad.last = now;
                 keypad.digits.push(digit);
-                if keypad.digits.len() >= DIGITS_MAX {
+                let full = keypad.digits.len() >= DIGITS_MAX;
+                self.caller_was_active(now);
+                if full {
                     self.end_digits(now);
                 }
             }

@@ -33,6 +33,7 @@ pub mod summary;
 pub mod time;
 mod tools;
 mod turns;
+mod utterance;
 
 pub use command::{AgentState, Command, Speaker, TranscriptLine};
 pub use config::{Config, Effect, ToolSpec};

@@ -8,10 +8,10 @@ use crate::ids::{ConfirmationId, GenerationId, ReplyId, TurnId};
 use crate::input::Failure;
 use crate::machine::Conversation;
 use crate::message::ToolCall;
-use crate::playout::Role;
 use crate::sentences::SentenceSplitter;
 use crate::summary::EndReason;
 use crate::time::CallTime;
+use crate::utterance::Role;
 
 /// Text beyond this is not spoken: no answer on the telephone is that long.
 const STEP_CHARS_MAX: usize = 8000;
@@ -91,8 +91,6 @@ pub(crate) struct Reply {
     pub(crate) began: bool,
     /// How many fillers bridged the present wait.
     pub(crate) fillers: u32,
-    /// Since when the agent owes the floor.
-    pub(crate) owed_since: CallTime,
     /// Confirmations of this step that are to be read back.
     pub(crate) read_backs: Vec<ConfirmationId>,
     /// Whether a tool of this step ends the call.
@@ -105,6 +103,8 @@ impl Conversation {
     /// Starts a reply; the one before must be over.
     pub(crate) fn start_reply(&mut self, now: CallTime, purpose: Purpose, turn: Option<TurnId>, script: Option<String>, after: After) {
         let id = self.state.ids.reply();
+        // A reply in the place of one that said nothing: the caller has been waiting since that one was due.
+        self.state.owed_since.get_or_insert(now);
         self.state.reply = Some(Reply {
             id,
             turn,
@@ -119,7 +119,6 @@ impl Conversation {
             said: false,
             began: false,
             fillers: 0,
-            owed_since: now,
             read_backs: Vec::new(),
             ends: false,
             step_failed: false,
@@ -355,9 +354,8 @@ impl Conversation {
 
 impl Reply {
     /// The worker that worked on it is gone: what it had under way is asked for or said anew.
-    pub(crate) fn resume(&mut self, id: ReplyId, now: CallTime) {
+    pub(crate) fn resume(&mut self, id: ReplyId) {
         self.id = id;
-        self.owed_since = now;
         self.fillers = 0;
         if matches!(self.stage, Stage::Asking(_)) {
             self.stage = Stage::Blocked;

@@ -3,15 +3,20 @@
 use std::time::Duration;
 
 use crate::machine::Conversation;
-use crate::playout::Role;
 use crate::reply::{After, Purpose, Stage};
 use crate::summary::EndReason;
 use crate::time::CallTime;
+use crate::utterance::Role;
 
 /// A filler is ordered this long before silence may last no longer: the synthesiser needs time too.
 const FILLER_LEAD: Duration = Duration::from_secs(1);
 
 impl Conversation {
+    /// The caller did something that can be heard or felt: he has not been waiting since before.
+    pub(crate) fn caller_was_active(&mut self, at: CallTime) {
+        self.state.owed_since = self.state.owed_since.map(|since| since.max(at));
+    }
+
     /// When a filler is due.
     pub(crate) fn filler_at(&self) -> Option<CallTime> {
         let reply = self.state.reply.as_ref()?;
@@ -20,8 +25,7 @@ impl Conversation {
         if !waits || !quiet || self.config.phrases.filler.is_empty() {
             return None;
         }
-        let spoken_until = self.state.caller.last_speech().filter(|_| self.state.caller.spoke()).unwrap_or_default();
-        let silent_since = reply.owed_since.max(self.state.playout.last_audio).max(spoken_until);
+        let silent_since = self.state.owed_since.unwrap_or_default().max(self.state.playout.last_audio);
         let silence = &self.config.silence;
         let patience = if reply.fillers == 0 {
             silence.filler_after
@@ -37,9 +41,9 @@ impl Conversation {
         if due {
             if let Some(reply) = &mut self.state.reply {
                 reply.fillers = reply.fillers.saturating_add(1);
-                // Should the phrase have nothing to pronounce, the wait still counts anew.
-                reply.owed_since = now;
             }
+            // Should the phrase have nothing to pronounce, the wait still counts anew.
+            self.state.owed_since = Some(now);
             let filler = self.config.phrases.filler.clone();
             self.say(now, &filler, Role::Filler);
         }
@@ -72,6 +76,7 @@ impl Conversation {
     /// The floor goes to the caller.
     pub(crate) fn give_floor(&mut self, now: CallTime) {
         self.state.floor_since = now;
+        self.state.owed_since = None;
         self.release_backchannel(now);
         self.push(crate::command::Command::StoreState);
     }

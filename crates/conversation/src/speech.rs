@@ -8,9 +8,9 @@ use crate::history::EntryId;
 use crate::ids::{ReplyId, UtteranceId};
 use crate::input::Failure;
 use crate::machine::Conversation;
-use crate::playout::{Playback, Role, Utterance};
 use crate::sentences::is_speakable;
 use crate::time::{CallTime, PlayedPos};
+use crate::utterance::{Playback, Role, Utterance};
 
 impl Conversation {
     /// Says a text as part of the present reply.

@@ -12,13 +12,14 @@ use crate::interruption::Barge;
 use crate::keypad::Keypad;
 use crate::machine::{Conversation, Phase};
 use crate::outputs;
-use crate::playout::{Playback, Playout};
+use crate::playout::Playout;
 use crate::record::Record;
 use crate::reply::{Reply, Stage};
 use crate::summary::{EndReason, ToolStatus};
 use crate::time::CallTime;
 use crate::tools::{Toolbox, Work};
 use crate::turns::Committed;
+use crate::utterance::Playback;
 
 /// Version of the stored state; raised when an older reader could misread it.
 pub const STATE_VERSION: u32 = 1;
@@ -136,6 +137,8 @@ pub(crate) struct State {
     pub(crate) record: Record,
     /// Since when the caller owes the floor.
     pub(crate) floor_since: CallTime,
+    /// Since when the agent owes the floor, if it does; the caller's own sounds and keys move it.
+    pub(crate) owed_since: Option<CallTime>,
     /// Whether the silent caller has been asked.
     pub(crate) away_asked: bool,
     pub(crate) model_failures: u32,
@@ -159,6 +162,7 @@ impl Conversation {
         self.state.caller.resume(now);
         self.state.barge = Barge::default();
         self.state.floor_since = now;
+        self.state.owed_since = self.state.owed_since.map(|_| now);
         self.take_over_reply(now);
         self.take_over_tools(now);
         if let Phase::Closing(reason) = self.state.phase
@@ -176,7 +180,7 @@ impl Conversation {
         let old = reply.id;
         let id = self.state.ids.reply();
         let again = matches!(reply.stage, Stage::Speaking);
-        reply.resume(id, now);
+        reply.resume(id);
         for running in self.state.tools.running.iter_mut().filter(|running| running.reply == old) {
             running.reply = id;
         }

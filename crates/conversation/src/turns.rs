@@ -49,6 +49,7 @@ impl Conversation {
 
     pub(crate) fn speech_ended(&mut self, now: CallTime, last_speech: CallTime) {
         if self.state.caller.speech_ended(last_speech.min(now), now) {
+            self.caller_was_active(last_speech.min(now));
             self.push(Command::FinalizeTranscript);
         }
     }
@@ -168,6 +169,7 @@ impl Conversation {
         if text.trim().is_empty() || self.state.reply.as_ref().is_some_and(|reply| !reply.is_interruptible()) {
             return;
         }
+        self.caller_was_active(now);
         self.state.caller.add_settled(text.trim(), &[], now);
         self.commit_turn(now);
     }

@@ -7,7 +7,8 @@ use std::time::Duration;
 use frontdesk_conversation::{Command, Input, Message, Speaker, Transcript};
 use proptest::prelude::*;
 use serde_json::json;
-use support::{World, bits, call, checks, final_words, interim, ms, say};
+use support::script::{bits, call, final_words, interim, say};
+use support::{World, checks, ms};
 
 const LONG: &str = "We are open on weekdays from eight until five and on Saturdays from nine until noon.";
 

@@ -4,7 +4,8 @@ mod support;
 
 use frontdesk_conversation::{AgentState, Command, EndReason, Input, Message, Speaker, ToolStatus};
 use serde_json::json;
-use support::{World, bits, call, checks, ms, read_back, say};
+use support::script::{bits, call, final_words, interim, read_back, say};
+use support::{World, checks, ms};
 
 fn asked(command: &Command) -> bool {
     matches!(command, Command::AskModel { .. })
@@ -109,9 +110,9 @@ fn noise_is_no_turn_and_new_speech_continues_one() {
     // The pause is shorter than the minimum delay: no turn ends in it.
     world.at(ms(4060), Input::SpeechStarted { at: ms(4040) });
     world.run_until_time(ms(6000));
-    world.at(ms(6000), support::interim("five five one"));
+    world.at(ms(6000), interim("five five one"));
     world.at(ms(6350), Input::SpeechEnded { last_speech: ms(6100) });
-    world.at(ms(6400), support::final_words("five five one", ms(4000)));
+    world.at(ms(6400), final_words("five five one", ms(4000)));
     world.run_until("question", asked);
     assert_eq!(world.last_question().last(), Some(&Message::User { text: "my number is five five one".into() }));
     checks::check(&world);

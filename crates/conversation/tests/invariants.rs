@@ -1,6 +1,4 @@
 //! DESIGN's seven invariants over random calls: everything happens at any time, and much of it late, twice or not at all.
-//!
-//! `FRONTDESK_SCHEDULES` sets how many calls each property tries. A failure prints the smallest call that shows it.
 
 mod support;
 
@@ -10,7 +8,9 @@ use frontdesk_conversation::{
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use support::random::Random;
-use support::{Answer, Faults, World, bits, call, checks, config, final_words, say};
+use support::runs::config_of_runs;
+use support::script::{Answer, bits, call, config, final_words, say};
+use support::{Faults, World, checks};
 
 /// What the caller, the operator or fate does.
 #[derive(Debug, Clone)]
@@ -173,11 +173,6 @@ fn play(seed: u64, faults: Faults, acts: &[(u64, Act)]) -> World {
     world
 }
 
-fn config_of_runs(default: u32) -> ProptestConfig {
-    let cases = std::env::var("FRONTDESK_SCHEDULES").ok().and_then(|count| count.parse().ok()).unwrap_or(default);
-    ProptestConfig { cases, failure_persistence: None, max_shrink_iters: 4000, ..ProptestConfig::default() }
-}
-
 fn ends(world: &World) -> bool {
     world.count(|command| matches!(command, Command::Finish(_))) > 0
 }
@@ -200,5 +195,8 @@ proptest! {
             summary.transcript.iter().filter(|line| line.speaker == Speaker::Agent).flat_map(|line| line.text.split(' ')).collect();
         let heard: Vec<&str> = world.player.heard.iter().flat_map(|text| text.split_whitespace()).collect();
         prop_assert_eq!(recorded, heard, "{}", world.transcript());
+        if let Err(why) = checks::history_is_what_was_heard(&world) {
+            prop_assert!(false, "{}\n{}", why, world.transcript());
+        }
     }
 }

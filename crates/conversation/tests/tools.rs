@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use frontdesk_conversation::{Command, CommitOutcome, Config, EndReason, Input, Message, ToolStatus};
 use serde_json::{Value, json};
-use support::{Answer, World, bits, call, checks, say, tool_error};
+use support::script::{Answer, bits, call, config, say, tool_error};
+use support::{World, checks};
 
 fn asked(command: &Command) -> bool {
     matches!(command, Command::AskModel { .. })
@@ -94,9 +95,13 @@ fn text_before_a_tool_is_spoken_first_and_ids_are_made_unique() {
 
 #[test]
 fn steps_are_bounded_and_the_last_one_has_no_tools() {
-    let mut world = World::new(support::config(), |_, allow_tools| {
-        if allow_tools { bits([call("find_slots", json!({}))]) } else { bits([say("That is all I found.")]) }
-    });
+    let mut world =
+        World::new(
+            config(),
+            |_, allow_tools| {
+                if allow_tools { bits([call("find_slots", json!({}))]) } else { bits([say("That is all I found.")]) }
+            },
+        );
     world.config.max_tool_steps = 3;
     world.talk = frontdesk_conversation::Conversation::new(Config { greeting: String::new(), ..world.config.clone() });
     world.feed(Input::Answered);

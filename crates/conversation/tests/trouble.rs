@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use frontdesk_conversation::{Command, Config, Conversation, EndReason, Failure, Input, Message};
 use serde_json::json;
-use support::{Answer, World, bits, call, checks, ms, say};
+use support::script::{Answer, bits, call, say};
+use support::{World, checks, ms};
 
 fn asked(command: &Command) -> bool {
     matches!(command, Command::AskModel { .. })

@@ -11,9 +11,10 @@ type Check = fn(&World) -> Result<(), String>;
 
 /// Checks everything that holds for every call.
 pub(crate) fn check(world: &World) {
-    let checks: [(&str, Check); 7] = [
+    let checks: [(&str, Check); 8] = [
         ("1: no audio after a flush", no_audio_after_flush),
         ("2: two-phase commits", commits),
+        ("2: open commits are ordered again", reissued),
         ("3: one output per call", outputs),
         ("5: no dead air", dead_air),
         ("6: an orderly end", end),
@@ -107,6 +108,51 @@ fn commits(world: &World) -> Result<(), String> {
     Ok(())
 }
 
+/// Whoever takes over orders a commit that is open again, under the same key, before anything else is told.
+fn reissued(world: &World) -> Result<(), String> {
+    let mut open: BTreeSet<String> = BTreeSet::new();
+    let mut missing: BTreeSet<String> = BTreeSet::new();
+    for (at, logged) in &world.log {
+        match logged {
+            Logged::Out(Command::CommitTool { confirmation, .. }) => {
+                missing.remove(&confirmation.0);
+                open.insert(confirmation.0.clone());
+            }
+            Logged::Out(Command::Audit { action, subject: Some(id) })
+                if ["tool.committed", "tool.refused", "tool.outcome_unknown"].contains(&action.as_str()) =>
+            {
+                open.remove(id);
+            }
+            Logged::Resumed => missing.clone_from(&open),
+            Logged::In(_) => ensure(missing.is_empty(), || format!("{missing:?} not ordered again before {at:?}"))?,
+            Logged::Out(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// At each new question the agent's lines are the words that were heard, in order; of what was heard only fillers may be
+/// left out, at the end. For worlds that lose nothing.
+pub(crate) fn history_is_what_was_heard(world: &World) -> Result<(), String> {
+    for (generation, messages, heard) in &world.asked {
+        if generation.step > 0 {
+            // Within a reply the line of the step before may still be playing.
+            continue;
+        }
+        let lines = messages.iter().filter_map(|message| match message {
+            Message::Assistant { text, .. } => Some(text.as_str()),
+            _ => None,
+        });
+        let told: Vec<&str> = lines.flat_map(str::split_whitespace).collect();
+        let heard: Vec<&str> = heard.iter().flat_map(|text| text.split_whitespace()).collect();
+        let rest = heard.strip_prefix(told.as_slice());
+        let filler: Vec<&str> = world.config.phrases.filler.split_whitespace().collect();
+        let fillers = rest.is_some_and(|rest| rest.chunks(filler.len()).all(|words| filler.starts_with(words)));
+        ensure(fillers, || format!("{generation:?}: told {told:?}, heard {heard:?}"))?;
+    }
+    Ok(())
+}
+
 fn text_of(world: &World, utterance: u32) -> Option<String> {
     world.commands().find_map(|(_, command)| match command {
         Command::Synthesise { utterance: id, text, .. } if id.0 == utterance => Some(text.clone()),
@@ -164,25 +210,34 @@ fn outputs(world: &World) -> Result<(), String> {
     Ok(())
 }
 
-/// While the agent thinks and the caller is silent, something is ordered to be said, or the floor is given, within the limit.
+/// While the agent thinks and the caller is silent, something is ordered to be said, or the floor is given, within the limit;
+/// while the agent listens and the caller does nothing, he is asked.
 fn dead_air(world: &World) -> Result<(), String> {
-    let limit = world.config.silence.dead_air_max + Duration::from_millis(50);
-    let (mut thinking, mut speaking, mut since) = (false, false, CallTime::ZERO);
+    let silence = &world.config.silence;
+    let margin = Duration::from_millis(50);
+    let (mut state, mut speaking, mut since) = (None, false, CallTime::ZERO);
     for (at, logged) in &world.log {
-        if thinking && !speaking {
-            ensure(at.since(since) <= limit, || format!("silence from {since:?} to {at:?}"))?;
+        let limit = match state {
+            Some(AgentState::Thinking) => silence.dead_air_max + margin,
+            Some(AgentState::Listening) => silence.away_after + margin,
+            _ => Duration::MAX,
+        };
+        if !speaking {
+            ensure(at.since(since) <= limit, || format!("silence from {since:?} to {at:?}, {state:?}"))?;
         }
         match logged {
-            Logged::Out(Command::SetState(state)) => {
-                thinking = *state == AgentState::Thinking;
-                since = *at;
-            }
-            Logged::Out(Command::HangUp | Command::Finish(_)) => thinking = false,
+            Logged::Out(Command::SetState(present)) => (state, since) = (Some(*present), *at),
+            Logged::Out(Command::HangUp | Command::Finish(_)) => state = None,
             Logged::In(Input::CallerLeft | Input::Stop) => return Ok(()),
-            Logged::Out(Command::Synthesise { .. } | Command::Flush { .. }) | Logged::Resumed => since = *at,
+            Logged::Out(Command::Synthesise { .. } | Command::Flush { .. } | Command::Pause) | Logged::Resumed => since = *at,
             Logged::In(Input::PlaybackStarted { .. } | Input::PlaybackPosition { .. } | Input::PlaybackFinished { .. }) => since = *at,
             Logged::In(Input::SpeechStarted { .. }) => speaking = true,
             Logged::In(Input::SpeechEnded { .. }) => (speaking, since) = (false, *at),
+            // The keys of a caller are heard by himself.
+            Logged::In(Input::Dtmf { digit }) if digit.is_ascii_digit() || "*#".contains(*digit) => since = *at,
+            Logged::In(Input::Text { text }) if !text.trim().is_empty() => since = *at,
+            // Words alone are a sign of life, but no sound that an agent who owes an answer may wait upon.
+            Logged::In(Input::Transcript(words)) if state == Some(AgentState::Listening) && !words.text.is_empty() => since = *at,
             _ => {}
         }
     }

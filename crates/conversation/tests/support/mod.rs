@@ -7,16 +7,20 @@
 pub(crate) mod checks;
 pub(crate) mod player;
 pub(crate) mod random;
+pub(crate) mod runs;
+pub(crate) mod script;
+mod view;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use frontdesk_conversation::{
-    CallSummary, CallTime, Command, CommitOutcome, Config, Conversation, Effect, Failure, GenerationId, HeardWord, Input, Message,
-    Prepared, StoredState, ToolCall, ToolCallId, ToolError, ToolSpec, Transcript,
+    CallTime, Command, CommitOutcome, Config, Conversation, Effect, Failure, GenerationId, Input, Message, Prepared, StoredState, ToolCall,
+    ToolCallId, ToolError, Transcript,
 };
 use player::Player;
 use random::Random;
+use script::{Answer, Bit, bits, config, interim, read_back, say};
 use serde_json::{Value, json};
 
 /// More inputs than this at one instant are a livelock.
@@ -33,36 +37,6 @@ pub(crate) enum Logged {
     Out(Command),
     /// Another worker took over here.
     Resumed,
-}
-
-/// A piece of a model's scripted answer.
-#[derive(Debug, Clone)]
-pub(crate) enum Bit {
-    Say(String),
-    Call(String, Value),
-}
-
-/// A model's scripted answer.
-#[derive(Debug, Clone)]
-pub(crate) enum Answer {
-    /// The bits, 20 ms apart, after the world's model latency.
-    Bits(Vec<Bit>),
-    /// A failure after the first bits.
-    Fail(Vec<Bit>, bool),
-    /// Nothing ever.
-    Silent,
-}
-
-pub(crate) fn say(text: &str) -> Bit {
-    Bit::Say(text.into())
-}
-
-pub(crate) fn call(name: &str, arguments: Value) -> Bit {
-    Bit::Call(name.into(), arguments)
-}
-
-pub(crate) fn bits(bits: impl Into<Vec<Bit>>) -> Answer {
-    Answer::Bits(bits.into())
 }
 
 /// How unreliable the world is; all zero for a scripted scenario.
@@ -91,7 +65,7 @@ pub(crate) struct World {
     pub(crate) model: Model,
     pub(crate) model_latency_ms: u64,
     /// How a tool answers by name: latency and result; a `Commit` tool's result is its outcome.
-    pub(crate) tools: HashMap<String, (u64, Result<Value, ToolError>)>,
+    pub(crate) tools: BTreeMap<String, (u64, Result<Value, ToolError>)>,
     /// Whether the recogniser answers `FinalizeTranscript`, and after how long.
     pub(crate) finalize_ms: Option<u64>,
     pub(crate) config: Config,
@@ -99,26 +73,9 @@ pub(crate) struct World {
     sequence: u64,
     heard: Vec<String>,
     at_instant: (CallTime, u32),
-    commits: HashMap<String, CommitOutcome>,
-}
-
-pub(crate) fn spec(name: &str, effect: Effect) -> ToolSpec {
-    ToolSpec { name: name.into(), effect, timeout: Duration::from_secs(5), ends_call: name == "end_call" }
-}
-
-pub(crate) fn config() -> Config {
-    Config {
-        instructions: "You are the receptionist.".into(),
-        greeting: "Hello, this is the practice. How can I help?".into(),
-        tools: vec![
-            spec("find_slots", Effect::Read),
-            spec("note_intent", Effect::Record),
-            spec("book", Effect::Commit),
-            spec("cancel", Effect::Commit),
-            spec("end_call", Effect::Record),
-        ],
-        ..Config::default()
-    }
+    /// Every question, with what had been heard of the agent by then.
+    pub(crate) asked: Vec<(GenerationId, Vec<Message>, Vec<String>)>,
+    commits: BTreeMap<String, CommitOutcome>,
 }
 
 impl World {
@@ -146,7 +103,8 @@ impl World {
             sequence: 0,
             heard: Vec::new(),
             at_instant: (CallTime::ZERO, 0),
-            commits: HashMap::new(),
+            asked: Vec::new(),
+            commits: BTreeMap::new(),
         }
     }
 
@@ -263,6 +221,7 @@ impl World {
     }
 
     fn ask(&mut self, generation: GenerationId, messages: &[Message], allow_tools: bool) {
+        self.asked.push((generation, messages.to_vec(), self.player.heard.clone()));
         if self.random.one_in(self.faults.failing) {
             let failure = Failure { retryable: self.random.one_in(2), kind: "broken".into() };
             return self.provider_sends(300, Input::ModelFailed { generation, failure });
@@ -403,35 +362,6 @@ impl World {
         self.carry_out();
     }
 
-    pub(crate) fn commands(&self) -> impl Iterator<Item = (CallTime, &Command)> {
-        self.log.iter().filter_map(|(at, logged)| match logged {
-            Logged::Out(command) => Some((*at, command)),
-            _ => None,
-        })
-    }
-
-    pub(crate) fn count(&self, wanted: impl Fn(&Command) -> bool) -> usize {
-        self.commands().filter(|(_, command)| wanted(command)).count()
-    }
-
-    /// The messages of the last question to the model.
-    pub(crate) fn last_question(&self) -> Vec<Message> {
-        let asked = self.commands().filter_map(|(_, command)| match command {
-            Command::AskModel { messages, .. } => Some(messages.clone()),
-            _ => None,
-        });
-        asked.last().unwrap_or_default()
-    }
-
-    /// The texts ordered from the synthesiser.
-    pub(crate) fn said(&self) -> Vec<String> {
-        let texts = self.commands().filter_map(|(_, command)| match command {
-            Command::Synthesise { text, .. } => Some(text.clone()),
-            _ => None,
-        });
-        texts.collect()
-    }
-
     /// Runs until the caller has been silent for a while and the agent, too.
     pub(crate) fn run_until_listening_after_speech(&mut self) {
         self.run_ms(9000);
@@ -443,56 +373,6 @@ impl World {
         let lines = self.summary().transcript.into_iter().filter(|line| line.speaker == frontdesk_conversation::Speaker::Agent);
         lines.map(|line| line.text).collect()
     }
-
-    pub(crate) fn summary(&self) -> CallSummary {
-        let finish = self.commands().find_map(|(_, command)| match command {
-            Command::Finish(summary) => Some((**summary).clone()),
-            _ => None,
-        });
-        finish.unwrap_or_else(|| panic!("the call has not ended:\n{}", self.transcript()))
-    }
-
-    /// The log for a person to read when a test fails.
-    pub(crate) fn transcript(&self) -> String {
-        use std::fmt::Write as _;
-        self.log.iter().fold(String::new(), |mut text, (at, logged)| {
-            let line = match logged {
-                Logged::In(input) => format!("<- {input:?}"),
-                Logged::Out(Command::AskModel { generation, messages, .. }) => {
-                    format!("-> AskModel {generation:?} last: {:?}", messages.last())
-                }
-                Logged::Out(Command::StoreState | Command::Audit { .. }) => return text,
-                Logged::Out(command) => format!("-> {command:?}"),
-                Logged::Resumed => "== resumed".into(),
-            };
-            let _ = writeln!(text, "{:>8} {line}", at.as_millis());
-            text
-        })
-    }
-}
-
-pub(crate) fn interim(text: &str) -> Input {
-    Input::Transcript(Transcript { text: text.into(), ..Transcript::default() })
-}
-
-pub(crate) fn final_words(text: &str, start: CallTime) -> Input {
-    let words = text.split_whitespace().zip(0..);
-    let words = words.map(|(word, n)| HeardWord {
-        text: word.into(),
-        start: start + Duration::from_millis(n * 300),
-        end: start + Duration::from_millis(n * 300 + 250),
-        confidence: 0.9,
-    });
-    Input::Transcript(Transcript { text: text.into(), is_final: true, words: words.collect(), ..Transcript::default() })
-}
-
-/// The read-back that the world's tools give.
-pub(crate) fn read_back(call: &ToolCall) -> String {
-    format!("Shall I {} it for {}?", call.name, call.arguments)
-}
-
-pub(crate) fn tool_error(code: &str) -> ToolError {
-    ToolError { code: code.into(), message: "it did not work".into(), details: None, retryable: false }
 }
 
 const fn generation_of(input: &Input) -> Option<GenerationId> {
