@@ -121,7 +121,7 @@ fn stray(which: u8, harmless: bool) -> Input {
         4 => Input::SynthesisFailed { utterance, failure },
         5 => Input::PlaybackStarted { utterance },
         6 => Input::PlaybackFinished { utterance: UtteranceId(1000) },
-        7 => Input::Flushed { reply: generation.reply, cut: None },
+        7 => Input::Flushed { reply: if harmless { ReplyId(1000) } else { generation.reply }, cut: None },
         8 => Input::ToolFinished { call: ToolCallId(format!("m{which}-0-0")), outcome: Ok(Value::Null) },
         9 => Input::ToolCommitted { confirmation: ConfirmationId("c9".into()), outcome: CommitOutcome::Unknown },
         10 => Input::Transcript(Transcript::default()),
