@@ -6,5 +6,6 @@ pub mod caller;
 pub mod features;
 pub mod stack;
 pub mod stt;
+pub mod tts;
 pub mod voice;
 mod wire;

@@ -12,6 +12,10 @@ pub(crate) const NET_0001: &str = "NET-0001";
 /// What cannot be decoded is answered by closing with 1008 and this reason (developers.deepgram.com, "Troubleshooting WebSocket,
 /// DATA, and NET errors").
 pub(crate) const DATA_0000: &str = "DATA-0000";
+/// A text that is too long is answered by an error and closing with 1008 and this reason.
+pub(crate) const DATA_0001: &str = "DATA-0001";
+/// A fault of the service itself closes the connection with 1011 and this reason.
+pub(crate) const NET_0000: &str = "NET-0000";
 
 /// Whether a request carries the key: `Token` for API keys, `Bearer` for temporary tokens and OpenAI's manner.
 pub(crate) fn authorised(headers: &HeaderMap, key: &str) -> bool {
@@ -83,6 +87,11 @@ pub(crate) fn close(code: u16, reason: &'static str) -> Message {
     Message::Close(Some(CloseFrame { code, reason: reason.into() }))
 }
 
+/// Bytes of `linear16`.
+pub(crate) fn bytes(samples: &[i16]) -> Vec<u8> {
+    samples.iter().flat_map(|sample| sample.to_le_bytes()).collect()
+}
+
 /// Samples of `linear16`; `None` for half a sample.
 pub(crate) fn samples(bytes: &[u8]) -> Option<Vec<i16>> {
     bytes.len().is_multiple_of(2).then(|| bytes.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect())
@@ -107,5 +116,6 @@ mod tests {
         assert_eq!(pairs[4].1, "%zz");
         assert_eq!(unknown(&pairs, &["model", "keyterm"]), Some("x"));
         assert_eq!(samples(&[1, 0, 2]), None);
+        assert_eq!(samples(&bytes(&[1, -2])), Some(vec![1, -2]));
     }
 }

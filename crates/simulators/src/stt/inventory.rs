@@ -11,6 +11,9 @@ use crate::voice::{Speaker, Voice, VoiceError};
 /// Most utterances. Each costs every listening call some microseconds a second.
 const MAX_UTTERANCES: usize = 2_000;
 
+/// Most utterances that are rendered at once.
+const MAX_THREADS: usize = 4;
+
 /// Why utterances could not be added.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InventoryError {
@@ -49,24 +52,23 @@ impl Inventory {
     }
 
     /// Adds utterances; those known already are passed over. Blocks while espeak-ng renders the new ones, some hundredths of a
-    /// second each; in async code use [`Self::register_async`].
+    /// second each, several at once; in async code use [`Self::register_async`].
     ///
     /// # Errors
-    /// See [`InventoryError`].
+    /// See [`InventoryError`]. Those before the faulty one are kept.
     pub fn register<S: AsRef<str>>(&self, texts: impl IntoIterator<Item = S>) -> Result<usize, InventoryError> {
+        let mut seen = HashSet::new();
+        let texts: Vec<String> = texts.into_iter().map(|text| text.as_ref().trim().to_owned()).collect();
+        let new: Vec<String> =
+            self.with(|known| texts.into_iter().filter(|text| !known.texts.contains(text) && seen.insert(text.clone())).collect());
         let mut added = 0;
-        for text in texts {
-            let text = text.as_ref().trim();
-            if self.with(|known| known.texts.contains(text)) {
-                continue;
-            }
-            let clip = self.speaker.render(text, SampleRate::HZ_8000)?;
-            let Some(template) = Template::learn(text, &clip) else { continue };
+        for (text, learnt) in new.iter().zip(self.learn(&new)) {
+            let Some(template) = learnt? else { continue };
             self.with(|known| {
                 if known.templates.len() >= MAX_UTTERANCES {
                     return Err(InventoryError::Full);
                 }
-                if known.texts.insert(text.to_owned()) {
+                if known.texts.insert(text.clone()) {
                     Arc::make_mut(&mut known.templates).push(Arc::new(template));
                     added += 1;
                 }
@@ -74,6 +76,18 @@ impl Inventory {
             })?;
         }
         Ok(added)
+    }
+
+    /// Renders and analyses texts on a few threads; results in the order of the texts.
+    fn learn(&self, texts: &[String]) -> Vec<Result<Option<Template>, VoiceError>> {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from).clamp(1, MAX_THREADS);
+        let one = |text: &String| self.speaker.render(text, SampleRate::HZ_8000).map(|clip| Template::learn(text, &clip));
+        std::thread::scope(|scope| {
+            let share = |texts: &'_ [String]| texts.iter().map(one).collect::<Vec<_>>();
+            let workers: Vec<_> =
+                texts.chunks(texts.len().div_ceil(threads).max(1)).map(|texts| scope.spawn(move || share(texts))).collect();
+            workers.into_iter().flat_map(|worker| worker.join().expect("rendering does not panic")).collect()
+        })
     }
 
     /// [`Self::register`] on a thread of its own.
