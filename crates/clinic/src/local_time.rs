@@ -15,7 +15,7 @@ pub enum LocalTimeError {
     Skipped,
 }
 
-/// Reads `2026-12-01T09:00` (seconds and a blank for the `T` are accepted) as wall-clock time of `zone`.
+/// Reads `2026-12-01T09:00` (seconds, fractions of them and a blank for the `T` are accepted) as wall-clock time of `zone`.
 ///
 /// When clocks go back, an hour comes twice: the first of the two is meant unless an offset is given
 /// (`2026-11-01T01:30-05:00`). An offset is also accepted elsewhere and then counts, whatever the zone.
@@ -80,13 +80,13 @@ fn is_near(day: NaiveDate) -> bool {
 }
 
 fn parse_naive(text: &str) -> Option<NaiveDateTime> {
-    ["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S"]
+    ["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S%.f"]
         .iter()
         .find_map(|format| NaiveDateTime::parse_from_str(text, format).ok())
 }
 
 fn parse_with_offset(text: &str) -> Option<DateTime<FixedOffset>> {
-    ["%Y-%m-%dT%H:%M%#z", "%Y-%m-%dT%H:%M:%S%#z"].iter().find_map(|format| DateTime::parse_from_str(text, format).ok())
+    ["%Y-%m-%dT%H:%M%#z", "%Y-%m-%dT%H:%M:%S%.f%#z"].iter().find_map(|format| DateTime::parse_from_str(text, format).ok())
 }
 
 #[cfg(test)]
@@ -104,7 +104,14 @@ mod tests {
 
     #[test]
     fn wall_clock_time_is_read_in_the_zone() {
-        for text in ["2026-12-01T09:00", "2026-12-01 09:00", "2026-12-01T09:00:00", " 2026-12-01T09:00 ", "2026-12-01T14:00Z"] {
+        for text in [
+            "2026-12-01T09:00",
+            "2026-12-01 09:00",
+            "2026-12-01T09:00:00",
+            " 2026-12-01T09:00 ",
+            "2026-12-01T14:00Z",
+            "2026-12-01T09:00:00.000-05:00",
+        ] {
             assert_eq!(parse(text, New_York), Ok(utc("2026-12-01T14:00:00Z")), "{text}");
         }
         for text in ["tomorrow at nine", "2026-02-30T09:00", "2026-12-01", "09:00", "+200000-01-01T09:00", ""] {

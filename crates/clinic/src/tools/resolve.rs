@@ -17,7 +17,8 @@ const DEFAULT_DURATION_MINUTES: u32 = 30;
 impl Desk {
     /// The practitioner whom a name means: by id, by full name, or by a part of the name that only one has.
     pub(super) fn practitioner(&self, asked: Option<&str>) -> Result<Option<PractitionerId>, ToolError> {
-        let Some(asked) = asked.map(str::trim).filter(|asked| !asked.is_empty()) else { return Ok(None) };
+        let is_nobody = |asked: &str| asked.is_empty() || ANYBODY.iter().any(|word| word.eq_ignore_ascii_case(asked));
+        let Some(asked) = asked.map(str::trim).filter(|asked| !is_nobody(asked)) else { return Ok(None) };
         let all = &self.tenant.practitioners;
         let names = |one: &PractitionerConfig| (one.id.to_string(), one.name.clone());
         match find(all, asked, names) {
@@ -52,6 +53,9 @@ fn unknown(field: &str, asked: &str, known: Vec<String>) -> ToolError {
     let expected = format!("one of {}", known.join(", "));
     Fault::new(field, asked, expected, known.into_iter().next().map(Value::from)).into()
 }
+
+/// What models write although the argument could be left out.
+const ANYBODY: [&str; 6] = ["any", "anyone", "anybody", "either", "none", "no preference"];
 
 /// Titles say nothing about who is meant.
 const TITLES: [&str; 4] = ["dr", "doctor", "prof", "professor"];

@@ -73,3 +73,21 @@ async fn rows_cannot_refer_to_another_tenants() {
     let foreign = insert(&test.admin, "other", "dr-okafor", ADA, "[2026-12-01 09:00Z, 2026-12-01 10:00Z)", "held").await;
     assert!(foreign.as_ref().is_err_and(|error| error.starts_with("23503 ")), "{foreign:?}");
 }
+
+#[tokio::test]
+async fn intents_outcomes_and_actors_are_closed_lists() {
+    let test = TestDatabase::new().await;
+    for (statement, constraint) in [
+        ("INSERT INTO intents (tenant_id, call_id, record_key, intent) VALUES ('demo', 'c', '1', 'buy')", "intents_intent_check"),
+        ("INSERT INTO audit_events (tenant_id, actor, action) VALUES ('demo', 'stranger', 'x')", "audit_events_actor_check"),
+        ("INSERT INTO audit_events (tenant_id, actor, action) VALUES ('demo', 'agent', 'Jane Miller')", "audit_events_action_check"),
+        (
+            "INSERT INTO tool_commits (tenant_id, call_id, confirmation_id, tool, arguments_hmac, outcome)
+             VALUES ('demo', 'c', '1', 't', sha256(''), 'done')",
+            "tool_commits_result",
+        ),
+    ] {
+        let error = sqlx::query(statement).execute(&test.admin).await.unwrap_err().into_database_error().unwrap();
+        assert_eq!((error.code().as_deref(), error.constraint()), (Some("23514"), Some(constraint)));
+    }
+}

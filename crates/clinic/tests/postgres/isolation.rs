@@ -1,7 +1,7 @@
 //! One clinic's rows are invisible to another's, and nothing personal is readable in the database.
 
 use frontdesk_agent::store::CallStore;
-use frontdesk_clinic::booking::Settled;
+use frontdesk_clinic::booking::{Refusal, Settled};
 use frontdesk_clinic::config::import;
 use frontdesk_clinic::messages::{CallerMessage, Intent};
 use frontdesk_clinic::{ClinicStore, PgCallStore};
@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};
 
 use super::calls::record;
 use super::support::{TestDatabase, clinic, other_tenant};
-use super::wishes::{key, wish};
+use super::wishes::{key, refusal, wish};
 
 const TABLES: [&str; 14] = [
     "tenants",
@@ -122,7 +122,15 @@ async fn the_application_can_write_neither_for_another_tenant_nor_what_is_final(
     assert_eq!(sqlstate(&mut app, foreign_audit.into()).await, "42501");
     let foreign_row = "INSERT INTO intents (tenant_id, call_id, record_key, intent) VALUES ('demo', 'c', '9', 'book')";
     assert_eq!(sqlstate(&mut app, foreign_row.into()).await, "42501");
-    assert_eq!(sqlstate(&mut app, "UPDATE appointments SET status = 'cancelled'".into()).await, "0 rows");
+    for forgetful in [
+        "UPDATE appointments SET status = 'cancelled'",
+        "DELETE FROM appointments",
+        "UPDATE call_states SET revision = 99",
+        "DELETE FROM call_states",
+        "UPDATE tool_commits SET outcome = 'refused'",
+    ] {
+        assert_eq!(sqlstate(&mut app, forgetful.into()).await, "0 rows", "{forgetful}");
+    }
     app.execute("SET app.tenant_id = 'demo'").await.unwrap();
     for (statement, expected) in [
         ("UPDATE audit_events SET action = 'x'", "42501"),
@@ -147,6 +155,26 @@ async fn the_application_can_write_neither_for_another_tenant_nor_what_is_final(
     ] {
         assert_eq!(sqlstate(&mut app, statement.into()).await, expected, "{statement}");
     }
+}
+
+#[tokio::test]
+async fn one_clinics_store_knows_nothing_of_anothers_call() {
+    let test = TestDatabase::new().await;
+    import(&test.url, &other_tenant()).await.unwrap();
+    fill(&test.clinic()).await;
+    let booked = test.clinic().appointments_of_call("canary-call").await.unwrap().remove(0);
+    let other = clinic(test.database(), "other");
+    assert!(other.appointments_of_call("canary-call").await.unwrap().is_empty());
+    assert!(other.messages_of_call("canary-call").await.unwrap().is_empty());
+    let calls = PgCallStore::new(other.clone());
+    assert_eq!(calls.load_state("canary-call").await.unwrap(), None);
+    assert_eq!(calls.load_record("canary-call").await.unwrap(), None);
+    let error = other.prepare_cancellation("theirs", &booked.confirmation_code, &booked.phone).await.unwrap_err();
+    assert_eq!(refusal(error), Refusal::NotFound);
+    // The same practitioner's name, the same hour, the same patient, even the same call and key: another clinic.
+    let prepared = other.prepare_booking("canary-call", &wish("2026-12-01T09:00", 4711)).await.unwrap();
+    let settled = other.commit_booking(&key("canary-call", "c1"), &prepared.booking).await.unwrap();
+    assert!(matches!(settled, Settled::Done(ref theirs) if theirs.appointment != booked.id), "{settled:?}");
 }
 
 #[tokio::test]

@@ -44,6 +44,27 @@ async fn a_window_gives_a_bounded_choice() {
 }
 
 #[tokio::test]
+async fn nothing_is_offered_on_closed_days_too_soon_or_too_far() {
+    let test = TestDatabase::new().await;
+    let days = async |from: &str, to: &str| -> Vec<String> {
+        let window = When::Window(Some(at(from)), Some(at(to)));
+        let found = test.clinic().find_slots("one", &query(window)).await.unwrap();
+        found.slots.iter().map(|slot| local_time::format(slot.start, found.zone)).collect()
+    };
+    // Christmas Day of 2026 is a Friday.
+    let christmas = days("2026-12-24T09:00", "2026-12-28T12:30").await;
+    assert!(!christmas.is_empty() && christmas.iter().all(|start| !start.starts_with("2026-12-25")), "{christmas:?}");
+    // It is Monday, seven o'clock; an hour's notice leaves the whole morning, at nine it does not.
+    assert_eq!(days("2026-11-30T00:00", "2026-11-30T10:00").await, ["2026-11-30T09:00", "2026-11-30T09:30"]);
+    let at_nine = test.clinic().with_clock(Clock::Fixed(at("2026-11-30T08:31")));
+    let found = at_nine.find_slots("one", &query(When::Window(None, Some(at("2026-11-30T10:30"))))).await.unwrap();
+    assert_eq!(found.slots.iter().map(|slot| slot.start).collect::<Vec<_>>(), [at("2026-11-30T10:00")]);
+    // 120 days ahead is Tuesday, 30 March 2027.
+    assert!(!days("2027-03-29T09:00", "2027-03-31T12:00").await.is_empty());
+    assert!(days("2027-03-31T00:00", "2027-04-05T12:00").await.is_empty());
+}
+
+#[tokio::test]
 async fn nine_oclock_stays_nine_oclock_across_daylight_saving() {
     let test = TestDatabase::new().await;
     // Berlin goes back to winter time on Sunday, 25 October 2026.

@@ -114,7 +114,7 @@ async fn half_an_hour_unless_service_or_caller_say_otherwise() {
     let call = Call::new(&test, "one");
     for (more, minutes) in [
         (json!({}), 30),
-        (json!({"service": "vaccination"}), 15),
+        (json!({"service": "vaccination", "practitioner": "anyone"}), 15),
         (json!({"service": "consultation"}), 60),
         (json!({"service": "consultation", "duration_minutes": 45}), 45),
     ] {

@@ -3,9 +3,6 @@
 //! The server is the one of `FRONTDESK_TEST_DATABASE_URL` (a superuser's URL), else the project's cluster
 //! (`scripts/postgres start`). Without either, tests fail and say so.
 
-#![allow(dead_code, reason = "each test program uses a part of it")]
-#![allow(clippy::allow_attributes, reason = "an expectation would be unfulfilled where everything is used")]
-
 pub(crate) mod proxy;
 
 use std::path::{Path, PathBuf};
