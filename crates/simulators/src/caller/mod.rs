@@ -13,6 +13,7 @@
 //! A gap is counted from the caller's last sound to the agent's first. Both are positions in the packets' audio, the first sample
 //! of a packet standing at the moment when it was sent or came in; silence at the end of a clip is never sent.
 
+mod align;
 mod call;
 mod ear;
 mod leg;
@@ -23,6 +24,7 @@ mod options;
 mod plan;
 mod stream;
 
+pub use align::{Alignment, Piece, align};
 pub use call::Caller;
 pub use observer::{ObserverError, ObserverOptions, RoomObserver, RoomSight, SpokenLine};
 pub use options::{CallEnd, CallOutcome, CallerError, CallerEvent, CallerOptions, Habits, Recording, SpokenTurn};
