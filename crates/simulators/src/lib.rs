@@ -4,6 +4,7 @@
 
 pub mod caller;
 pub mod features;
+pub mod llm;
 pub mod stack;
 pub mod stt;
 pub mod tts;

@@ -1,0 +1,113 @@
+//! Cancelling: code, number, read-back.
+
+use serde_json::json;
+
+use super::numbers;
+use super::task::{CHECKING, Heard, Known, Outcome, Pending, Reaction, Step};
+
+/// After so many wrong codes somebody else has to look.
+const FAILURES_MAX: u32 = 2;
+
+/// A cancellation under way.
+#[derive(Debug, Default)]
+pub(super) struct Cancelling {
+    code: Option<String>,
+    pub(super) pending: Option<Pending>,
+    /// It is done, or turned out to be needless.
+    pub(super) cancelled: bool,
+    failures: u32,
+}
+
+impl Cancelling {
+    pub(super) fn hear(&mut self, heard: &Heard<'_>, known: &mut Known, say: &mut String) -> bool {
+        let code = numbers::code(&heard.words);
+        let has_code = code.is_some();
+        if has_code {
+            self.code = code;
+        }
+        if let Some(pending) = &mut self.pending {
+            if has_code || known.changed {
+                self.pending = None;
+                return true;
+            }
+            match heard.yes {
+                Some(true) => pending.agreed = true,
+                Some(false) => {
+                    self.cancelled = true;
+                    *say = "All right, the appointment stays as it is.".into();
+                }
+                None => return false,
+            }
+            return true;
+        }
+        let phone = !has_code && self.code.is_some() && known.phone.is_none() && !known.changed && known.hear_phone(&heard.words);
+        has_code || phone || known.changed
+    }
+
+    pub(super) fn step(&self, known: &Known) -> Step {
+        if let Some(pending) = &self.pending {
+            return pending.step();
+        }
+        let Some(code) = &self.code else {
+            return Step::Ask("What is the confirmation code of the appointment, letter by letter?".into());
+        };
+        let Some(phone) = &known.phone else { return known.ask_phone() };
+        let arguments = json!({ "confirmation_code": code, "phone": phone });
+        Step::Call { say: "Let me see.", name: "cancel_appointment", arguments }
+    }
+
+    pub(super) fn settle(&mut self, outcome: Outcome, known: &mut Known) -> Reaction {
+        let fault = match outcome {
+            Outcome::Prepared(pending) => {
+                self.pending = Some(pending);
+                return Reaction::default();
+            }
+            Outcome::Done(result) => {
+                self.pending = None;
+                self.cancelled = true;
+                let which =
+                    result.get("spoken").and_then(|spoken| spoken.as_str()).map(|spoken| format!(" on {spoken}")).unwrap_or_default();
+                return Reaction::say(format!("That is done. Your appointment{which} is cancelled."));
+            }
+            Outcome::Unknown => {
+                self.pending = None;
+                return Reaction::say(CHECKING);
+            }
+            Outcome::Result(_) => return Reaction::default(),
+            Outcome::Failed(fault) => fault,
+        };
+        if ["read_back_incomplete", "caller_has_not_answered"].contains(&fault.code.as_str()) {
+            if let Some(pending) = &mut self.pending {
+                pending.agreed = false;
+            }
+            return Reaction::default();
+        }
+        self.pending = None;
+        match fault.code.as_str() {
+            "superseded" | "unknown_confirmation" => Reaction::default(),
+            "not_found" => {
+                self.failures += 1;
+                self.code = None;
+                known.phone = None;
+                let say = "I'm sorry, I find no appointment under that code and number.";
+                if self.failures < FAILURES_MAX { Reaction::say(say) } else { Reaction::stuck(say) }
+            }
+            "already_cancelled" => {
+                self.cancelled = true;
+                Reaction::say("That appointment was cancelled before.")
+            }
+            "past" => {
+                self.cancelled = true;
+                Reaction::say("That appointment is past.")
+            }
+            "invalid_arguments" if fault.fields().iter().all(|field| ["confirmation_code", "phone"].contains(field)) => {
+                for field in fault.fields() {
+                    if field == "phone" { known.phone = None } else { self.code = None }
+                }
+                Reaction::say("I'm sorry, that does not seem to be complete.")
+            }
+            _ if fault.is_passing() => Reaction::default(),
+            _ => Reaction::stuck("I'm sorry, I cannot reach the calendar at the moment."),
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! What the tasks of a conversation have in common.
+
+use serde_json::Value;
+
+use super::booking::Booking;
+use super::cancelling::Cancelling;
+use super::facts::Facts;
+use super::insurance::Insurance;
+use super::message::Errand;
+use super::numbers;
+use super::words::{Intent, Words, yes_or_no};
+
+/// An utterance of the caller.
+#[derive(Debug)]
+pub(super) struct Heard<'a> {
+    pub(super) text: &'a str,
+    pub(super) words: Words,
+    pub(super) yes: Option<bool>,
+}
+
+impl<'a> Heard<'a> {
+    pub(super) fn new(text: &'a str) -> Self {
+        let words = Words::of(text);
+        let yes = yes_or_no(&words);
+        Self { text: text.trim(), words, yes }
+    }
+}
+
+/// What is known of the caller, whatever is being done for him.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    pub(super) name: Option<String>,
+    pub(super) phone: Option<String>,
+    /// Digits of a number that is not complete.
+    pub(super) partial: String,
+    /// Whether the present utterance told something of it.
+    pub(super) changed: bool,
+}
+
+impl Known {
+    /// Takes a number in answer to the question for it, also in several parts; whether there was any of it.
+    pub(super) fn hear_phone(&mut self, words: &Words) -> bool {
+        let Some(digits) = numbers::digit_rows(words).into_iter().max_by_key(String::len).filter(|digits| digits.len() > 2) else {
+            return false;
+        };
+        self.partial.push_str(&digits);
+        if self.partial.trim_start_matches('+').len() >= 10 {
+            self.phone = Some(std::mem::take(&mut self.partial));
+        }
+        self.changed = true;
+        true
+    }
+
+    /// The question for the number.
+    pub(super) fn ask_phone(&self) -> Step {
+        let question =
+            if self.partial.is_empty() { "May I have your telephone number, with the area code?" } else { "And the rest of the number?" };
+        Step::Ask(question.into())
+    }
+}
+
+/// What a task needs next.
+#[derive(Debug, PartialEq)]
+pub(super) enum Step {
+    /// Something from the caller.
+    Ask(String),
+    /// A tool.
+    Call { say: &'static str, name: &'static str, arguments: Value },
+    /// Nothing more.
+    Done,
+}
+
+/// What a tool answered.
+#[derive(Debug, PartialEq)]
+pub(super) enum Outcome {
+    /// A result.
+    Result(Value),
+    /// Prepared; the caller has to agree.
+    Prepared(Pending),
+    /// A commit was done.
+    Done(Value),
+    /// Nobody knows whether it was done.
+    Unknown,
+    /// It failed.
+    Failed(Fault),
+}
+
+impl Outcome {
+    /// Reads a tool's output.
+    pub(super) fn read(content: &str) -> Self {
+        let Ok(value) = serde_json::from_str::<Value>(content) else {
+            return Self::Failed(Fault { code: "unreadable".into(), details: Value::Null });
+        };
+        let text = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+        if let Some(error) = value.get("error") {
+            let details = error.get("details").cloned().unwrap_or_default();
+            return Self::Failed(Fault { code: text(error, "code"), details });
+        }
+        match value.get("status").and_then(Value::as_str) {
+            Some("awaiting_confirmation") => {
+                let (id, read_back) = (text(&value, "confirmation_id"), text(&value, "read_back"));
+                Self::Prepared(Pending { id, read_back, agreed: false })
+            }
+            Some("done") => Self::Done(value.get("result").cloned().unwrap_or_default()),
+            Some("outcome_unknown") => Self::Unknown,
+            _ => Self::Result(value),
+        }
+    }
+}
+
+/// Why a tool failed.
+#[derive(Debug, PartialEq)]
+pub(super) struct Fault {
+    pub(super) code: String,
+    pub(super) details: Value,
+}
+
+impl Fault {
+    /// The arguments that were wrong.
+    pub(super) fn fields(&self) -> Vec<&str> {
+        let faults = self.details.get("faults").and_then(Value::as_array);
+        faults.into_iter().flatten().filter_map(|fault| fault.get("field")?.as_str()).collect()
+    }
+
+    /// Whether calling again is all there is to do.
+    pub(super) fn is_passing(&self) -> bool {
+        ["cancelled", "timeout"].contains(&self.code.as_str())
+    }
+}
+
+/// An action that waits for the caller's yes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Pending {
+    pub(super) id: String,
+    pub(super) read_back: String,
+    /// The caller has said yes since it was read back.
+    pub(super) agreed: bool,
+}
+
+impl Pending {
+    /// Confirms once the caller has agreed; until then, reads back.
+    pub(super) fn step(&self) -> Step {
+        if self.agreed {
+            let arguments = serde_json::json!({ "confirmation_id": self.id });
+            return Step::Call { say: "Thank you. One moment, please.", name: super::CONFIRM, arguments };
+        }
+        Step::Ask(self.read_back.clone())
+    }
+}
+
+/// What came of an output: something to say, and whether the task cannot go on.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Reaction {
+    pub(super) say: String,
+    pub(super) stuck: bool,
+}
+
+impl Reaction {
+    pub(super) fn say(text: impl Into<String>) -> Self {
+        Self { say: text.into(), stuck: false }
+    }
+
+    pub(super) fn stuck(text: impl Into<String>) -> Self {
+        Self { say: text.into(), stuck: true }
+    }
+}
+
+/// What is said while nobody knows whether a commit was done.
+pub(super) const CHECKING: &str = "I am checking whether that went through. We will look into it and get in touch with you.";
+
+/// Something that the caller wants.
+#[derive(Debug)]
+pub(super) struct Task {
+    pub(super) intent: Intent,
+    /// `note_intent` was called for it.
+    pub(super) noted: bool,
+    /// It was given up, or there was only something to say.
+    pub(super) over: bool,
+    pub(super) flow: Flow,
+}
+
+/// How far it has come.
+#[derive(Debug)]
+pub(super) enum Flow {
+    Booking(Box<Booking>),
+    Cancelling(Cancelling),
+    Insurance(Insurance),
+    Errand(Errand),
+    Talk,
+}
+
+impl Task {
+    /// A task that an utterance opens.
+    pub(super) fn open(intent: Intent, heard: &Heard<'_>, facts: &Facts) -> Self {
+        let flow = match intent {
+            Intent::Book | Intent::Move => Flow::Booking(Box::new(Booking::open(heard, facts))),
+            Intent::Cancel => Flow::Cancelling(Cancelling::default()),
+            Intent::Insurance => Flow::Insurance(Insurance::open(heard)),
+            Intent::Message => Flow::Errand(Errand::open(heard)),
+            Intent::Question | Intent::Emergency | Intent::Other => Flow::Talk,
+        };
+        Self { intent, noted: false, over: matches!(flow, Flow::Talk), flow }
+    }
+
+    pub(super) fn is_finished(&self) -> bool {
+        self.over
+            || match &self.flow {
+                Flow::Booking(booking) => booking.booked.is_some(),
+                Flow::Cancelling(cancelling) => cancelling.cancelled,
+                Flow::Insurance(insurance) => insurance.answered,
+                Flow::Errand(errand) => errand.taken,
+                Flow::Talk => true,
+            }
+    }
+
+    /// Takes an utterance; whether it could be used.
+    pub(super) fn hear(&mut self, heard: &Heard<'_>, known: &mut Known, facts: &Facts, say: &mut String) -> bool {
+        match &mut self.flow {
+            Flow::Booking(booking) => booking.hear(heard, known, facts, say),
+            Flow::Cancelling(cancelling) => cancelling.hear(heard, known, say),
+            Flow::Insurance(insurance) => insurance.hear(heard),
+            Flow::Errand(errand) => errand.hear(heard, known),
+            Flow::Talk => false,
+        }
+    }
+
+    /// What it needs next.
+    pub(super) fn step(&self, known: &Known, facts: &Facts) -> Step {
+        match &self.flow {
+            _ if self.is_finished() => Step::Done,
+            Flow::Booking(booking) => booking.step(known, facts),
+            Flow::Cancelling(cancelling) => cancelling.step(known),
+            Flow::Insurance(insurance) => insurance.step(),
+            Flow::Errand(errand) => errand.step(known),
+            Flow::Talk => Step::Done,
+        }
+    }
+
+    /// The action that waits for a yes.
+    pub(super) fn pending(&self) -> Option<&Pending> {
+        match &self.flow {
+            Flow::Booking(booking) => booking.pending.as_ref(),
+            Flow::Cancelling(cancelling) => cancelling.pending.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// Takes a tool's output.
+    pub(super) fn settle(&mut self, outcome: Outcome, known: &mut Known) -> Reaction {
+        let unknown = outcome == Outcome::Unknown;
+        let reaction = match &mut self.flow {
+            Flow::Booking(booking) => booking.settle(outcome, known),
+            Flow::Cancelling(cancelling) => cancelling.settle(outcome, known),
+            Flow::Insurance(insurance) => insurance.settle(outcome),
+            Flow::Errand(errand) => errand.settle(outcome, known),
+            Flow::Talk => Reaction::default(),
+        };
+        self.over |= unknown;
+        reaction
+    }
+}
