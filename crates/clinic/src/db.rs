@@ -9,6 +9,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection, PgConnection, PgPool, Postgres, Transaction};
 
 use crate::ids::TenantId;
+use crate::migrate::newest_version;
 
 /// How long one operation may take in all, should the server fall silent in the middle of it.
 pub(crate) const OPERATION_LIMIT: Duration = Duration::from_secs(4);
@@ -196,23 +197,37 @@ impl Database {
         Ok(Self { pool, url: std::sync::Arc::new(Secret(options.url.clone())) })
     }
 
-    /// Connects once, outside of the pool, and sees that the role is powerless enough and that migrations have run.
+    /// Connects once, outside of the pool, and sees that the role is powerless enough and the schema recent enough. A newer
+    /// schema than the program's passes: releases are rolled out after their migrations.
     pub async fn check(&self) -> Result<(), DbError> {
-        bounded(async {
+        let refused = |reason: String| DbError::Refused { code: "-".into(), reason };
+        let checked = bounded(async {
             let mut connection = PgConnection::connect_with(&app_options(&self.url.0)?).await?;
             let is_powerful =
                 sqlx::query_scalar!(r#"SELECT (rolsuper OR rolbypassrls) AS "is_powerful!" FROM pg_roles WHERE rolname = current_user"#)
                     .fetch_one(&mut connection)
                     .await?;
             if is_powerful {
-                let reason = "role frontdesk_app is superuser or has BYPASSRLS: row-level security would not hold".into();
-                return Err(DbError::Refused { code: "-".into(), reason });
+                return Err(refused("role frontdesk_app is superuser or has BYPASSRLS: row-level security would not hold".into()));
             }
-            sqlx::query!(r#"SELECT count(*) AS "count!" FROM audit_events WHERE false"#).fetch_one(&mut connection).await?;
+            // Not checked at compile time: the table is the migrator's own and in no migration.
+            let version = sqlx::query_scalar::<_, Option<i64>>("SELECT max(version) FROM _sqlx_migrations WHERE success")
+                .fetch_one(&mut connection)
+                .await?
+                .unwrap_or_default();
             connection.close().await?;
-            Ok(())
-        })
-        .await
+            Ok(version)
+        });
+        let needed = newest_version();
+        match checked.await {
+            Ok(version) if version >= needed => Ok(()),
+            Ok(version) => Err(refused(format!("the schema is at version {version}, expected {needed} or later: run `frontdesk migrate`"))),
+            // No such table, role or right.
+            Err(DbError::Refused { code, reason }) if ["42P01", "42501", "22023"].contains(&code.as_str()) => {
+                Err(DbError::Refused { code, reason: format!("{reason}: run `frontdesk migrate`") })
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// The clinic that is called under a number in E.164, if any.

@@ -37,5 +37,11 @@ pub async fn migrate(url: &str) -> Result<i64, MigrateError> {
     MIGRATOR.run_direct(None, &mut connection, false).await?;
     // The work is done; whether the server reads the farewell does not matter.
     let _ = connection.close().await;
-    Ok(MIGRATOR.iter().map(|migration| migration.version).max().unwrap_or_default())
+    Ok(newest_version())
+}
+
+/// The version of the schema that this program was written for.
+#[must_use]
+pub fn newest_version() -> i64 {
+    MIGRATOR.iter().map(|migration| migration.version).max().unwrap_or_default()
 }

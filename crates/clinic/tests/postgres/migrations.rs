@@ -1,17 +1,13 @@
 //! Migrations: repeated, at the same moment, by a login with few rights, and against a server that is not there.
 
 use frontdesk_clinic::config::import;
-use frontdesk_clinic::migrate::{MIGRATOR, MigrateError};
+use frontdesk_clinic::migrate::{MigrateError, newest_version};
 use frontdesk_clinic::{Database, migrate};
 use sqlx::{AssertSqlSafe, Executor};
 use tokio::task::JoinSet;
 
 use super::support::{TestDatabase, clinic, demo_tenant, open, url_of};
 use super::wishes::wish;
-
-fn newest() -> i64 {
-    MIGRATOR.iter().map(|migration| migration.version).max().unwrap()
-}
 
 fn unique(what: &str) -> String {
     format!("clinic_{what}_{}", uuid::Uuid::now_v7().simple())
@@ -35,7 +31,7 @@ async fn many_databases_migrate_at_the_same_moment() {
     for name in &names {
         test.admin.execute(AssertSqlSafe(format!("DROP DATABASE {name} WITH (FORCE)"))).await.unwrap();
     }
-    assert_eq!(versions, [newest(); 8]);
+    assert_eq!(versions, [newest_version(); 8]);
 }
 
 #[tokio::test]
@@ -46,7 +42,7 @@ async fn migrating_again_changes_nothing() {
         "SELECT hashtextextended(string_agg(c::text, '' ORDER BY oid), 0) FROM pg_class c WHERE relnamespace = 'public'::regnamespace";
     let before = test.count(catalogue).await;
     for _ in 0..2 {
-        assert_eq!(migrate(&test.url).await.unwrap(), newest());
+        assert_eq!(migrate(&test.url).await.unwrap(), newest_version());
     }
     assert_eq!(test.count(catalogue).await, before);
     assert_eq!(test.count("SELECT count(*) FROM appointments").await, 1);
@@ -76,7 +72,7 @@ async fn a_login_that_is_no_superuser_can_migrate() {
     for statement in [format!("DROP DATABASE {database} WITH (FORCE)"), format!("DROP ROLE {login}")] {
         test.admin.execute(AssertSqlSafe(statement)).await.unwrap();
     }
-    assert_eq!(migrated.unwrap(), newest());
+    assert_eq!(migrated.unwrap(), newest_version());
     imported.unwrap();
     checked.unwrap();
     prepared.unwrap();
@@ -91,7 +87,22 @@ async fn a_database_that_was_not_migrated_says_so() {
     let error = database.check().await.unwrap_err();
     database.close().await;
     test.admin.execute(AssertSqlSafe(format!("DROP DATABASE {name} WITH (FORCE)"))).await.unwrap();
-    assert!(!error.is_retryable() && error.to_string().contains("audit_events"), "{error}");
+    assert!(!error.is_retryable() && error.to_string().ends_with("run `frontdesk migrate`"), "{error}");
+}
+
+#[tokio::test]
+async fn an_older_schema_is_refused_and_a_newer_one_is_not() {
+    let test = TestDatabase::new().await;
+    let database = test.database();
+    database.check().await.unwrap();
+    let newer =
+        "INSERT INTO _sqlx_migrations SELECT version + 1, description, now(), true, '', 0 FROM _sqlx_migrations ORDER BY 1 DESC LIMIT 1";
+    sqlx::query(newer).execute(&test.admin).await.unwrap();
+    database.check().await.unwrap();
+    sqlx::query("DELETE FROM _sqlx_migrations WHERE version >= $1").bind(newest_version()).execute(&test.admin).await.unwrap();
+    let error = database.check().await.unwrap_err().to_string();
+    let (has, needs) = (newest_version() - 1, newest_version());
+    assert!(error.ends_with(&format!("the schema is at version {has}, expected {needs} or later: run `frontdesk migrate`")), "{error}");
 }
 
 #[tokio::test]
