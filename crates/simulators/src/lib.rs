@@ -5,6 +5,7 @@
 pub mod caller;
 pub mod features;
 pub mod llm;
+pub mod providers;
 pub mod stack;
 pub mod stt;
 pub mod tts;

@@ -1,7 +1,6 @@
 //! The service on Deepgram's wire: `/v1/listen` over a WebSocket, and `/utterances` to teach it more.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Json;
 use axum::Router;
@@ -19,8 +18,6 @@ use tokio_util::sync::CancellationToken;
 use super::session::{Heard, HeardWord, Session, SessionOptions, SttMode, plain};
 use crate::wire::{self, DATA_0000, NET_0001};
 
-/// Silence of the client after which its connection is closed.
-const IDLE: Duration = Duration::from_secs(10);
 /// Deepgram's endpointing when the query names none, in milliseconds.
 const DEFAULT_ENDPOINTING_MS: u32 = 10;
 
@@ -128,6 +125,7 @@ fn settings(shared: &SessionOptions, query: &str) -> Result<SessionOptions, Stri
 async fn serve(mut socket: WebSocket, options: SessionOptions, stop: CancellationToken) {
     let request = uuid::Uuid::new_v4();
     let started = Instant::now();
+    let idle = options.idle;
     let mut session = Session::new(options);
     let mut last_data = started;
     let mut closing = false;
@@ -148,7 +146,7 @@ async fn serve(mut socket: WebSocket, options: SessionOptions, stop: Cancellatio
         let message = tokio::select! {
             message = socket.recv(), if !closing => message,
             () = tokio::time::sleep_until(due.unwrap_or(last_data)), if due.is_some() => continue,
-            () = tokio::time::sleep_until(last_data + IDLE), if !closing => {
+            () = tokio::time::sleep_until(last_data + idle), if !closing => {
                 let _ = socket.send(wire::close(1011, NET_0001)).await;
                 return;
             }

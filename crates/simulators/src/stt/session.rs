@@ -44,6 +44,8 @@ pub struct SessionOptions {
     pub interim_ms: u32,
     /// Whether a request to finalise is answered even if nothing was said since the last final result. Deepgram promises no answer.
     pub answers_empty_finalize: bool,
+    /// Silence of the client, with neither audio nor a `KeepAlive`, after which its connection is closed.
+    pub idle: Duration,
 }
 
 impl SessionOptions {
@@ -58,6 +60,7 @@ impl SessionOptions {
             final_ms: 150,
             interim_ms: 80,
             answers_empty_finalize: true,
+            idle: Duration::from_secs(10),
         }
     }
 }
