@@ -13,6 +13,9 @@ use crate::time::CallTime;
 const TURN_CHARS_MAX: usize = 4000;
 /// Words of a turn that are kept with their times.
 const TURN_WORDS_MAX: usize = 1000;
+/// Final words that end this short before the last speech sample are all of it: the detector lags a little behind a voice that
+/// dies away, and no word is as short as that.
+const COVERED_WITHIN: Duration = Duration::from_millis(120);
 /// How many final segments are remembered in order to drop those delivered twice.
 const SEGMENTS_MAX: usize = 16;
 
@@ -97,8 +100,14 @@ impl CallerTurn {
         self.heard.started.get_or_insert(started);
         self.heard.last_speech = self.heard.last_speech.max(Some(last_speech.max(started)));
         self.heard.ended_at = Some(now);
-        self.finalization = Finalization::Requested(now);
+        self.finalization = if self.is_covered() { Finalization::Answered } else { Finalization::Requested(now) };
         true
+    }
+
+    /// Whether the final words reach to the end of the speech: nothing more is to be expected of the recogniser.
+    fn is_covered(&self) -> bool {
+        let (Some(word), Some(last)) = (self.heard.words.last(), self.heard.last_speech) else { return false };
+        self.heard.interim.is_empty() && word.end + COVERED_WITHIN >= last
     }
 
     /// Takes a transcript; `false` if it is a final segment that was delivered before.
@@ -109,7 +118,8 @@ impl CallerTurn {
         let text = transcript.text.trim();
         if transcript.is_final {
             self.add_final(text, &transcript.words, now);
-            if transcript.from_finalize && matches!(self.finalization, Finalization::Requested(_)) {
+            let answers = transcript.from_finalize || self.is_covered();
+            if answers && matches!(self.finalization, Finalization::Requested(_)) {
                 self.finalization = Finalization::Answered;
             }
         } else {
@@ -365,6 +375,27 @@ mod tests {
         turn.speech_ended(ms(1800), ms(2050));
         assert_eq!(turn.ready_at(&config), Some(ms(2350)));
         assert_eq!(turn.text(), "my name is Ada");
+    }
+
+    #[test]
+    fn final_words_that_reach_the_end_of_speech_need_no_answer_to_the_request() {
+        let config = Endpointing::default();
+        let spoken = |end| Transcript {
+            words: vec![HeardWord { text: "Tuesday".into(), start: ms(500), end: ms(end), confidence: 1.0 }],
+            ..said("Tuesday", true, false)
+        };
+        for (end, ready) in [(900, 1300), (850, 1550)] {
+            let mut before = CallerTurn::default();
+            before.speech_started(ms(0), ms(50));
+            before.transcript(&spoken(end), ms(1200));
+            before.speech_ended(ms(1000), ms(1250));
+            assert_eq!(before.ready_at(&config), Some(ms(ready)), "final before the end of speech was detected");
+            let mut after = CallerTurn::default();
+            after.speech_started(ms(0), ms(50));
+            after.speech_ended(ms(1000), ms(1250));
+            after.transcript(&spoken(end), ms(1280));
+            assert_eq!(after.ready_at(&config), Some(ms(ready)), "final after it");
+        }
     }
 
     #[test]

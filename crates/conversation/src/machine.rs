@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::input::Input;
 use crate::reply::{After, Purpose};
 use crate::state::{State, StoredState};
-use crate::summary::EndReason;
+use crate::summary::{CallSummary, EndReason};
 use crate::time::CallTime;
 
 /// While so many commands wait to be polled, inputs are dropped: a shell that does not poll is stuck.
@@ -123,6 +123,22 @@ impl Conversation {
             Phase::Ended(_) => return,
         }
         self.advance();
+    }
+
+    /// Ends the conversation at once and gives what is known of the call, for a shell that cannot go on with it: what was said so
+    /// far is in the summary, effects that are under way stand there as they were. Nothing more will come.
+    pub fn abandon(&mut self, now: CallTime, reason: EndReason) -> CallSummary {
+        self.state.now = self.state.now.max(now);
+        let (now, reason) = match self.state.phase {
+            Phase::Waiting | Phase::Open => {
+                self.close(self.state.now, reason);
+                (self.state.now, reason)
+            }
+            Phase::Closing(earlier) | Phase::Ended(earlier) => (self.state.now, earlier),
+        };
+        self.state.phase = Phase::Ended(reason);
+        self.commands.clear();
+        self.state.record.summary(reason, now)
     }
 
     fn before_answer(&mut self, input: Input) {

@@ -22,6 +22,7 @@ impl Driver {
         self.parts.model.cancel_all();
         self.wait_for_effects().await;
         let reason = self.end_by.map_or(EndReason::Failed, |(_, reason)| reason);
+        self.abandon(reason);
         let mut summary = self.summary.take().map_or_else(|| blank_summary(reason, self.now()), |summary| *summary);
         for (confirmation, outcome) in std::mem::take(&mut self.late) {
             enter_late_result(&mut summary, &confirmation, &outcome, self.now());

@@ -149,6 +149,7 @@ impl Driver {
             tracing::error!("the conversation panicked; the call ends");
             self.parts.incidents.note("conversation: panicked");
             self.parts.playout.flush(ReplyId(u32::MAX));
+            self.abandon(EndReason::Failed);
             self.hang_up_at = Some(self.apologise() + self.parts.limits.drain);
         }
         self.close().await
@@ -231,6 +232,17 @@ impl Driver {
             let Some(input) = self.inputs.pop_front() else { return };
             self.machine.handle(self.now(), input);
         }
+    }
+
+    /// Takes from a conversation that cannot go on what it knows of the call, unless it gave its summary already.
+    pub(super) fn abandon(&mut self, reason: EndReason) {
+        if self.summary.is_some() {
+            return;
+        }
+        let now = self.now();
+        // It may be the conversation itself that is broken: then there is no more to be had of it.
+        let known = std::panic::catch_unwind(AssertUnwindSafe(|| self.machine.abandon(now, reason)));
+        self.summary = known.ok().map(Box::new);
     }
 
     fn wake_at(&self) -> Instant {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::mpsc;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::broken;
 use crate::error::ProviderError;
@@ -22,6 +22,7 @@ struct Script {
     open_delay: Duration,
     open_errors: Vec<ProviderError>,
     break_after: Option<u64>,
+    final_delay: Duration,
     /// Samples that each connection got.
     heard: Vec<Vec<i16>>,
     closed: u32,
@@ -53,6 +54,11 @@ impl FakeStt {
     /// The next attempts to open fail so, the last one first.
     pub fn fail_to_open(&self, errors: Vec<ProviderError>) {
         self.script().open_errors = errors;
+    }
+
+    /// Final words come this long after they were asked for.
+    pub fn set_final_delay(&self, delay: Duration) {
+        self.script().final_delay = delay;
     }
 
     /// The connection breaks after that many further samples, once.
@@ -87,7 +93,7 @@ impl SpeechToText for FakeStt {
         script.heard.push(Vec::new());
         let (results, queue) = mpsc::unbounded_channel();
         let connection = script.heard.len() - 1;
-        Ok(Box::new(Stream { stt: self.clone(), connection, at: 0, phrase: None, results, queue, over: false }))
+        Ok(Box::new(Stream { stt: self.clone(), connection, at: 0, phrase: None, results, queue, next: None, over: false }))
     }
 
     fn name(&self) -> &'static str {
@@ -104,13 +110,18 @@ struct Hearing {
     told: bool,
 }
 
+/// A result and when it comes.
+type Due = (Instant, Result<SttEvent, ProviderError>);
+
 struct Stream {
     stt: FakeStt,
     connection: usize,
     at: u64,
     phrase: Option<Hearing>,
-    results: mpsc::UnboundedSender<Result<SttEvent, ProviderError>>,
-    queue: mpsc::UnboundedReceiver<Result<SttEvent, ProviderError>>,
+    results: mpsc::UnboundedSender<Due>,
+    queue: mpsc::UnboundedReceiver<Due>,
+    /// The next result, while its time has not come.
+    next: Option<Due>,
     over: bool,
 }
 
@@ -147,7 +158,7 @@ impl SttStream for Stream {
         if breaks {
             self.stt.script().break_after = None;
             self.over = true;
-            let _ = self.results.send(Err(broken("fake-stt")));
+            let _ = self.results.send((Instant::now(), Err(broken("fake-stt"))));
         }
         if self.over {
             return Ok(());
@@ -160,7 +171,7 @@ impl SttStream for Stream {
                 if phrase.samples >= INTERIM_AFTER && !phrase.told {
                     phrase.told = true;
                     let phrase = *phrase;
-                    let _ = self.results.send(Ok(self.result(phrase, false)));
+                    let _ = self.results.send((Instant::now(), Ok(self.result(phrase, false))));
                 }
             }
             self.at += 1;
@@ -170,13 +181,20 @@ impl SttStream for Stream {
 
     async fn finalize(&mut self) -> Result<(), ProviderError> {
         if let Some(phrase) = self.phrase.take() {
-            let _ = self.results.send(Ok(self.result(phrase, true)));
+            let due = Instant::now() + self.stt.script().final_delay;
+            let _ = self.results.send((due, Ok(self.result(phrase, true))));
         }
         Ok(())
     }
 
     async fn next_event(&mut self) -> Result<Option<SttEvent>, ProviderError> {
-        self.queue.recv().await.transpose()
+        if self.next.is_none() {
+            self.next = self.queue.recv().await;
+        }
+        if let Some((due, _)) = &self.next {
+            sleep_until(*due).await;
+        }
+        self.next.take().map(|(_, result)| result).transpose()
     }
 
     async fn close(&mut self) {

@@ -132,7 +132,7 @@ async fn a_panic_within_a_call_is_apologised_for_and_recorded() {
     caller.say(1, ms(1_000));
     let record = session.await.expect("nothing panics out");
     assert_eq!(record.outcome, EndReason::Failed);
-    assert_eq!(lines(&record), [(false, APOLOGY)]);
+    assert_eq!(lines(&record), [(false, GREETING), (false, APOLOGY)], "what was said before is in the record");
     assert!(record.incidents.contains(&"conversation: panicked".into()));
     same(&caller.voice()[before..], &apology());
     assert!(caller.was_hung_up().is_some());

@@ -2,6 +2,7 @@
 
 mod endings;
 mod faults;
+mod latency;
 mod privacy;
 mod recording;
 mod starts;
