@@ -1,46 +1,21 @@
-//! Who calls in the demo, and what is said.
+//! The calls of the demo: placed, watched, printed.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use frontdesk_simulators::caller::{CallOutcome, Caller, CallerEvent, CallerOptions, ObserverOptions, RoomObserver, RoomSight, Scripted};
+use frontdesk_simulators::caller::{CallOutcome, Caller, CallerEvent, CallerOptions, ObserverOptions, RoomObserver, RoomSight};
 use frontdesk_simulators::voice::Voice;
 use tokio::sync::mpsc;
 
 use super::super::CommandError;
+use super::guest::Guest;
 use super::show::{millis, spoken};
 
 /// The number that is dialled; it stands in `sip/demo.toml` and in the demo clinic's configuration.
 const DIALLED: &str = "+15550100";
-/// Name and spoken number of each caller.
-const PEOPLE: [(&str, &str); 8] = [
-    ("Ada Lovelace", "five five five, zero one two, three four five six"),
-    ("Grace Hopper", "five five five, zero one three, four five six seven"),
-    ("Alan Turing", "five five five, zero one four, five six seven eight"),
-    ("Mary Shelley", "five five five, zero one five, six seven eight nine"),
-    ("Isaac Newton", "five five five, zero one six, seven eight nine zero"),
-    ("Emmy Noether", "five five five, zero one seven, eight nine zero one"),
-    ("Niels Bohr", "five five five, zero one eight, nine zero one two"),
-    ("Lise Meitner", "five five five, zero one nine, zero one two three"),
-];
-const CHOICES: [&str; 3] = ["The second one, please.", "The first one, please.", "The third one, please."];
-
-/// What a caller says, in order.
-fn lines(caller: usize) -> Vec<String> {
-    let (name, number) = PEOPLE[caller % PEOPLE.len()];
-    vec![
-        "Hello, I would like to book an appointment, please.".into(),
-        format!("My name is {name}."),
-        format!("My number is {number}."),
-        CHOICES[caller % CHOICES.len()].into(),
-        "Yes, that is right.".into(),
-        "No, thank you, goodbye.".into(),
-    ]
-}
-
 /// Everything that any caller may say, for the recogniser.
 pub(super) fn utterances(callers: usize) -> Vec<String> {
-    let mut all: Vec<String> = (0..callers).flat_map(lines).collect();
+    let mut all: Vec<String> = (0..callers).flat_map(|caller| Guest::new(caller).texts().map(str::to_owned).collect::<Vec<_>>()).collect();
     all.sort();
     all.dedup();
     all
@@ -59,18 +34,20 @@ pub(super) struct Line {
 pub(super) async fn call(number: usize, line: Line) -> Result<CallOutcome, CommandError> {
     let from = format!("+1555013{number:04}");
     let label = line.is_shared.then_some(number + 1);
-    let options = CallerOptions::new(line.target, from.clone(), DIALLED, Scripted::saying(lines(number)));
+    let mut options = CallerOptions::new(line.target, from.clone(), DIALLED, Guest::new(number));
     let (events, receiver) = mpsc::channel(64);
+    let (words, agent_words) = mpsc::channel(64);
+    options.agent_words = Some(agent_words);
     let observer = ObserverOptions { caller_number: from, ..line.livekit };
-    let watching = tokio::spawn(watch(label, observer, receiver));
+    let watching = tokio::spawn(watch(label, observer, receiver, words));
     let outcome = Caller::new(Voice::caller()).call(options, events).await;
     // The observer ends with the room; what it still has to print belongs before what follows.
     let _ended = tokio::time::timeout(Duration::from_secs(5), watching).await;
     outcome.map_err(|error| CommandError::new(format!("caller {}: {error}", number + 1)))
 }
 
-/// Prints what is heard and how long it took.
-async fn watch(label: Option<usize>, observer: ObserverOptions, mut events: mpsc::Receiver<CallerEvent>) {
+/// Prints what is heard and how long it took, and tells the caller the agent's words.
+async fn watch(label: Option<usize>, observer: ObserverOptions, mut events: mpsc::Receiver<CallerEvent>, words: mpsc::Sender<String>) {
     let looking = RoomObserver::watch(&observer);
     tokio::pin!(looking);
     let mut room: Option<(RoomObserver, mpsc::Receiver<RoomSight>)> = None;
@@ -87,6 +64,10 @@ async fn watch(label: Option<usize>, observer: ObserverOptions, mut events: mpsc
             sight = next(&mut room), if room.is_some() && watching => match sight {
                 Some(RoomSight::Line(line)) if line.is_final => {
                     let took = if line.is_agent { gap.take() } else { None };
+                    if line.is_agent {
+                        // A caller who has hung up needs no words.
+                        let _untold = words.try_send(line.text.clone());
+                    }
                     let remark = took.map_or_else(String::new, |gap| format!("[{} after the caller's last sound]", millis(gap)));
                     spoken(label, if line.is_agent { "agent" } else { "caller" }, &line.text, &remark);
                 }

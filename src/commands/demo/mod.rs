@@ -1,6 +1,7 @@
 //! `frontdesk demo`: everything on this machine, one telephone call, one appointment.
 
 mod callers;
+mod guest;
 mod services;
 mod show;
 mod verify;
