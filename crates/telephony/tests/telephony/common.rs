@@ -4,7 +4,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use frontdesk_telephony::sdp::{self, LocalMedia, SessionDescription};
-use frontdesk_telephony::sip::{Endpoint, EndpointConfig, IncomingCalls, OutgoingInvite, SipTimers, Transport};
+use frontdesk_telephony::sip::{
+    Dialog, DialogEvent, Endpoint, EndpointConfig, IncomingCall, IncomingCalls, OutgoingInvite, SipTimers, Transport,
+};
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
 
@@ -157,4 +159,34 @@ pub(crate) fn header<'a>(message: &'a str, name: &str) -> Option<&'a str> {
 /// The tag of a response's `To`.
 pub(crate) fn to_tag(message: &str) -> String {
     header(message, "To").and_then(|to| to.split(";tag=").nth(1)).unwrap_or_default().to_owned()
+}
+
+/// The next call.
+pub(crate) async fn incoming(calls: &mut IncomingCalls) -> IncomingCall {
+    soon("the call", calls.next()).await.unwrap()
+}
+
+/// Offers a call from the peer.
+pub(crate) async fn ring(peer: &Peer, endpoint: &Endpoint, calls: &mut IncomingCalls) -> (IncomingCall, String) {
+    let body = offer(4000).to_string();
+    let invite = peer.request(&Line { body: &body, ..Line::new("INVITE", "inv1", 10) });
+    peer.send(endpoint.local_addr(), &invite).await;
+    (incoming(calls).await, invite)
+}
+
+/// A call from the peer, answered and acknowledged; with the tag of our side.
+pub(crate) async fn talk(peer: &Peer, endpoint: &Endpoint, calls: &mut IncomingCalls) -> (Dialog, String) {
+    let (call, _) = ring(peer, endpoint, calls).await;
+    let session = answer(call.invite().offer.as_ref().unwrap(), 4002);
+    let mut dialog = call.answer(session).await.unwrap();
+    let tag = to_tag(&peer.expect("SIP/2.0 200").await);
+    peer.send(endpoint.local_addr(), &peer.request(&Line { to_tag: Some(&tag), ..Line::new("ACK", "ack1", 10) })).await;
+    assert!(matches!(soon("ACK", dialog.next_event()).await, DialogEvent::Acked { .. }));
+    (dialog, tag)
+}
+
+/// Sends a request; the next response.
+pub(crate) async fn ask(peer: &Peer, endpoint: &Endpoint, line: Line<'_>) -> String {
+    peer.send(endpoint.local_addr(), &peer.request(&line)).await;
+    peer.expect("SIP/2.0").await
 }

@@ -6,6 +6,6 @@ mod calls;
 mod common;
 mod media;
 mod noise;
-mod privacy;
+mod reinvite;
 mod sipp;
 mod wire;

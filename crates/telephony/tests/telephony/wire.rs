@@ -3,44 +3,14 @@
 use std::time::Duration;
 
 use frontdesk_telephony::sdp;
-use frontdesk_telephony::sip::{
-    Dialog, DialogEvent, EndReason, Endpoint, EndpointConfig, IncomingCall, IncomingCalls, Limits, OutgoingEvent, Transport,
-};
+use frontdesk_telephony::sip::{DialogEvent, EndReason, OutgoingEvent, Transport};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, timeout};
 
-use crate::common::{LOCAL, Line, Peer, answer, call_to, config, endpoint, header, media, offer, settled, soon, to_tag};
+use crate::common::{LOCAL, Line, Peer, answer, ask, call_to, endpoint, header, incoming, media, offer, ring, settled, soon, talk, to_tag};
 
 const SHORT: Duration = Duration::from_millis(300);
-
-async fn incoming(calls: &mut IncomingCalls) -> IncomingCall {
-    soon("the call", calls.next()).await.unwrap()
-}
-
-/// Offers a call from the peer.
-async fn ring(peer: &Peer, endpoint: &Endpoint, calls: &mut IncomingCalls) -> (IncomingCall, String) {
-    let body = offer(4000).to_string();
-    let invite = peer.request(&Line { body: &body, ..Line::new("INVITE", "inv1", 10) });
-    peer.send(endpoint.local_addr(), &invite).await;
-    (incoming(calls).await, invite)
-}
-
-/// A call from the peer, answered and acknowledged; with the tag of our side.
-async fn talk(peer: &Peer, endpoint: &Endpoint, calls: &mut IncomingCalls) -> (Dialog, String) {
-    let (call, _) = ring(peer, endpoint, calls).await;
-    let session = answer(call.invite().offer.as_ref().unwrap(), 4002);
-    let mut dialog = call.answer(session).await.unwrap();
-    let tag = to_tag(&peer.expect("SIP/2.0 200").await);
-    peer.send(endpoint.local_addr(), &peer.request(&Line { to_tag: Some(&tag), ..Line::new("ACK", "ack1", 10) })).await;
-    assert!(matches!(soon("ACK", dialog.next_event()).await, DialogEvent::Acked { .. }));
-    (dialog, tag)
-}
-
-async fn ask(peer: &Peer, endpoint: &Endpoint, line: Line<'_>) -> String {
-    peer.send(endpoint.local_addr(), &peer.request(&line)).await;
-    peer.expect("SIP/2.0").await
-}
 
 async fn is_silent(peer: &Peer, during: Duration) -> bool {
     let mut buffer = [0; 4096];
@@ -191,78 +161,6 @@ async fn a_merged_invite_is_refused() {
     peer.send(endpoint.local_addr(), &invite.replace("z9hG4bKinv1", "z9hG4bKother")).await;
     peer.expect("SIP/2.0 482").await;
     assert_eq!(endpoint.stats().await.offered, 1);
-}
-
-#[tokio::test]
-async fn requests_within_a_call_keep_their_order() {
-    let (endpoint, mut calls) = endpoint().await;
-    let peer = Peer::new().await;
-    let (mut dialog, tag) = talk(&peer, &endpoint, &mut calls).await;
-    let body = offer(4000).to_string();
-    let line = |method: &'static str, branch: &'static str, cseq| Line { to_tag: Some(&tag), ..Line::new(method, branch, cseq) };
-
-    let text = ask(&peer, &endpoint, Line { body: &body, ..line("INVITE", "old", 9) }).await;
-    assert!(text.starts_with("SIP/2.0 500"), "{text}");
-    let text = ask(&peer, &endpoint, line("OPTIONS", "opt", 11)).await;
-    assert!(text.starts_with("SIP/2.0 200"), "{text}");
-
-    peer.send(endpoint.local_addr(), &peer.request(&Line { body: &body, ..line("INVITE", "re1", 12) })).await;
-    let DialogEvent::ReInvite(first) = soon("the re-INVITE", dialog.next_event()).await else { panic!("a re-INVITE") };
-    let text = ask(&peer, &endpoint, Line { body: &body, ..line("INVITE", "re2", 13) }).await;
-    assert!(text.starts_with("SIP/2.0 500") && header(&text, "Retry-After").is_some(), "{text}");
-    drop(first);
-    let text = peer.expect("SIP/2.0 200").await;
-    assert_eq!(header(&text, "CSeq"), Some("12 INVITE"));
-
-    // Somebody else's tag is somebody else's dialog.
-    let bye = peer.request(&line("BYE", "bye", 14)).replace("tag=peer", "tag=stranger");
-    peer.send(endpoint.local_addr(), &bye).await;
-    peer.expect("SIP/2.0 481").await;
-    let text = ask(&peer, &endpoint, line("BYE", "bye2", 14)).await;
-    assert!(text.starts_with("SIP/2.0 200") || text.contains("12 INVITE"), "{text}");
-    let end = loop {
-        if let DialogEvent::Ended(reason) = soon("the end", dialog.next_event()).await {
-            break reason;
-        }
-    };
-    assert_eq!(end, EndReason::RemoteHangup);
-}
-
-#[tokio::test]
-async fn a_re_invite_during_ours_is_glare() {
-    let (endpoint, mut calls) = endpoint().await;
-    let peer = Peer::new().await;
-    let (mut dialog, tag) = talk(&peer, &endpoint, &mut calls).await;
-    let ours = tokio::spawn(async move { dialog.reinvite(offer(4002)).await });
-    let invite = peer.expect("INVITE").await;
-    let body = offer(4000).to_string();
-    peer.send(endpoint.local_addr(), &peer.request(&Line { to_tag: Some(&tag), body: &body, ..Line::new("INVITE", "re1", 12) })).await;
-    peer.expect("SIP/2.0 491").await;
-    let reply: String = invite
-        .split("\r\n\r\n")
-        .next()
-        .unwrap()
-        .split("\r\n")
-        .skip(1)
-        .filter(|line| !line.starts_with("Content-"))
-        .map(|line| format!("{line}\r\n"))
-        .collect();
-    peer.send(endpoint.local_addr(), &format!("SIP/2.0 491 Request Pending\r\n{reply}Content-Length: 0\r\n\r\n")).await;
-    peer.expect("ACK").await;
-    let outcome = soon("the outcome", ours).await.unwrap();
-    assert_eq!(outcome.err(), Some(frontdesk_telephony::sip::ReInviteError::Glare));
-}
-
-#[tokio::test]
-async fn an_unanswered_re_invite_is_answered_with_the_session_in_use() {
-    let limits = Limits { reinvite_answer_max: Duration::from_millis(200), ..Limits::default() };
-    let (endpoint, mut calls) = Endpoint::bind(EndpointConfig { limits, ..config() }).await.unwrap();
-    let peer = Peer::new().await;
-    let (_dialog, tag) = talk(&peer, &endpoint, &mut calls).await;
-    let hold = offer(4000).to_string().replace("c=IN IP4 127.0.0.1", "c=IN IP4 0.0.0.0");
-    peer.send(endpoint.local_addr(), &peer.request(&Line { to_tag: Some(&tag), body: &hold, ..Line::new("INVITE", "re1", 12) })).await;
-    let text = peer.expect("SIP/2.0 200").await;
-    assert!(text.contains("a=recvonly") && text.contains("m=audio 4002"), "{text}");
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use sipx_sip::headers::CSeq;
 use sipx_sip::{Method, Request};
 
 use super::uas::ServerInvite;
-use super::{CallTimer, Core, Phase, Purpose};
+use super::{Call, CallTimer, Core, Phase, Purpose};
 use crate::sip::config::Refusal;
 use crate::sip::dialog::DialogKey;
 use crate::sip::event::{CallError, CallEvent, CallId, EndReason};
@@ -57,29 +57,50 @@ impl Core {
         if call.phase == Phase::Closing {
             return Err(Refusal::new(481));
         }
-        if call.client_invite.is_some() || call.pending_ack.as_ref().is_some_and(|pending| pending.offered) {
-            return Err(Refusal::new(491));
-        }
-        if call.server_invite.is_some() {
-            // RFC 3261 §14.2: a second INVITE before the final response to the first.
-            let seconds = rand::random_range(0..=10_u8);
-            return Err(Refusal::new(500).because("Request Pending").with("Retry-After", seconds.to_string()));
+        if let Some(refusal) = overlap(call) {
+            return self.refuse_reinvite(now, id, cseq, request, source, &refusal);
         }
         let is_unacknowledged = call.pending_ack.is_some();
         let key = self.begin_server(now, request, source, Purpose::ServerInvite(id))?;
         if is_unacknowledged {
-            // Whoever sends a re-INVITE has our 2xx; only its ACK was lost (RFC 5407 §3.1.4).
+            // Whoever sends a re-INVITE has our 2xx; only its ACK was lost, or is late (RFC 5407 §3.1.4).
             self.acknowledged(id, None);
         }
-        if let Some(call) = self.calls.get_mut(&id) {
-            call.pending_ack = None;
-            if let Some(dialog) = &mut call.dialog {
-                dialog.remote_cseq = cseq;
-            }
-            call.server_invite = Some(ServerInvite { key, request: request.clone(), offer: offer.clone(), transport: source.transport() });
+        let Some(call) = self.calls.get_mut(&id) else {
+            return Ok(());
+        };
+        call.pending_ack = None;
+        if let Some(dialog) = &mut call.dialog {
+            dialog.remote_cseq = cseq;
+        }
+        let transport = source.transport();
+        call.server_invite = Some(ServerInvite { key, request: request.clone(), offer: offer.clone(), transport, cseq });
+        if let Some(reason) = call.hangup.take() {
+            // The hang-up has waited for that ACK; nobody is there any more to answer the re-INVITE, which gets 487.
+            self.send_bye(now, id, reason);
+            return Ok(());
         }
         self.set_timer(now, id, CallTimer::ReInviteAnswer, self.config.limits.reinvite_answer_max);
         self.emit(id, CallEvent::ReInvite { offer });
+        Ok(())
+    }
+
+    /// Refuses a re-INVITE in a transaction, so that its copies get the same answer even if what stood in its way is over
+    /// by then: a copy that was answered with 200 after 491 would leave a 200 without an ACK, which ends the call.
+    fn refuse_reinvite(
+        &mut self,
+        now: Duration,
+        id: CallId,
+        cseq: u32,
+        request: &Request,
+        source: Source,
+        refusal: &Refusal,
+    ) -> Result<(), Refusal> {
+        let key = self.begin_server(now, request, source, Purpose::Server)?;
+        if let Some(dialog) = self.calls.get_mut(&id).and_then(|call| call.dialog.as_mut()) {
+            dialog.remote_cseq = cseq;
+        }
+        self.respond(now, &key, reply::refusal(request, refusal, ""));
         Ok(())
     }
 
@@ -179,4 +200,16 @@ impl Core {
             .and_then(|builder| builder.cseq(crate::sip::dialog::initial_cseq(), &Method::Options))
             .ok()
     }
+}
+
+/// Why another INVITE of the peer cannot be taken now, if so (RFC 3261 §14.2).
+fn overlap(call: &Call) -> Option<Refusal> {
+    if call.client_invite.is_some() || call.pending_ack.as_ref().is_some_and(|pending| pending.offered) {
+        return Some(Refusal::new(491));
+    }
+    // A second INVITE before the final response to the first.
+    call.server_invite.as_ref().map(|_| {
+        let seconds = rand::random_range(0..=10_u8);
+        Refusal::new(500).because("Request Pending").with("Retry-After", seconds.to_string())
+    })
 }

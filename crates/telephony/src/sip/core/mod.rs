@@ -258,24 +258,6 @@ impl Core {
         true
     }
 
-    /// A peer connected. `None`: refuse it, there are too many or its address is not admitted.
-    pub(super) fn connected(&mut self, peer: std::net::SocketAddr) -> Option<ConnectionId> {
-        let limits = &self.config.limits;
-        let of_host = self.connections.values().filter(|other| other.inbound && other.peer.ip() == peer.ip()).count();
-        let room = self.connections.len() < limits.connections_max && of_host < limits.connections_per_host_max;
-        if !room || !self.config.admission.source(peer, Transport::Tcp) {
-            self.stats.not_admitted += 1;
-            return None;
-        }
-        Some(self.add_connection(peer, true))
-    }
-
-    fn add_connection(&mut self, peer: std::net::SocketAddr, inbound: bool) -> ConnectionId {
-        let id = ConnectionId(self.number());
-        self.connections.insert(id, Connection { peer, inbound });
-        id
-    }
-
     /// A connection is gone, or could not be opened. What was bound to it fails, or is sent anew over another one.
     pub(super) fn disconnected(&mut self, now: Duration, connection: ConnectionId, malformed: bool) {
         self.stats.malformed += u64::from(malformed);

@@ -1,4 +1,4 @@
-//! Sending: transactions of both roles, stateless answers, and the ways that bytes take.
+//! Sending: transactions of both roles, stateless answers, connections and the ways that bytes take.
 
 use std::time::Duration;
 
@@ -7,11 +7,11 @@ use sipx_sip::headers::Via;
 use sipx_sip::transaction::Dispatch;
 use sipx_sip::{HeaderName, Message, Method, Request, RequestBuilder, Response, TransactionKey};
 
-use super::{Core, Purpose, Side, Transaction};
+use super::{Connection, Core, Purpose, Side, Transaction};
 use crate::sdp::SessionDescription;
 use crate::sip::config::Refusal;
 use crate::sip::event::Output;
-use crate::sip::flow::{Path, Source, Transport};
+use crate::sip::flow::{ConnectionId, Path, Source, Transport};
 use crate::sip::reply;
 
 impl Core {
@@ -75,6 +75,24 @@ impl Core {
         if let Some(transaction) = self.transactions.get_mut(&(side, key.clone())) {
             transaction.path = path;
         }
+    }
+
+    /// A peer connected. `None`: refuse it, there are too many or its address is not admitted.
+    pub(in crate::sip) fn connected(&mut self, peer: std::net::SocketAddr) -> Option<ConnectionId> {
+        let limits = &self.config.limits;
+        let of_host = self.connections.values().filter(|other| other.inbound && other.peer.ip() == peer.ip()).count();
+        let room = self.connections.len() < limits.connections_max && of_host < limits.connections_per_host_max;
+        if !room || !self.config.admission.source(peer, Transport::Tcp) {
+            self.stats.not_admitted += 1;
+            return None;
+        }
+        Some(self.add_connection(peer, true))
+    }
+
+    fn add_connection(&mut self, peer: std::net::SocketAddr, inbound: bool) -> ConnectionId {
+        let id = ConnectionId(self.number());
+        self.connections.insert(id, Connection { peer, inbound });
+        id
     }
 
     /// Sends, over a new connection if there is none (RFC 3261 §18.2.2). Each path redials once.

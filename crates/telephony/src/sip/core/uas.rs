@@ -23,6 +23,9 @@ pub(super) struct ServerInvite {
     pub(super) request: Request,
     pub(super) offer: Option<SessionDescription>,
     pub(super) transport: Transport,
+    /// Its sequence number, which its ACK will have too. The dialog's may be ahead of it: by a re-INVITE that was refused
+    /// because this one waits.
+    pub(super) cseq: u32,
 }
 
 /// Our 2xx, sent again and again until its ACK comes (RFC 3261 §13.3.1.4).
@@ -61,13 +64,14 @@ impl Core {
         let dialog = Dialog::of_invite(request, &reply::random_tag(), path, source.address.ip()).ok_or(Refusal::new(400))?;
         let id = CallId(self.number());
         let key = self.begin_server(now, request, source, Purpose::ServerInvite(id))?;
+        let cseq = dialog.remote_cseq;
         self.dialogs.insert(dialog.key.clone(), id);
         self.callers.insert(caller, id);
         let call = Call {
             phase: Phase::Early,
             dialog: Some(dialog),
             local_session: None,
-            server_invite: Some(ServerInvite { key, request: request.clone(), offer, transport }),
+            server_invite: Some(ServerInvite { key, request: request.clone(), offer, transport, cseq }),
             pending_ack: None,
             client_invite: None,
             hangup: None,
@@ -112,8 +116,8 @@ impl Core {
         if let (Some(dialog), Some(path)) = (&mut call.dialog, path) {
             dialog.path = path;
             dialog.refresh_target(&invite.request.headers);
-            let cseq = dialog.remote_cseq;
-            call.pending_ack = Some(PendingAck { bytes, path, interval: t1, cseq, offered: invite.offer.is_none(), key });
+            let (cseq, offered) = (invite.cseq, invite.offer.is_none());
+            call.pending_ack = Some(PendingAck { bytes, path, interval: t1, cseq, offered, key });
         }
         call.phase = Phase::Established;
         call.local_session = Some(session);
