@@ -58,34 +58,41 @@ async fn a_result_that_cannot_be_read_is_unknown_not_undone() {
     assert_eq!(test.count(BOOKED).await, 1);
 }
 
-/// Every message of a booking and of a cancellation is lost in turn, once before and once after the server carried it out.
-/// Whoever asks again until he is answered has one booking, then one cancellation, and one line of each in the audit log.
 #[tokio::test]
-async fn every_step_may_fail_and_be_repeated() {
-    for loss in [Loss::BeforeServer, Loss::AfterServer] {
-        let test = TestDatabase::new().await;
-        let proxy = Proxy::in_front_of(&test.url).await;
-        let clinic = clinic(open(&proxy.url(&test.url)), "demo");
-        let mut rounds = 0;
-        loop {
-            proxy.lose_message(rounds, loss);
-            let call = format!("call-{rounds}");
-            book_and_cancel(&clinic, &call).await;
-            rounds += 1;
-            let done = "SELECT count(*) FROM appointments WHERE status = 'cancelled'";
-            let told = "SELECT count(*) FILTER (WHERE action = 'appointment.booked') * 1000
-                        + count(*) FILTER (WHERE action = 'appointment.cancelled') FROM audit_events";
-            let expected = i64::try_from(rounds).unwrap();
-            assert_eq!(test.count(done).await, expected, "{loss:?}, message {rounds}");
-            assert_eq!(test.count(told).await, expected * 1001, "{loss:?}, message {rounds}");
-            assert_eq!(test.count("SELECT count(*) FROM appointments WHERE status <> 'cancelled'").await, 0);
-            if proxy.disarm() {
-                break;
-            }
+async fn every_step_may_fail_before_the_server_saw_it_and_be_repeated() {
+    lose_every_message_in_turn(Loss::BeforeServer).await;
+}
+
+#[tokio::test]
+async fn every_step_may_fail_after_the_server_did_it_and_be_repeated() {
+    lose_every_message_in_turn(Loss::AfterServer).await;
+}
+
+/// Every message of a booking and of a cancellation is lost in turn. Whoever asks again until he is answered has one booking,
+/// then one cancellation, and one line of each in the audit log.
+async fn lose_every_message_in_turn(loss: Loss) {
+    let test = TestDatabase::new().await;
+    let proxy = Proxy::in_front_of(&test.url).await;
+    let clinic = clinic(open(&proxy.url(&test.url)), "demo");
+    let mut rounds = 0;
+    loop {
+        proxy.lose_message(rounds, loss);
+        let call = format!("call-{rounds}");
+        book_and_cancel(&clinic, &call).await;
+        rounds += 1;
+        let done = "SELECT count(*) FROM appointments WHERE status = 'cancelled'";
+        let told = "SELECT count(*) FILTER (WHERE action = 'appointment.booked') * 1000
+                    + count(*) FILTER (WHERE action = 'appointment.cancelled') FROM audit_events";
+        let expected = i64::try_from(rounds).unwrap();
+        assert_eq!(test.count(done).await, expected, "{loss:?}, message {rounds}");
+        assert_eq!(test.count(told).await, expected * 1001, "{loss:?}, message {rounds}");
+        assert_eq!(test.count("SELECT count(*) FROM appointments WHERE status <> 'cancelled'").await, 0);
+        if proxy.disarm() {
+            break;
         }
-        assert_eq!(proxy.lost(), rounds - 1);
-        assert!(rounds > 20, "{rounds} messages were lost in turn");
     }
+    assert_eq!(proxy.lost(), rounds - 1);
+    assert!(rounds > 20, "{rounds} messages were lost in turn");
 }
 
 /// Books and cancels like a caller who is asked to wait and tries again.
