@@ -40,16 +40,12 @@ impl Booking {
 
     /// Takes day, time, practitioner and service; whether anything of it was said.
     fn hear_wish(&mut self, words: &Words, facts: &Facts) -> bool {
-        let mut heard = false;
-        // A telephone number is full of hours.
-        if numbers::phone(words).is_none() {
-            let when = When::read(words, facts.now.map(|now| now.date()), self.slots.is_some());
-            heard = !when.is_empty();
-            match when.day {
-                Some(_) => self.when = When { part: when.part.or(self.when.part), ..when },
-                None if heard => self.when = When { day: self.when.day, ..when },
-                None => {}
-            }
+        let when = When::read(&numbers::without_phone(words), facts.now.map(|now| now.date()), self.slots.is_some());
+        let mut heard = !when.is_empty();
+        match when.day {
+            Some(_) => self.when = When { part: when.part.or(self.when.part), ..when },
+            None if heard => self.when = When { day: self.when.day, ..when },
+            None => {}
         }
         for (wish, named) in [(&mut self.practitioner, facts.practitioner(words)), (&mut self.service, facts.service(words))] {
             if let Some(named) = named {

@@ -138,7 +138,7 @@ impl Dialogue {
             self.known.changed |= self.known.phone.replace(phone.clone()) != Some(phone);
             self.known.partial.clear();
         }
-        let repeat = wants_repetition(&heard.words);
+        let repeat = wants_repetition(&heard.words) && intent(&heard.words, self.current().is_some()).is_none();
         let used = !heard.words.is_empty() && self.use_words(&heard, was_offered);
         if used || repeat {
             self.misses = 0;
@@ -263,7 +263,7 @@ impl Dialogue {
 
     /// Takes the output of a tool.
     fn settle(&mut self, name: String, arguments: Value, content: &str) {
-        let outcome = Outcome::read(content);
+        let outcome = Outcome::of(&name, content);
         self.unknown_outcome |= outcome == Outcome::Unknown;
         self.calls.push((name.clone(), arguments));
         let reaction = match name.as_str() {

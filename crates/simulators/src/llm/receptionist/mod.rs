@@ -87,7 +87,10 @@ impl Desk<'_> {
             return Answer::say(joined(sorry, "Shall I take a message, so that somebody calls you back?"));
         }
         match dialogue.step() {
-            Step::Call { say, name, arguments } if self.can(name) => self.call(&joined(&dialogue.lead, say), name, arguments),
+            Step::Call { say, name, arguments } if self.can(name) => {
+                let say = if called(name) { "" } else { say };
+                self.call(&joined(&dialogue.lead, say), name, arguments)
+            }
             // The conversation lets the model call tools only so often in one turn.
             Step::Call { .. } => Answer::say("I'm sorry, this takes a little longer. May I go on?"),
             Step::Ask(question) => Answer::say(joined(&dialogue.lead, &question)),

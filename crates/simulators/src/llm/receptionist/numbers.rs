@@ -1,5 +1,7 @@
 //! Digits and codes as they are spoken.
 
+use std::ops::Range;
+
 use super::words::Words;
 
 /// Fewer digits are no telephone number.
@@ -76,9 +78,23 @@ pub(super) fn ordinal(words: &Words, at: usize) -> Option<(u32, usize)> {
     simple(word).or(round).or(written).filter(|value| (1..=31).contains(value)).map(|value| (value, 1))
 }
 
-/// All digits that were said in a row, for each row; "+" stands before those that began with "plus".
-pub(super) fn digit_rows(words: &Words) -> Vec<String> {
-    let mut rows = vec![String::new()];
+/// Digits that were said in a row.
+#[derive(Debug, Default)]
+struct Row {
+    /// "+" stands before those that began with "plus".
+    digits: String,
+    /// The words from first to last.
+    words: Range<usize>,
+}
+
+impl Row {
+    fn count(&self) -> usize {
+        self.digits.trim_start_matches('+').len()
+    }
+}
+
+fn rows(words: &Words) -> Vec<Row> {
+    let mut rows = vec![Row::default()];
     let mut at = 0;
     let mut times = 1;
     while at < words.list().len() {
@@ -95,20 +111,39 @@ pub(super) fn digit_rows(words: &Words) -> Vec<String> {
             })
         };
         match (word, digits, rows.last_mut()) {
-            (_, Some(digits), Some(row)) => row.push_str(&digits.repeat(std::mem::replace(&mut times, 1))),
+            (_, Some(digits), Some(row)) => {
+                if row.words.is_empty() {
+                    row.words.start = at;
+                }
+                row.words.end = at + taken;
+                row.digits.push_str(&digits.repeat(std::mem::replace(&mut times, 1)));
+            }
             ("double", ..) => times = 2,
             ("triple", ..) => times = 3,
             ("area" | "code" | "dash" | "hyphen" | "extension" | "then", ..) => {}
-            ("plus", ..) => rows.push("+".into()),
+            ("plus", ..) => rows.push(Row { digits: "+".into(), words: at..at + 1 }),
             _ => {
                 times = 1;
-                rows.push(String::new());
+                rows.push(Row::default());
             }
         }
         at += taken;
     }
-    rows.retain(|row| row.bytes().any(|byte| byte.is_ascii_digit()));
+    rows.retain(|row| row.count() > 0);
     rows
+}
+
+/// All digits that were said in a row, for each row.
+pub(super) fn digit_rows(words: &Words) -> Vec<String> {
+    rows(words).into_iter().map(|row| row.digits).collect()
+}
+
+/// The words without telephone numbers, which are full of hours.
+pub(super) fn without_phone(words: &Words) -> Words {
+    let rows = rows(words);
+    let is_phone = |at: usize| rows.iter().any(|row| row.count() >= PHONE_DIGITS_MIN && row.words.contains(&at));
+    // What stands on either side of a number does not belong together.
+    words.replaced(|at| is_phone(at).then_some("…"))
 }
 
 /// A telephone number, if as many digits were said in a row: the last of them, because people correct themselves.
@@ -189,6 +224,13 @@ mod tests {
         ] {
             assert_eq!(phone(&Words::of(text)).as_deref(), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn what_surrounds_a_number_stays() {
+        let left = without_phone(&Words::of("at 555-012-3456, on Monday at nine"));
+        assert_eq!(left.list(), ["at", "…", "…", "…", "on", "monday", "at", "nine"]);
+        assert_eq!(without_phone(&Words::of("at nine")), Words::of("at nine"));
     }
 
     #[test]

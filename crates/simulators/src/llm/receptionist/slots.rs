@@ -99,6 +99,7 @@ pub(super) fn choose(slots: &[Slot], words: &Words, facts: &Facts) -> Choice {
     if offered.is_empty() {
         return Choice::Nothing;
     }
+    let words = &super::numbers::without_phone(words);
     let when = When::read(words, facts.now.map(|now| now.date()), true);
     let named = facts.practitioner(words);
     if when.is_empty() && named.is_none() {

@@ -86,10 +86,26 @@ pub(super) enum Outcome {
 }
 
 impl Outcome {
-    /// Reads a tool's output.
+    fn unreadable() -> Self {
+        Self::Failed(Fault { code: "unreadable".into(), details: Value::Null })
+    }
+
+    /// Reads a tool's output; what that tool cannot answer counts as failed.
+    pub(super) fn of(tool: &str, content: &str) -> Self {
+        let outcome = Self::read(content);
+        let fits = match outcome {
+            Self::Failed(_) => true,
+            Self::Prepared(_) => ["book_appointment", "cancel_appointment"].contains(&tool),
+            Self::Done(_) | Self::Unknown => tool == super::CONFIRM,
+            Self::Result(_) => ![super::CONFIRM, "book_appointment", "cancel_appointment"].contains(&tool),
+        };
+        if fits { outcome } else { Self::unreadable() }
+    }
+
+    /// Reads an output.
     pub(super) fn read(content: &str) -> Self {
         let Ok(value) = serde_json::from_str::<Value>(content) else {
-            return Self::Failed(Fault { code: "unreadable".into(), details: Value::Null });
+            return Self::unreadable();
         };
         let text = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
         if let Some(error) = value.get("error") {
@@ -99,6 +115,9 @@ impl Outcome {
         match value.get("status").and_then(Value::as_str) {
             Some("awaiting_confirmation") => {
                 let (id, read_back) = (text(&value, "confirmation_id"), text(&value, "read_back"));
+                if id.is_empty() || read_back.is_empty() {
+                    return Self::unreadable();
+                }
                 Self::Prepared(Pending { id, read_back, agreed: false })
             }
             Some("done") => Self::Done(value.get("result").cloned().unwrap_or_default()),

@@ -60,6 +60,12 @@ impl Words {
         self.0.windows(phrase.len()).position(|window| window.iter().zip(&phrase).all(|(word, wanted)| word == wanted))
     }
 
+    /// With some words replaced, by position.
+    pub(super) fn replaced(&self, by: impl Fn(usize) -> Option<&'static str>) -> Self {
+        let word = |(at, word): (usize, &String)| by(at).map_or_else(|| word.clone(), String::from);
+        Self(self.0.iter().enumerate().map(word).collect())
+    }
+
     /// Whether nothing but these words was said.
     pub(super) fn only(&self, of: &[&str]) -> bool {
         self.0.iter().all(|word| of.contains(&word.as_str()))
@@ -123,7 +129,8 @@ pub(super) fn wants_repetition(words: &Words) -> bool {
         "what did you say",
         "did not hear",
         "didnt hear",
-    ]) || words.any(&["repeat", "pardon", "again"])
+    ]) || words.any(&["repeat", "pardon"])
+        || (words.any(&["again"]) && words.list().len() <= 3)
         || (!words.is_empty() && words.only(&["sorry", "what", "hello", "hi", "are", "you", "there", "still", "hm", "mhm", "uh", "um"]))
 }
 
@@ -219,7 +226,7 @@ pub(super) fn intent(words: &Words, busy: bool) -> Option<Intent> {
     }
     let first = words.get(0);
     let asks = ["who", "what", "whats", "when", "where", "how", "which", "why", "do", "does", "is", "are", "can", "could"].contains(&first);
-    (!busy && asks && words.list().len() > 2).then_some(Intent::Question)
+    (!busy && asks && words.list().len() > 2 && !wants_repetition(words)).then_some(Intent::Question)
 }
 
 fn is_emergency(words: &Words) -> bool {
