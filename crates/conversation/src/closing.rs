@@ -27,6 +27,7 @@ impl Conversation {
     pub(crate) fn close(&mut self, now: CallTime, reason: EndReason) {
         self.state.phase = Phase::Closing(reason);
         self.cancel_reply(now);
+        self.drop_draft();
         if self.state.playout.flushing.is_some() {
             // Nobody listens any more: the last reports must do.
             self.settle_last_flush(now);

@@ -22,6 +22,9 @@ pub struct Config {
     pub silence: Silence,
     /// Sentences that the agent says by itself.
     pub phrases: Phrases,
+    /// Whether the model is asked as soon as the caller falls silent, on words that are not final yet; its answer counts only if
+    /// the final ones agree.
+    pub preemptive_generation: bool,
     /// How often the model may be asked within one reply (LiveKit: `max_tool_steps`).
     pub max_tool_steps: u32,
 }
@@ -36,6 +39,7 @@ impl Default for Config {
             interruption: Interruption::default(),
             silence: Silence::default(),
             phrases: Phrases::default(),
+            preemptive_generation: true,
             max_tool_steps: 5,
         }
     }

@@ -6,9 +6,9 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use crate::endpointing::join;
 use crate::ids::{ReplyId, ToolCallId, TurnId};
 use crate::message::{Message, ToolCall};
+use crate::words::join;
 
 /// The oldest entries fall out beyond this; a telephone call has fewer.
 const ENTRIES_MAX: usize = 256;
@@ -143,16 +143,16 @@ impl History {
         }
     }
 
-    /// The history as messages, instructions first.
+    /// The history as messages, instructions first; `next` is a turn of the caller that is not in it yet.
     ///
     /// What the agent said by itself after the last turn or output (a filler) is left out: the model is to answer, not to go on
     /// with the agent's own words. It is there once the answer stands behind it.
-    pub(crate) fn messages(&self, instructions: &str) -> Vec<Message> {
+    pub(crate) fn messages(&self, instructions: &str, next: Option<&str>) -> Vec<Message> {
         let mut messages = Vec::with_capacity(self.entries.len() + 1);
         if !instructions.is_empty() {
             messages.push(Message::System { text: instructions.to_string() });
         }
-        let open = self.entries.iter().rev().take_while(|entry| matches!(entry, Entry::Agent(agent) if agent.calls.is_empty())).count();
+        let open = if next.is_some() { 0 } else { self.own_words_at_the_end() };
         for entry in self.entries.iter().take(self.entries.len() - open) {
             match entry {
                 Entry::Note(text) => messages.push(Message::System { text: text.clone() }),
@@ -160,7 +160,12 @@ impl History {
                 Entry::Agent(agent) => agent.messages(&mut messages),
             }
         }
+        messages.extend(next.map(|text| Message::User { text: text.to_string() }));
         messages
+    }
+
+    fn own_words_at_the_end(&self) -> usize {
+        self.entries.iter().rev().take_while(|entry| matches!(entry, Entry::Agent(agent) if agent.calls.is_empty())).count()
     }
 }
 
@@ -198,7 +203,7 @@ mod tests {
         history.set_output(&call.id, "1".into());
         history.set_output(&call.id, "2".into());
         let tool = Message::Tool { call: call.id.clone(), name: "find".into(), content: "1".into() };
-        let messages = history.messages("");
+        let messages = history.messages("", None);
         assert_eq!(messages.get(2), Some(&tool));
         assert_eq!(messages.len(), 4);
         assert!(!history.withdraw(TurnId(1)), "a tool was called since");
@@ -211,7 +216,7 @@ mod tests {
         for turn in 0..1000 {
             history.caller(TurnId(turn), turn.to_string());
         }
-        let messages = history.messages("be kind");
+        let messages = history.messages("be kind", None);
         assert_eq!(messages.len(), ENTRIES_MAX + 1);
         assert_eq!(messages.first(), Some(&Message::System { text: "be kind".into() }));
         assert_eq!(messages.last(), Some(&Message::User { text: "999".into() }));

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::backchannel::is_backchannel;
 use crate::command::Command;
-use crate::machine::Conversation;
+use crate::machine::{Conversation, Phase};
 use crate::time::CallTime;
 
 /// A backchannel that ended this short before the agent did answers it: "…shall I book it?" – "yes" over the last word.
@@ -78,7 +78,9 @@ impl Conversation {
         if self.state.playout.paused_at.is_some() && self.state.playout.flushing.is_none() {
             self.state.playout.resume(now);
             self.state.barge.spent = true;
-            self.push(Command::Resume);
+            if self.state.phase == Phase::Open {
+                self.push(Command::Resume);
+            }
         }
     }
 

@@ -12,6 +12,7 @@ pub mod command;
 mod commits;
 pub mod config;
 pub mod confirm;
+mod draft;
 mod endpointing;
 mod heard;
 mod history;
@@ -34,6 +35,7 @@ pub mod time;
 mod tools;
 mod turns;
 mod utterance;
+mod words;
 
 pub use command::{AgentState, Command, Speaker, TranscriptLine};
 pub use config::{Config, Effect, ToolSpec};

@@ -161,6 +161,7 @@ impl Conversation {
 
     fn during_call(&mut self, input: Input) {
         let now = self.state.now;
+        let Some(input) = self.keep_for_draft(input) else { return };
         match input {
             Input::Answered | Input::Tick => {}
             Input::SpeechStarted { at } => self.speech_started(now, at),
@@ -172,10 +173,9 @@ impl Conversation {
                     self.give_up(now);
                 }
             }
-            Input::ModelText { generation, text } => self.model_text(now, generation, &text),
-            Input::ModelToolCall { generation, call } => self.model_tool_call(now, generation, call),
-            Input::ModelDone { generation } => self.model_done(now, generation),
-            Input::ModelFailed { generation, failure } => self.model_failed(now, generation, &failure),
+            Input::ModelText { .. } | Input::ModelToolCall { .. } | Input::ModelDone { .. } | Input::ModelFailed { .. } => {
+                self.model_input(now, input);
+            }
             Input::Dtmf { digit } => self.key_pressed(now, digit),
             Input::Text { text } => self.settled_turn(now, &text),
             Input::CallerLeft => self.close(now, EndReason::CallerHungUp),
@@ -230,6 +230,7 @@ impl Conversation {
                         || self.turn_due(now)
                         || self.retry_due(now)
                         || self.reply_step(now)
+                        || self.draft_due()
                         || self.filler_due(now)
                         || self.away_due(now)
                 }

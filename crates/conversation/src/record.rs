@@ -4,11 +4,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::command::Speaker;
-use crate::endpointing::Heard;
 use crate::ids::{ConfirmationId, ToolCallId, TurnId};
 use crate::message::ToolCall;
 use crate::summary::{CallSummary, EndReason, SaidLine, ToolStatus, ToolTrace, TurnMetrics};
 use crate::time::CallTime;
+use crate::words::Heard;
 
 /// Beyond so many of a kind the oldest are dropped: an hour's call has some hundreds.
 const KEPT_MAX: usize = 2000;

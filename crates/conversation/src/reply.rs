@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::command::Command;
 use crate::history::EntryId;
 use crate::ids::{ConfirmationId, GenerationId, ReplyId, TurnId};
-use crate::input::Failure;
+use crate::input::{Failure, Input};
 use crate::machine::Conversation;
 use crate::message::ToolCall;
 use crate::sentences::SentenceSplitter;
@@ -102,7 +102,12 @@ pub(crate) struct Reply {
 impl Conversation {
     /// Starts a reply; the one before must be over.
     pub(crate) fn start_reply(&mut self, now: CallTime, purpose: Purpose, turn: Option<TurnId>, script: Option<String>, after: After) {
-        let id = self.state.ids.reply();
+        // The draft's answer may become this one's; then it goes by the name under which the model was asked.
+        let drafted = self.state.draft.as_ref().filter(|_| purpose == Purpose::Answer).map(|draft| draft.generation.reply);
+        if drafted.is_none() {
+            self.drop_draft();
+        }
+        let id = drafted.unwrap_or_else(|| self.state.ids.reply());
         // A reply in the place of one that said nothing: the caller has been waiting since that one was due.
         self.state.owed_since.get_or_insert(now);
         self.state.reply = Some(Reply {
@@ -113,7 +118,7 @@ impl Conversation {
             script,
             after,
             entry: None,
-            asks: 0,
+            asks: u32::from(drafted.is_some()),
             tool_steps: 0,
             retried: false,
             said: false,
@@ -172,11 +177,17 @@ impl Conversation {
     }
 
     fn ask(&mut self, now: CallTime) {
-        let messages = self.state.history.messages(&self.config.instructions);
+        let messages = self.state.history.messages(&self.config.instructions, None);
+        let draft = self.adopt_draft(&messages);
         let Some(reply) = &mut self.state.reply else { return };
-        let generation = GenerationId { reply: reply.id, step: reply.asks };
         let allow_tools = reply.tool_steps < self.config.max_tool_steps;
-        reply.asks += 1;
+        let (generation, pieces) = match draft {
+            Some((generation, pieces)) => (generation, Some(pieces)),
+            None => {
+                reply.asks += 1;
+                (GenerationId { reply: reply.id, step: reply.asks - 1 }, None)
+            }
+        };
         reply.entry = None;
         reply.stage = Stage::Asking(Box::new(ModelStep {
             generation,
@@ -186,7 +197,21 @@ impl Conversation {
             calls: Vec::new(),
             last_event: now,
         }));
-        self.push(Command::AskModel { generation, messages, allow_tools });
+        match pieces {
+            Some(pieces) => pieces.into_iter().for_each(|piece| self.model_input(now, piece)),
+            None => self.push(Command::AskModel { generation, messages, allow_tools }),
+        }
+    }
+
+    /// Takes in what the model sent.
+    pub(crate) fn model_input(&mut self, now: CallTime, input: Input) {
+        match input {
+            Input::ModelText { generation, text } => self.model_text(now, generation, &text),
+            Input::ModelToolCall { generation, call } => self.model_tool_call(now, generation, call),
+            Input::ModelDone { generation } => self.model_done(now, generation),
+            Input::ModelFailed { generation, failure } => self.model_failed(now, generation, &failure),
+            _ => {}
+        }
     }
 
     /// The step that a generation belongs to, if it is alive.
@@ -204,7 +229,7 @@ impl Conversation {
         }
     }
 
-    pub(crate) fn model_text(&mut self, now: CallTime, generation: GenerationId, text: &str) {
+    fn model_text(&mut self, now: CallTime, generation: GenerationId, text: &str) {
         let Some(step) = self.step(generation) else { return };
         step.last_event = now;
         let room = STEP_CHARS_MAX.saturating_sub(step.chars);
@@ -228,7 +253,7 @@ impl Conversation {
         }
     }
 
-    pub(crate) fn model_tool_call(&mut self, now: CallTime, generation: GenerationId, call: ToolCall) {
+    fn model_tool_call(&mut self, now: CallTime, generation: GenerationId, call: ToolCall) {
         let Some(step) = self.step(generation) else { return };
         step.last_event = now;
         if step.allow_tools && step.calls.len() < STEP_CALLS_MAX {
@@ -237,7 +262,7 @@ impl Conversation {
         self.note_first_token(now);
     }
 
-    pub(crate) fn model_done(&mut self, now: CallTime, generation: GenerationId) {
+    fn model_done(&mut self, now: CallTime, generation: GenerationId) {
         let Some(step) = self.step(generation) else { return };
         let rest = step.splitter.finish();
         let calls = std::mem::take(&mut step.calls);
@@ -253,7 +278,7 @@ impl Conversation {
         self.start_calls(now, calls);
     }
 
-    pub(crate) fn model_failed(&mut self, now: CallTime, generation: GenerationId, failure: &Failure) {
+    fn model_failed(&mut self, now: CallTime, generation: GenerationId, failure: &Failure) {
         let Some(step) = self.step(generation) else { return };
         let untouched = step.chars == 0;
         self.model_gave_up(now, failure.retryable && untouched);
@@ -331,23 +356,6 @@ impl Conversation {
             After::Floor if unheard && reply.purpose == Purpose::Fallback => self.close(now, EndReason::Failed),
             After::Floor if unheard => self.say_fallback(now),
             After::Floor => self.give_floor(now),
-        }
-    }
-
-    /// Speech failed: the fallback phrase is tried; if that fails too, the call ends.
-    pub(crate) fn say_fallback(&mut self, now: CallTime) {
-        let script = self.config.phrases.fallback.clone();
-        self.start_reply(now, Purpose::Fallback, None, Some(script), After::Floor);
-    }
-
-    /// The next utterance has not come for too long: its audio must not come any more either.
-    pub(crate) fn speech_stalled(&mut self, now: CallTime) {
-        let Some((purpose, after)) = self.state.reply.as_ref().map(|reply| (reply.purpose, reply.after)) else { return };
-        self.cancel_reply(now);
-        match after {
-            After::HangUp(reason) => self.close(now, reason),
-            After::Floor if purpose == Purpose::Fallback => self.close(now, EndReason::Failed),
-            After::Floor => self.say_fallback(now),
         }
     }
 }

@@ -3,14 +3,16 @@
 use std::collections::BTreeSet;
 
 use crate::command::{AgentState, Command, Speaker, TranscriptLine};
-use crate::endpointing::join;
 use crate::history::EntryId;
 use crate::ids::{ReplyId, UtteranceId};
 use crate::input::Failure;
 use crate::machine::Conversation;
+use crate::reply::{After, Purpose};
 use crate::sentences::is_speakable;
+use crate::summary::EndReason;
 use crate::time::{CallTime, PlayedPos};
 use crate::utterance::{Playback, Role, Utterance};
+use crate::words::join;
 
 impl Conversation {
     /// Says a text as part of the present reply.
@@ -180,5 +182,22 @@ impl Conversation {
             self.speech_stalled(now);
         }
         stalled
+    }
+
+    /// Speech failed: the fallback phrase is tried; if that fails too, the call ends.
+    pub(crate) fn say_fallback(&mut self, now: CallTime) {
+        let script = self.config.phrases.fallback.clone();
+        self.start_reply(now, Purpose::Fallback, None, Some(script), After::Floor);
+    }
+
+    /// The next utterance has not come for too long: its audio must not come any more either.
+    pub(crate) fn speech_stalled(&mut self, now: CallTime) {
+        let Some((purpose, after)) = self.state.reply.as_ref().map(|reply| (reply.purpose, reply.after)) else { return };
+        self.cancel_reply(now);
+        match after {
+            After::HangUp(reason) => self.close(now, reason),
+            After::Floor if purpose == Purpose::Fallback => self.close(now, EndReason::Failed),
+            After::Floor => self.say_fallback(now),
+        }
     }
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::command::{AgentState, Command};
 use crate::config::Effect;
 use crate::confirm::Progress;
+use crate::draft::Draft;
 use crate::endpointing::CallerTurn;
 use crate::history::History;
 use crate::ids::{ReplyId, TurnId, UtteranceId};
@@ -48,6 +49,7 @@ pub enum StateError {
 
 impl StoredState {
     pub(crate) fn new(state: State) -> Self {
+        let state = State { draft: None, ..state };
         Self { version: STATE_VERSION, state: Box::new(state) }
     }
 
@@ -141,6 +143,11 @@ pub(crate) struct State {
     pub(crate) owed_since: Option<CallTime>,
     /// Whether the silent caller has been asked.
     pub(crate) away_asked: bool,
+    /// Lives with the worker that asked for it.
+    #[serde(skip)]
+    pub(crate) draft: Option<Draft>,
+    /// How many drafts the caller's present words have led to.
+    pub(crate) drafts: u32,
     pub(crate) model_failures: u32,
     pub(crate) transcription_failures: u32,
     pub(crate) agent_state: Option<AgentState>,

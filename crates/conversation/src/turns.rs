@@ -11,12 +11,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::backchannel::normalise;
 use crate::command::{Command, Speaker};
-use crate::endpointing::{Heard, join};
 use crate::ids::TurnId;
 use crate::input::Transcript;
 use crate::machine::Conversation;
 use crate::reply::{After, Purpose};
 use crate::time::CallTime;
+use crate::words::{Heard, join};
 
 /// A transcript that comes later than this after the commit is not of the committed turn.
 const LATE_MAX: Duration = Duration::from_secs(3);
@@ -186,6 +186,7 @@ impl Conversation {
         self.state.history.caller(turn, text);
         self.state.committed = Some(Committed { turn, heard, at: now });
         self.state.away_asked = false;
+        self.state.drafts = 0;
         self.audit("turn.committed", Some(turn.to_string()));
         self.start_reply(now, Purpose::Answer, Some(turn), None, After::Floor);
         self.push(Command::StoreState);

@@ -187,6 +187,7 @@ fn any_input(random: &mut Random, known: &Known, now: CallTime) -> Input {
 /// Ordinary settings, or extreme ones.
 fn settings(random: &mut Random) -> Config {
     let mut config = script::config();
+    config.preemptive_generation = random.one_in(2);
     if random.one_in(2) {
         return config;
     }
@@ -280,7 +281,7 @@ fn play(seed: u64, length: usize) {
 }
 
 proptest! {
-    #![proptest_config(config_of_runs(2000))]
+    #![proptest_config(config_of_runs(1000))]
 
     #[test]
     fn nothing_panics_and_every_call_ends_with_one_summary(seed in any::<u64>(), length in 0..200usize) {

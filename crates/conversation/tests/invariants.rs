@@ -3,7 +3,8 @@
 mod support;
 
 use frontdesk_conversation::{
-    Command, CommitOutcome, ConfirmationId, Failure, GenerationId, Input, Message, ReplyId, Speaker, ToolCallId, Transcript, UtteranceId,
+    Command, CommitOutcome, Config, ConfirmationId, Failure, GenerationId, Input, Message, ReplyId, Speaker, ToolCallId, Transcript,
+    UtteranceId,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -153,7 +154,8 @@ fn perform(world: &mut World, act: &Act) {
 
 fn play(seed: u64, faults: Faults, acts: &[(u64, Act)]) -> World {
     let mut chance = Random::new(seed ^ 0xabcd);
-    let mut world = World::new(config(), move |messages, allow_tools| answer(&mut chance, messages, allow_tools));
+    let config = Config { preemptive_generation: seed.is_multiple_of(2), ..config() };
+    let mut world = World::new(config, move |messages, allow_tools| answer(&mut chance, messages, allow_tools));
     world.random = Random::new(seed);
     world.faults = faults;
     let slow = world.random.below(8);

@@ -176,6 +176,26 @@ fn the_end_is_orderly_in_every_state() {
 }
 
 #[test]
+fn playback_that_is_held_stays_so_when_the_call_ends() {
+    let answer = [say("We are open on weekdays from eight until five."), call("find_slots", json!({}))];
+    let mut world = World::silent_start(vec![bits(answer)]);
+    world.tools.insert("find_slots".into(), (4000, Ok(json!([]))));
+    world.says("when are you open");
+    world.run_until("speech", |command| matches!(command, Command::SetState(frontdesk_conversation::AgentState::Speaking)));
+    world.speak(world.now, 2000, "");
+    world.run_until("pause", |command| *command == Command::Pause);
+    // What plays is reported as finished although it is held: its last samples had left before.
+    let utterance = world.commands().filter_map(|(_, command)| match command {
+        Command::Synthesise { utterance, .. } => Some(*utterance),
+        _ => None,
+    });
+    let last = utterance.last().expect("something was said");
+    world.feed(Input::PlaybackFinished { utterance: last });
+    world.feed(Input::Stop);
+    checks::check(&world);
+}
+
+#[test]
 fn another_worker_says_again_what_was_not_heard_and_asks_again_what_was_not_answered() {
     let mut world = World::scripted(vec![]);
     world.run_ms(1000);

@@ -145,6 +145,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
         #[test]
         fn the_mapping_is_monotonic(steps in prop::collection::vec((1_usize..2_000, 0_u64..400_000), 1..200)) {
             let mut clock = SampleClock::default();

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use frontdesk_conversation::{AgentState, CallTime, Command, Input, Message};
+use frontdesk_conversation::{AgentState, CallTime, Command, GenerationId, Input, Message};
 
 use super::{Logged, World};
 
@@ -53,6 +53,8 @@ struct Confirmation {
     heard: bool,
     answered: bool,
     confirmed: bool,
+    /// The draft that confirmed it before its turn was committed.
+    drafted: Option<GenerationId>,
 }
 
 /// A commit only after: prepared, its read-back played to the end, a turn committed, `confirm` called in an answer to it.
@@ -75,6 +77,7 @@ fn commits(world: &World) -> Result<(), String> {
             Logged::Out(Command::Audit { action, .. }) if action == "turn.committed" => {
                 for confirmation in list.values_mut().filter(|confirmation| confirmation.heard) {
                     confirmation.answered = true;
+                    confirmation.confirmed |= confirmation.drafted.is_some();
                 }
             }
             Logged::Out(Command::AskModel { messages, .. }) => note_read_backs(messages, &mut list),
@@ -91,10 +94,17 @@ fn commits(world: &World) -> Result<(), String> {
                     }
                 }
             }
-            Logged::In(Input::ModelToolCall { call, .. }) if call.name == "confirm" => {
+            Logged::Out(Command::CancelModel { generation }) => {
+                for confirmation in list.values_mut().filter(|confirmation| confirmation.drafted == Some(*generation)) {
+                    (confirmation.drafted, confirmation.confirmed) = (None, false);
+                }
+            }
+            Logged::In(Input::ModelToolCall { generation, call }) if call.name == "confirm" => {
                 let id = call.arguments.get("confirmation_id").and_then(|id| id.as_str()).unwrap_or_default();
-                if let Some(confirmation) = list.get_mut(id).filter(|confirmation| confirmation.answered) {
-                    confirmation.confirmed = true;
+                if let Some(confirmation) = list.get_mut(id).filter(|confirmation| confirmation.heard) {
+                    // In a draft it counts once the turn that it answers is committed.
+                    confirmation.confirmed |= confirmation.answered;
+                    confirmation.drafted = (!confirmation.answered).then_some(*generation);
                 }
             }
             Logged::Out(Command::CommitTool { confirmation: id, .. }) => {

@@ -41,6 +41,8 @@ pub(crate) fn spec(name: &str, effect: Effect) -> ToolSpec {
 
 pub(crate) fn config() -> Config {
     Config {
+        // Scripted models count their questions; the property tests and tests/drafts.rs switch it on.
+        preemptive_generation: false,
         instructions: "You are the receptionist.".into(),
         greeting: "Hello, this is the practice. How can I help?".into(),
         tools: vec![

@@ -44,13 +44,26 @@ async fn without_a_recogniser_the_call_ends_with_an_apology() {
 async fn a_model_that_fails_once_costs_one_fallback() {
     let mut fakes = fakes();
     fakes.llm = FakeLlm::default().answering(Answer::Fails(unauthorized("fake-llm"))).saying("Very well.");
-    let call = Call::greeted(fakes, options()).await;
+    let mut options = options();
+    options.conversation.preemptive_generation = false;
+    let fallback = options.conversation.phrases.fallback.clone();
+    let call = Call::greeted(fakes, options).await;
     call.turn(1).await;
     call.turn(2).await;
     let record = call.hang_up().await;
-    let fallback = options().conversation.phrases.fallback;
     assert!(lines(&record).contains(&(false, fallback.as_str())), "{:?}", lines(&record));
     assert!(lines(&record).contains(&(false, "Very well.")));
+    assert_eq!(record.incidents, ["language model: fake-llm unauthorized"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_model_that_fails_before_the_words_were_final_costs_nothing() {
+    let mut fakes = fakes();
+    fakes.llm = FakeLlm::default().answering(Answer::Fails(unauthorized("fake-llm"))).saying("Very well.");
+    let call = Call::greeted(fakes, options()).await;
+    call.turn(1).await;
+    let record = call.hang_up().await;
+    assert_eq!(lines(&record)[1..], [(true, "I would like an appointment"), (false, "Very well.")]);
     assert_eq!(record.incidents, ["language model: fake-llm unauthorized"]);
 }
 

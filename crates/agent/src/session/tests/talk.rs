@@ -31,7 +31,7 @@ async fn a_turn_leads_to_a_reply() {
     assert_eq!(record.transcript[1].end_ms - record.transcript[1].start_ms, 1_200, "places are those of the audio");
     let turn = record.turns.first().expect("figures of the turn");
     assert!(turn.speech_ended_ms.is_some_and(|at| (240..=320).contains(&at)), "{turn:?}");
-    assert!(turn.playback_started_ms.is_some_and(|at| (650..=1_000).contains(&at)), "{turn:?}");
+    assert!(turn.playback_started_ms.is_some_and(|at| (600..=700).contains(&at)), "{turn:?}");
     assert!(turn.committed_ms <= turn.first_token_ms && turn.first_token_ms <= turn.first_audio_ms, "{turn:?}");
 }
 

@@ -1,0 +1,110 @@
+//! Pre-emptive generation: the model is asked as soon as the caller falls silent, on words that are not final yet.
+//!
+//! The answer is kept aside until the turn is committed. If the final words agree it becomes the reply's, else it is dropped and
+//! the model is asked anew. Nothing of it is spoken and no tool of it runs before the commit (invariant 2).
+
+use crate::backchannel::normalise;
+use crate::command::Command;
+use crate::ids::GenerationId;
+use crate::input::Input;
+use crate::machine::Conversation;
+use crate::message::Message;
+
+/// Drafts of one turn; a recogniser that changes its mind more often has to be waited for.
+const DRAFTS_MAX: u32 = 3;
+/// Pieces that are kept of one draft; the final words are never so late.
+const PIECES_MAX: usize = 2048;
+
+/// An answer that is being given to words which are not final.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Draft {
+    pub(crate) generation: GenerationId,
+    /// What was asked; the caller's words stand last.
+    messages: Vec<Message>,
+    /// The caller's words in normal form.
+    words: String,
+    /// What came of it.
+    pieces: Vec<Input>,
+}
+
+impl Draft {
+    /// Whether it answers these messages: the same history, and the same words but for case and punctuation.
+    fn answers(&self, messages: &[Message]) -> bool {
+        let (Some((asked, asked_before)), Some((now, now_before))) = (self.messages.split_last(), messages.split_last()) else {
+            return false;
+        };
+        let (Message::User { text: asked }, Message::User { text: now }) = (asked, now) else { return false };
+        asked_before == now_before && normalise(asked) == normalise(now)
+    }
+}
+
+impl Conversation {
+    /// The words that a draft would answer: those of a caller who has fallen silent, while nothing else is at work.
+    fn words_to_draft(&self) -> Option<String> {
+        let state = &self.state;
+        let caller = &state.caller;
+        let silent = caller.spoke() && !caller.is_speaking() && !caller.is_held() && caller.has_text();
+        let free = state.reply.is_none() && state.playout.flushing.is_none() && state.tools.is_idle() && state.keypad.due_at().is_none();
+        (self.config.preemptive_generation && silent && free).then(|| caller.text())
+    }
+
+    /// Starts, replaces or drops the draft, as the caller's words demand; whether anything happened.
+    pub(crate) fn draft_due(&mut self) -> bool {
+        let text = self.words_to_draft();
+        if let Some(draft) = &self.state.draft {
+            let stands = text.is_some_and(|text| normalise(&text) == draft.words);
+            if !stands {
+                self.drop_draft();
+            }
+            return !stands;
+        }
+        let Some(text) = text.filter(|_| self.state.drafts < DRAFTS_MAX) else { return false };
+        self.state.drafts += 1;
+        let generation = GenerationId { reply: self.state.ids.reply(), step: 0 };
+        let messages = self.state.history.messages(&self.config.instructions, Some(&text));
+        let allow_tools = self.config.max_tool_steps > 0;
+        self.push(Command::AskModel { generation, messages: messages.clone(), allow_tools });
+        self.state.draft = Some(Draft { generation, messages, words: normalise(&text), pieces: Vec::new() });
+        true
+    }
+
+    /// Nothing more is wanted of the draft, if there is one.
+    pub(crate) fn drop_draft(&mut self) {
+        if let Some(draft) = self.state.draft.take() {
+            self.push(Command::CancelModel { generation: draft.generation });
+        }
+    }
+
+    /// Keeps what came for the draft; gives back what is for something else.
+    pub(crate) fn keep_for_draft(&mut self, input: Input) -> Option<Input> {
+        let (Input::ModelText { generation, .. }
+        | Input::ModelToolCall { generation, .. }
+        | Input::ModelDone { generation }
+        | Input::ModelFailed { generation, .. }) = &input
+        else {
+            return Some(input);
+        };
+        let Some(draft) = self.state.draft.as_mut().filter(|draft| draft.generation == *generation) else { return Some(input) };
+        if matches!(input, Input::ModelFailed { .. }) {
+            // The caller waits for nothing yet: the reply will ask once more, and deal with a failure.
+            self.state.draft = None;
+            self.state.drafts = DRAFTS_MAX;
+        } else if draft.pieces.len() < PIECES_MAX {
+            draft.pieces.push(input);
+        } else {
+            self.drop_draft();
+        }
+        None
+    }
+
+    /// Takes the draft if it answers these messages: its generation and what came of it so far. Else it is dropped.
+    pub(crate) fn adopt_draft(&mut self, messages: &[Message]) -> Option<(GenerationId, Vec<Input>)> {
+        match self.state.draft.take_if(|draft| draft.answers(messages)) {
+            Some(draft) => Some((draft.generation, draft.pieces)),
+            None => {
+                self.drop_draft();
+                None
+            }
+        }
+    }
+}
