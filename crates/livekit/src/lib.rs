@@ -15,6 +15,7 @@ mod credentials;
 pub mod room;
 mod server_url;
 pub mod transport;
+mod websocket;
 pub mod worker;
 
 pub use credentials::Credentials;

@@ -43,10 +43,13 @@ async fn a_secure_address_of_an_insecure_server_is_named() {
     let server = Server::start().await;
     let url = server.url().replace("ws:", "wss:");
     let api = support::api(&url);
-    assert!(matches!(api.check().await, Err(ApiError::Unreachable { .. })));
-    assert!(matches!(api.delete_room("r").await, Err(ApiError::Unreachable { .. })));
+    // The server may also be too busy to refuse the handshake in time.
+    for error in [api.check().await.unwrap_err(), api.delete_room("r").await.unwrap_err()] {
+        assert!(matches!(error, ApiError::Unreachable { .. } | ApiError::Timeout { .. }), "{error:?}");
+        assert!(error.to_string().contains("127.0.0.1") && error.is_retryable(), "{error}");
+    }
     let error = Room::connect(options(&url, "r", "me")).await.unwrap_err();
-    assert!(matches!(error, ConnectError::Unreachable { .. }), "{error:?}");
+    assert!(matches!(error, ConnectError::Unreachable { .. } | ConnectError::Timeout { .. }), "{error:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -80,17 +83,16 @@ async fn audio_goes_on_while_the_signal_connection_is_resumed() {
     for audio in [&mut at_alice, &mut at_bob] {
         let _warm_up = tone::record(audio, Duration::from_millis(300)).await;
     }
-    for _ in 0..3 {
+    for _ in 0..6 {
         proxy.cut(false);
-        let length = Duration::from_millis(1500);
-        let (heard_by_alice, heard_by_bob, ()) =
-            tokio::join!(tone::record(&mut at_alice, length), tone::record(&mut at_bob, length), reconnected(&mut alice_events));
+        let length = Duration::from_secs(1);
+        let (gap, heard_by_bob, ()) =
+            tokio::join!(tone::longest_gap(&mut at_alice, length), tone::record(&mut at_bob, length), reconnected(&mut alice_events));
         // What alice says goes on. What she hears pauses: the server restarts ICE towards her, and sends nothing until
-        // its checks have succeeded.
+        // its checks have succeeded, which it repeats every 200 ms.
         assert_eq!(tone::silent_pieces(&heard_by_bob, SampleRate::HZ_16000), 0, "bob hears a gap");
         assert_eq!(at_bob.lost_packets(), 0);
-        let gap_ms = 10 * tone::silent_pieces(&heard_by_alice, SampleRate::HZ_16000);
-        assert!(gap_ms <= 600, "alice hears nothing for {gap_ms} ms");
+        assert!(gap <= Duration::from_millis(800), "alice hears nothing for {gap:?}");
     }
     // Both signalling and data work afterwards.
     alice.set_attributes(BTreeMap::from([("k".into(), "v".into())])).await.unwrap();

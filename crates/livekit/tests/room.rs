@@ -123,7 +123,7 @@ async fn a_pause_is_filled_with_silence_in_real_time() {
     let (speaker, _events) = join(&server.url(), "pause", "speaker").await;
     let mut out = speaker.publish_audio(SampleRate::HZ_16000).await.unwrap();
     let mut audio = events.audio().await;
-    let mut ticker = tokio::time::interval(Duration::from_millis(20));
+    let mut ticker = tone::ticker();
     for pause_ms in [0, 1000] {
         let began = tokio::time::Instant::now();
         let silence = tone::record(&mut audio, Duration::from_millis(pause_ms)).await;

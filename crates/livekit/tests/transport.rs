@@ -87,7 +87,7 @@ async fn a_call_from_answer_to_hang_up() {
     // The agent answers, and is heard.
     let mut sink = within("answering", call.agent.answer(SampleRate::HZ_24000)).await.unwrap();
     let speech = tokio::spawn(async move {
-        let mut ticker = tokio::time::interval(Duration::from_millis(20));
+        let mut ticker = tone::ticker();
         loop {
             ticker.tick().await;
             // 20 ms hold ten whole periods of 500 Hz.

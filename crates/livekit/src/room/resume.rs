@@ -6,6 +6,7 @@ use std::time::Duration;
 use livekit_protocol as proto;
 use livekit_signaling::{SignalClient, SignalError};
 use proto::leave_request::Action;
+use proto::signal_request::Message as Request;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -20,6 +21,8 @@ const BACKOFF_MAX: Duration = Duration::from_secs(3);
 const FLAPPING_MAX: u32 = 10;
 /// See [`FLAPPING_MAX`].
 const FLAPPING_WINDOW: Duration = Duration::from_secs(60);
+/// Messages that may wait for the resumed connection, besides one answer and one track.
+const HELD_REQUESTS_MAX: usize = 32;
 
 /// How a resumption ended.
 pub(super) type Resumed = Result<(), EndReason>;
@@ -74,6 +77,31 @@ fn verdict(error: &SignalError) -> Option<EndReason> {
     }
 }
 
+/// Messages that wait for the resumed connection, in order.
+///
+/// The server's offer to restart ICE may arrive over it before we come to hear that it is up: were its answer dropped, we
+/// would hear nobody until the server's own time-out.
+#[derive(Default)]
+pub(super) struct HeldRequests(Vec<Request>);
+
+impl HeldRequests {
+    /// Keeps what the resumed connection has to carry. Of answers and of requests for our one track only the newest counts;
+    /// an offer of ours is made anew instead.
+    pub(super) fn hold(&mut self, request: Request) {
+        match request {
+            Request::Answer(_) => self.0.retain(|held| !matches!(held, Request::Answer(_))),
+            Request::AddTrack(_) => self.0.retain(|held| !matches!(held, Request::AddTrack(_))),
+            Request::UpdateMetadata(_) | Request::Trickle(_) if self.0.len() < HELD_REQUESTS_MAX => {}
+            _ => return,
+        }
+        self.0.push(request);
+    }
+
+    pub(super) fn take(&mut self) -> Vec<Request> {
+        std::mem::take(&mut self.0)
+    }
+}
+
 /// Notices a connection that keeps dropping.
 #[derive(Debug, Default)]
 pub(super) struct Flapping {
@@ -110,6 +138,23 @@ mod tests {
         assert!(flapping.dropped(Instant::now()));
         tokio::time::advance(FLAPPING_WINDOW).await;
         assert!(!flapping.dropped(Instant::now()));
+    }
+
+    #[test]
+    fn the_newest_answer_waits_and_offers_do_not() {
+        let description = |id| proto::SessionDescription { id, ..Default::default() };
+        let mut held = HeldRequests::default();
+        for id in 1..100 {
+            held.hold(Request::Trickle(proto::TrickleRequest::default()));
+            held.hold(Request::Offer(description(id)));
+            held.hold(Request::Answer(description(id)));
+        }
+        let held = held.take();
+        assert_eq!(held.len(), HELD_REQUESTS_MAX);
+        let answers: Vec<u32> =
+            held.iter().filter_map(|held| if let Request::Answer(answer) = held { Some(answer.id) } else { None }).collect();
+        assert_eq!(answers, [99]);
+        assert!(!held.iter().any(|held| matches!(held, Request::Offer(_))));
     }
 
     #[test]

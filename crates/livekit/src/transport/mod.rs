@@ -10,7 +10,7 @@ mod options;
 mod signals;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use frontdesk_agent::transport::{AgentState, TranscriptLine};
@@ -42,6 +42,7 @@ pub struct LiveKitTransport {
     audio: Option<RemoteAudio>,
     signals: Signals,
     farewell: Farewell,
+    assigned_at: Instant,
     over: bool,
 }
 
@@ -78,7 +79,7 @@ impl LiveKitTransport {
         let audio = audio.into_iter().rfind(|audio: &RemoteAudio| audio.participant_identity() == caller.identity);
         let signals = Signals::start(room.clone(), caller.clone());
         let info = caller::info(job, &caller);
-        Ok(Self { room, events, options, info, caller, audio, signals, farewell, over: false })
+        Ok(Self { room, events, options, info, caller, audio, signals, farewell, assigned_at: job.assigned_at, over: false })
     }
 
     /// The room, for what the trait does not offer.
@@ -105,7 +106,8 @@ impl LiveKitTransport {
                 (!present).then_some(TransportEvent::CallerLeft)
             }
             RoomEvent::LocalTrackSubscribed { .. } => {
-                tracing::debug!("the caller hears the agent");
+                let subscribed_ms = u64::try_from(self.assigned_at.elapsed().as_millis()).unwrap_or(u64::MAX);
+                tracing::info!(call = self.info.call_id, subscribed_ms, "the caller hears the agent");
                 None
             }
             RoomEvent::Ended(reason) => {

@@ -5,15 +5,14 @@ use std::time::Duration;
 use futures_util::{SinkExt as _, StreamExt as _};
 use livekit_protocol as proto;
 use prost::Message as _;
-use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::http::{HeaderValue, StatusCode, header::AUTHORIZATION};
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 use crate::api::TokenError;
 use crate::credentials::Credentials;
 use crate::server_url::ServerUrl;
+use crate::websocket::{self, WebSocket};
 
 /// Version of the worker protocol.
 const PROTOCOL: u32 = 1;
@@ -39,7 +38,7 @@ pub enum HandshakeError {
 }
 
 /// An open worker socket.
-pub(crate) struct WorkerSocket(WebSocketStream<MaybeTlsStream<TcpStream>>);
+pub(crate) struct WorkerSocket(WebSocket);
 
 /// Why a worker socket is of no more use.
 #[derive(Debug, thiserror::Error)]
@@ -63,8 +62,8 @@ pub(crate) async fn handshake(url: &ServerUrl, credentials: &Credentials) -> Res
     let authorization = HeaderValue::from_str(&format!("Bearer {token}"))
         .map_err(|_| TokenError::Sign("the API key has characters that no HTTP header may hold".to_owned()))?;
     request.headers_mut().insert(AUTHORIZATION, authorization);
-    match tokio_tungstenite::connect_async(request).await {
-        Ok((socket, _)) => Ok(WorkerSocket(socket)),
+    match websocket::connect(request).await {
+        Ok(socket) => Ok(WorkerSocket(socket)),
         // The body of a 401 repeats the token: it goes nowhere.
         Err(WsError::Http(response)) => match response.status() {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(HandshakeError::Unauthorized),

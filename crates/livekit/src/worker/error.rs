@@ -10,7 +10,7 @@ pub enum WorkerError {
     #[error(transparent)]
     Url(#[from] ServerUrlError),
     /// Key or secret are wrong.
-    #[error("LiveKit at {url} refused the worker: check LIVEKIT_API_KEY and LIVEKIT_API_SECRET")]
+    #[error("LiveKit at {url} refused the worker: set LIVEKIT_API_KEY and LIVEKIT_API_SECRET to a pair from the server's `keys`")]
     Unauthorized {
         /// The address that was tried.
         url: String,

@@ -66,12 +66,12 @@ impl Link {
     }
 
     async fn keep_registered(&mut self) {
-        let mut ever = false;
+        let (mut ever, mut refusal_told) = (false, false);
         let mut attempt = 0;
         loop {
             match self.register().await {
                 Ok(Registered { mut socket, worker_id, early }) => {
-                    ever = true;
+                    (ever, refusal_told) = (true, false);
                     let since = Instant::now();
                     while self.outgoing.try_recv().is_ok() {}
                     let early = early.into_iter().map(|message| LinkEvent::Message(Box::new(message)));
@@ -94,7 +94,7 @@ impl Link {
                         let _ = self.events.send(LinkEvent::Fatal(error)).await;
                         return;
                     }
-                    tracing::warn!(%error, attempt, "the worker is not registered");
+                    complain(&error, attempt, &mut refusal_told);
                     attempt += 1;
                 }
             }
@@ -196,6 +196,17 @@ impl Link {
     }
 }
 
+/// Says why there is no registration yet. What only the operator can mend is an error, told once an outage.
+fn complain(error: &WorkerError, attempt: u32, refusal_told: &mut bool) {
+    match error {
+        WorkerError::Unauthorized { .. } if !std::mem::replace(refusal_told, true) => {
+            tracing::error!(%error, "registering with LiveKit failed; it is tried again");
+        }
+        WorkerError::Unauthorized { .. } => tracing::debug!(%error, attempt, "registering with LiveKit failed again"),
+        _ => tracing::warn!(%error, attempt, "registering with LiveKit failed; it is tried again"),
+    }
+}
+
 /// Wait before attempt number `attempt`, with a quarter of jitter so that many workers do not come back at once.
 fn backoff(attempt: u32) -> Duration {
     let wait = BACKOFF_FIRST.saturating_mul(1 << attempt.min(10)).min(BACKOFF_MAX);
@@ -209,7 +220,24 @@ fn unix_ms() -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use super::*;
+
+    #[test]
+    fn a_refusal_is_told_once_and_says_what_to_do() {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(Mutex::new(writer)).finish();
+        tracing::subscriber::with_default(subscriber, || {
+            let (error, mut told) = (WorkerError::Unauthorized { url: "ws://server".into() }, false);
+            (0..5).for_each(|attempt| complain(&error, attempt, &mut told));
+        });
+        let log = std::io::read_to_string(reader).expect("text");
+        assert_eq!(log.lines().count(), 1, "{log}");
+        for word in ["ERROR", "ws://server", "LIVEKIT_API_KEY", "LIVEKIT_API_SECRET"] {
+            assert!(log.contains(word), "{log}");
+        }
+    }
 
     #[test]
     fn waits_grow_and_are_bounded() {

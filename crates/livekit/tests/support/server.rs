@@ -49,6 +49,13 @@ impl Server {
         }
     }
 
+    /// Takes another secret from the next start on.
+    pub fn change_secret(&mut self, secret: &str) {
+        let (before, rest) = self.config.split_once("keys: {").expect("keys");
+        let (_, after) = rest.split_once('}').expect("keys end");
+        self.config = format!("{before}keys: {{{KEY}: {secret}}}{after}");
+    }
+
     /// Starts (again) under the same ports.
     pub async fn restart(&mut self) {
         self.kill().await;

@@ -5,14 +5,22 @@ use std::time::Duration;
 
 use frontdesk_audio::SampleRate;
 use frontdesk_livekit::room::{AudioPublisher, RemoteAudio};
+use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// Ticks every 20 ms. A busy machine may stop us for a while: a burst afterwards would overflow the publisher's queue.
+pub fn ticker() -> Interval {
+    let mut ticker = tokio::time::interval(Duration::from_millis(20));
+    ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticker
+}
 
 /// Sends a tone of `hz`, one frame every 20 ms, until the guard is dropped.
 pub fn play(mut publisher: AudioPublisher, hz: f64) -> DropGuard {
     let stop = CancellationToken::new();
     let rate = publisher.rate();
     tokio::spawn(stop.clone().run_until_cancelled_owned(async move {
-        let mut ticker = tokio::time::interval(Duration::from_millis(20));
+        let mut ticker = ticker();
         let mut sample = 0u32;
         loop {
             ticker.tick().await;
@@ -39,6 +47,21 @@ pub async fn record(audio: &mut RemoteAudio, length: Duration) -> Vec<i16> {
     })
     .await;
     samples
+}
+
+/// Listens for `length` of time; the longest that nothing came.
+pub async fn longest_gap(audio: &mut RemoteAudio, length: Duration) -> Duration {
+    let began = Instant::now();
+    let (mut last, mut longest) = (began, Duration::ZERO);
+    while began.elapsed() < length {
+        let frame = tokio::time::timeout_at(began + length, audio.recv()).await;
+        longest = longest.max(last.elapsed());
+        last = Instant::now();
+        if let Ok(frame) = frame {
+            frame.expect("the track goes on");
+        }
+    }
+    longest
 }
 
 /// The pitch by upward zero crossings, in Hz.

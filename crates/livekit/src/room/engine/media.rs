@@ -40,7 +40,7 @@ impl Engine {
     }
 
     fn on_state(&mut self, side: Side, state: RTCPeerConnectionState) {
-        tracing::debug!(?side, %state, "peer connection");
+        tracing::debug!(?side, %state, after_ms = self.age_ms(), "peer connection");
         let peer = match side {
             Side::Publisher => &mut self.publisher,
             Side::Subscriber => &mut self.subscriber,
@@ -115,6 +115,7 @@ impl Engine {
     pub(super) async fn on_track_published(&mut self, published: proto::TrackPublishedResponse) {
         let Some(local) = self.local.as_mut().filter(|local| local.cid == published.cid) else { return };
         local.info = published.track;
+        tracing::debug!(after_ms = self.age_ms(), "our track is known to the server");
         self.negotiate(false).await;
     }
 

@@ -26,7 +26,7 @@ use super::options::RoomOptions;
 use super::participant::{DisconnectReason, Roster};
 use super::peer::{Peer, PeerEvent};
 use super::publication::{LocalTrack, Negotiation, PublishReply};
-use super::resume::{Flapping, Resumed};
+use super::resume::{Flapping, HeldRequests, Resumed};
 use super::streams::TextStreams;
 use crate::server_url::ServerUrl;
 
@@ -37,8 +37,6 @@ pub(super) use start::{Started, start};
 const HOUSEKEEPING: Duration = Duration::from_millis(500);
 /// How long one signal message may take to be written.
 const SEND_TIMEOUT: Duration = Duration::from_secs(5);
-/// Session-scoped messages that may wait for a resumed signal connection.
-const HELD_REQUESTS_MAX: usize = 32;
 /// Attribute requests that may wait for the server's answer.
 const PENDING_ATTRIBUTES_MAX: usize = 32;
 /// Remote tracks that may wait for their participant to become known.
@@ -98,7 +96,7 @@ pub(super) struct Engine {
     /// Set while the signal connection is being resumed.
     resuming: Option<oneshot::Receiver<Resumed>>,
     flapping: Flapping,
-    held_requests: Vec<Request>,
+    held_requests: HeldRequests,
     /// The next participant update names everybody.
     expect_snapshot: bool,
 
@@ -149,6 +147,11 @@ impl Engine {
         self.end.get_or_insert(reason);
     }
 
+    /// Time since we joined, for the log.
+    fn age_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
     fn emit(&mut self, event: super::event::RoomEvent) {
         if let Some(events) = &mut self.events {
             events.emit(event);
@@ -179,14 +182,10 @@ impl Engine {
         }
     }
 
-    /// Sends a signal message; while the connection is being resumed, what belongs to the session waits, and what
-    /// belongs to the old connection is dropped.
+    /// Sends a signal message; while the connection is being resumed, what the resumed one must carry waits.
     async fn send(&mut self, request: Request) {
         if self.resuming.is_some() {
-            let session_scoped = matches!(request, Request::AddTrack(_) | Request::UpdateMetadata(_));
-            if session_scoped && self.held_requests.len() < HELD_REQUESTS_MAX {
-                self.held_requests.push(request);
-            }
+            self.held_requests.hold(request);
             return;
         }
         if tokio::time::timeout(SEND_TIMEOUT, self.signal.send(request)).await.is_err() {

@@ -55,7 +55,7 @@ impl Engine {
         } else if unanswered || self.negotiation.take_again() {
             self.negotiate(false).await;
         }
-        for request in std::mem::take(&mut self.held_requests) {
+        for request in self.held_requests.take() {
             self.send(request).await;
         }
         self.emit(RoomEvent::Reconnected);
@@ -78,8 +78,7 @@ impl Engine {
         // A track that was asked for but never acknowledged is asked for again.
         let lost = self.local.as_ref().filter(|local| local.info.is_none()).map(|local| local.request());
         if let Some(request) = lost {
-            self.held_requests.retain(|request| !matches!(request, Request::AddTrack(_)));
-            self.held_requests.push(Request::AddTrack(request));
+            self.held_requests.hold(Request::AddTrack(request));
         }
     }
 

@@ -20,6 +20,7 @@ impl Engine {
             Response::Update(update) => self.on_update(&update.participants),
             Response::TrackPublished(published) => self.on_track_published(published).await,
             Response::TrackSubscribed(subscribed) => {
+                tracing::debug!(after_ms = self.age_ms(), "our track is subscribed");
                 self.emit(RoomEvent::LocalTrackSubscribed { track_sid: subscribed.track_sid });
             }
             Response::RequestResponse(response) => self.on_request_response(response),
@@ -53,6 +54,7 @@ impl Engine {
         if let Some(local) = &mut self.local {
             local.negotiated = local.offered;
         }
+        tracing::debug!(after_ms = self.age_ms(), "our offer is answered");
         self.complete_publish();
         if self.negotiation.take_again() {
             self.negotiate(false).await;

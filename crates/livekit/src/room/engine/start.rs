@@ -19,7 +19,7 @@ use crate::room::options::RoomOptions;
 use crate::room::participant::{DisconnectReason, Roster};
 use crate::room::peer::{Peer, Side};
 use crate::room::publication::Negotiation;
-use crate::room::resume::Flapping;
+use crate::room::resume::{Flapping, HeldRequests};
 use crate::room::streams::TextStreams;
 use crate::server_url::ServerUrl;
 
@@ -45,6 +45,7 @@ pub(in crate::room) struct Started {
 pub(in crate::room) async fn start(options: RoomOptions, cancel: CancellationToken, tasks: TaskTracker) -> Result<Started, ConnectError> {
     let url = ServerUrl::parse(&options.url)?;
     url.prepare_tls();
+    crate::websocket::prepare_signalling();
     frontdesk_audio::opus::Decoder::new(options.subscribe_rate)?;
     let limit = options.connect_timeout + JOIN_RESPONSE_TIMEOUT;
     let connected = tokio::time::timeout(limit, join(&url, &options)).await;
@@ -154,7 +155,7 @@ async fn set_up(
         signal_events,
         resuming: None,
         flapping: Flapping::default(),
-        held_requests: Vec::new(),
+        held_requests: HeldRequests::default(),
         expect_snapshot: false,
         publisher,
         subscriber,
