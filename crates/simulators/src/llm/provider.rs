@@ -68,3 +68,38 @@ impl ModelStream for Stream {
         Ok(self.events.pop_front().map(|(_, event)| event))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use frontdesk_agent::ToolSchema;
+    use frontdesk_agent::llm::Message;
+    use serde_json::json;
+
+    use super::*;
+
+    async fn ask(request: ModelRequest) -> Vec<(u128, ModelEvent)> {
+        let asked = Instant::now();
+        let mut stream = SimulatedLlm::default().ask(request).await.expect("always");
+        let mut events = Vec::new();
+        while let Some(event) = stream.next_event().await.expect("never fails") {
+            events.push((asked.elapsed().as_millis(), event));
+        }
+        events
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_delays_are_virtual_time() {
+        let parameters = json!({ "type": "object", "properties": { "intent": {} } });
+        let tool = ToolSchema { name: "note_intent".into(), description: String::new(), parameters };
+        let user = Message::User { text: "I would like to book an appointment.".into() };
+        let request = ModelRequest { messages: vec![user], tools: vec![tool], ..ModelRequest::default() };
+        let events = ask(request.clone()).await;
+        assert_eq!(events[0], (200, ModelEvent::Text("Gladly.".into())));
+        // A word, the begin of a call, its arguments.
+        assert!(matches!(&events[1], (240, ModelEvent::ToolCall(call)) if call.arguments == json!({ "intent": "book" })));
+        assert_eq!(events[2], (240, ModelEvent::Done));
+        let cut = ask(ModelRequest { max_tokens: Some(2), ..request }).await;
+        assert_eq!(cut.last(), Some(&(220, ModelEvent::Done)));
+        assert_eq!(cut.len(), 2, "a call that was cut off is none");
+    }
+}
