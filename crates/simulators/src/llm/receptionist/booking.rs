@@ -56,9 +56,9 @@ impl Booking {
         heard
     }
 
-    pub(super) fn hear(&mut self, heard: &Heard<'_>, known: &mut Known, facts: &Facts, say: &mut String) -> bool {
+    pub(super) fn hear(&mut self, heard: &Heard<'_>, known: &mut Known, facts: &Facts, reaction: &mut Reaction) -> bool {
         if self.pending.is_some() {
-            return self.hear_verdict(heard, known, facts, say);
+            return self.hear_verdict(heard, known, facts, reaction);
         }
         let choice = slots::choose(self.slots.as_deref().unwrap_or_default(), &heard.words, facts);
         let is_asked = known.name.is_some() && known.phone.is_some() && !known.changed;
@@ -110,14 +110,20 @@ impl Booking {
         true
     }
 
-    /// None of them suits: what lies after them is looked for.
+    /// None of them suits: the others that were found are offered, then what lies after them is looked for.
     fn look_further(&mut self) {
-        let last = self.slots.take().and_then(|slots| slots.last().and_then(Slot::date));
+        let mut slots = self.slots.take().unwrap_or_default();
+        let rest = slots.split_off(slots::offered(&slots).len());
+        if !rest.is_empty() {
+            self.slots = Some(rest);
+            return;
+        }
+        let last = slots.last().and_then(Slot::date);
         self.when = When { day: last.and_then(|last| last.checked_add_days(Days::new(1))).map(Day::From), ..When::default() };
     }
 
     /// What the caller says to the read-back: a correction counts before a yes or no.
-    fn hear_verdict(&mut self, heard: &Heard<'_>, known: &Known, facts: &Facts, say: &mut String) -> bool {
+    fn hear_verdict(&mut self, heard: &Heard<'_>, known: &Known, facts: &Facts, reaction: &mut Reaction) -> bool {
         let choice = slots::choose(self.slots.as_deref().unwrap_or_default(), &heard.words, facts);
         match choice {
             Choice::One(slot) if self.choice.as_ref() != Some(&slot) => self.choice = Some(slot),
@@ -132,7 +138,7 @@ impl Booking {
                     (Some(false), pending) => {
                         *pending = None;
                         self.choice = None;
-                        *say = "All right, I have not booked it.".into();
+                        *reaction = Reaction::say("All right, I have not booked it.");
                     }
                     _ => return false,
                 }

@@ -11,6 +11,8 @@ const FAILURES_MAX: u32 = 2;
 /// A cancellation under way.
 #[derive(Debug, Default)]
 pub(super) struct Cancelling {
+    /// It makes way for another that was booked just now.
+    is_old: bool,
     code: Option<String>,
     pub(super) pending: Option<Pending>,
     /// It is done, or turned out to be needless.
@@ -19,7 +21,12 @@ pub(super) struct Cancelling {
 }
 
 impl Cancelling {
-    pub(super) fn hear(&mut self, heard: &Heard<'_>, known: &mut Known, say: &mut String) -> bool {
+    /// The cancellation that completes a move.
+    pub(super) fn of_old() -> Self {
+        Self { is_old: true, ..Self::default() }
+    }
+
+    pub(super) fn hear(&mut self, heard: &Heard<'_>, known: &mut Known, reaction: &mut Reaction) -> bool {
         let code = numbers::code(&heard.words);
         let has_code = code.is_some();
         if has_code {
@@ -34,10 +41,15 @@ impl Cancelling {
                 Some(true) => pending.agreed = true,
                 Some(false) => {
                     self.cancelled = true;
-                    *say = "All right, the appointment stays as it is.".into();
+                    *reaction = Reaction::say("All right, the appointment stays as it is.");
                 }
                 None => return false,
             }
+            return true;
+        }
+        let has_none = heard.yes == Some(false) || heard.words.any(&["lost", "forgot", "forgotten"]) || heard.words.says(&["dont know"]);
+        if self.code.is_none() && has_none {
+            *reaction = Reaction::stuck("I'm sorry, without the code I cannot find it.");
             return true;
         }
         let phone = !has_code && self.code.is_some() && known.phone.is_none() && !known.changed && known.hear_phone(&heard.words);
@@ -49,7 +61,8 @@ impl Cancelling {
             return pending.step();
         }
         let Some(code) = &self.code else {
-            return Step::Ask("What is the confirmation code of the appointment, letter by letter?".into());
+            let which = if self.is_old { "your old appointment" } else { "the appointment" };
+            return Step::Ask(format!("What is the confirmation code of {which}, letter by letter?"));
         };
         let Some(phone) = &known.phone else { return known.ask_phone() };
         let arguments = json!({ "confirmation_code": code, "phone": phone });

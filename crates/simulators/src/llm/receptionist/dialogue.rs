@@ -4,6 +4,7 @@ use frontdesk_agent::llm::{Message, ToolCallId};
 use serde_json::Value;
 
 use super::CONFIRM;
+use super::cancelling::Cancelling;
 use super::facts::Facts;
 use super::names;
 use super::numbers;
@@ -208,13 +209,14 @@ impl Dialogue {
         if let Some(wish) = wish.filter(is_new) {
             return self.open(wish, heard);
         }
-        let mut say = String::new();
+        let mut reaction = Reaction::default();
         let (known, facts) = (&mut self.known, &self.facts);
         let used = match self.tasks.iter_mut().rev().find(|task| !task.is_finished()) {
-            Some(task) => task.hear(heard, known, facts, &mut say),
+            Some(task) => task.hear(heard, known, facts, &mut reaction),
             None => return self.hear_idly(heard),
         };
-        self.say(&say);
+        self.stuck |= reaction.stuck;
+        self.say(&reaction.say);
         used
     }
 
@@ -281,7 +283,7 @@ impl Dialogue {
                 let reaction = task.settle(outcome, known);
                 // The old appointment goes once the new one stands.
                 if done && task.intent == Intent::Move && matches!(task.flow, Flow::Booking(_)) {
-                    self.tasks.push(Task { intent: Intent::Move, noted: true, over: false, flow: Flow::Cancelling(Default::default()) });
+                    self.tasks.push(Task { intent: Intent::Move, noted: true, over: false, flow: Flow::Cancelling(Cancelling::of_old()) });
                 }
                 reaction
             }

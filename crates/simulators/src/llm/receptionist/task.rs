@@ -233,10 +233,10 @@ impl Task {
     }
 
     /// Takes an utterance; whether it could be used.
-    pub(super) fn hear(&mut self, heard: &Heard<'_>, known: &mut Known, facts: &Facts, say: &mut String) -> bool {
+    pub(super) fn hear(&mut self, heard: &Heard<'_>, known: &mut Known, facts: &Facts, reaction: &mut Reaction) -> bool {
         match &mut self.flow {
-            Flow::Booking(booking) => booking.hear(heard, known, facts, say),
-            Flow::Cancelling(cancelling) => cancelling.hear(heard, known, say),
+            Flow::Booking(booking) => booking.hear(heard, known, facts, reaction),
+            Flow::Cancelling(cancelling) => cancelling.hear(heard, known, reaction),
             Flow::Insurance(insurance) => insurance.hear(heard),
             Flow::Errand(errand) => errand.hear(heard, known),
             Flow::Talk => false,

@@ -98,7 +98,10 @@ fn choices_by_day_and_time() {
     assert!(turn.calls.is_empty() && turn.said.starts_with("I have two times for you. Tuesday"), "{}", turn.said);
     let turn = Call::offered().says("Wednesday at ten.");
     assert_eq!(turn.arguments("find_slots"), &json!({ "exact_start": "2026-11-25T10:00" }));
-    let turn = Call::offered().says("None of them, please.");
+    let mut call = Call::offered();
+    let turn = call.says("None of them, please.");
+    assert!(turn.calls.is_empty() && turn.said.starts_with("I have three times for you. Monday the twenty-third of November at two"));
+    let turn = call.says("No, something else, please.");
     assert_eq!(turn.arguments("find_slots"), &json!({ "window_start": "2026-11-25", "window_end": "2026-12-08" }));
 }
 

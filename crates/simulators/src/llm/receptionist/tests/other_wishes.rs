@@ -41,6 +41,20 @@ fn a_cancellation_can_be_called_off_and_wrong_codes_are_asked_for_again() {
 }
 
 #[test]
+fn without_the_code_a_message_is_all_there_is() {
+    for text in ["No.", "I lost it.", "I don't know it."] {
+        let mut call = Call::new();
+        call.says("I want to cancel my appointment.");
+        let said = call.says(text).said;
+        assert_eq!(
+            said, "I'm sorry, without the code I cannot find it. Shall I take a message, so that somebody calls you back?",
+            "{text}"
+        );
+        assert_eq!(call.says("Yes, please.").said, "Of course. What shall I tell them?");
+    }
+}
+
+#[test]
 fn moving_books_first_and_cancels_then() {
     let mut call = Call::new();
     let turn = call.says("Can I move my appointment to another day?");
@@ -49,7 +63,7 @@ fn moving_books_first_and_cancels_then() {
     call.says("555 012 3456");
     call.says("The first one.");
     let turn = call.says("Yes.");
-    assert!(turn.said.contains(CODE) && turn.said.ends_with("letter by letter?"), "{}", turn.said);
+    assert!(turn.said.contains(CODE) && turn.said.ends_with("of your old appointment, letter by letter?"), "{}", turn.said);
     let turn = call.says("H K L M Q R");
     assert_eq!(turn.arguments("cancel_appointment"), &json!({ "confirmation_code": "HKLMQR", "phone": "5550123456" }));
     let turn = call.says("Yes.");
