@@ -2,7 +2,8 @@
 //!
 //! The clip is found by its loudest stretch; then each 20 ms of it are compared with what was heard at the same distance. Codecs
 //! change the samples, not their places, so that a whole clip agrees everywhere, while a frame that is missing or there twice
-//! displaces all that follows it.
+//! displaces all that follows it. Both are whitened before: the pitch of a voice would agree one period off as well, and codecs
+//! shift the phase of the lowest tones.
 
 use std::ops::Range;
 
@@ -14,6 +15,8 @@ const ANCHOR: usize = 20 * PIECE;
 const TOLERANCE: isize = 16;
 /// How far a displaced piece is looked for: 60 ms.
 const DISPLACEMENT_MAX: isize = 480;
+/// How much of a sample is expected of the next one, in speech at 8 kHz; only what was not expected is compared.
+const EXPECTED: f32 = 0.95;
 /// Root mean square below which a piece is too quiet to be compared.
 const QUIET_RMS: f32 = 400.0;
 
@@ -22,7 +25,7 @@ const QUIET_RMS: f32 = 400.0;
 pub struct Alignment {
     /// Sample of what was heard at which the clip's first one stands; below zero if its begin was not heard.
     pub lag: isize,
-    /// How well the stretch by which it was found agrees: 1 for the same samples, about 0 for others.
+    /// How well the whole clip agrees: 1 for the same samples, about 0 for others.
     pub correlation: f32,
     /// The pieces of the clip that are loud enough.
     pub pieces: Vec<Piece>,
@@ -49,14 +52,18 @@ impl Alignment {
 /// Looks for a clip whose first sample stands within `range` of what was heard, both at 8 kHz. `None` if the clip is silent.
 #[must_use]
 pub fn align(clip: &[i16], heard: &[i16], range: Range<isize>) -> Option<Alignment> {
-    let (clip, heard) = (floats(clip), floats(heard));
-    let anchor = loudest(&clip)?;
+    let loud = floats(clip);
+    let anchor = loudest(&loud)?;
+    let (clip, heard) = (whitened(&loud), whitened(&floats(heard)));
     let stretch = &clip[anchor.clone()];
     let offset = isize::try_from(anchor.start).ok()?;
-    let (lag, correlation) = best(stretch, &heard, range.start + offset..range.end + offset)?;
-    let lag = lag - offset;
-    let pieces = clip.chunks_exact(PIECE).enumerate().filter(|(_, piece)| rms(piece) >= QUIET_RMS).filter_map(|(number, piece)| {
+    let (place, _) = best(stretch, &heard, range.start + offset..range.end + offset)?;
+    let near = place - offset - DISPLACEMENT_MAX..place - offset + DISPLACEMENT_MAX + 1;
+    let (lag, correlation) = best(&clip, &heard, near)?;
+    let is_loud = |number: &usize| rms(&loud[number * PIECE..(number + 1) * PIECE]) >= QUIET_RMS;
+    let pieces = (0..clip.len() / PIECE).filter(is_loud).filter_map(|number| {
         let at = number * PIECE;
+        let piece = &clip[at..at + PIECE];
         let place = lag + isize::try_from(at).ok()?;
         let (_, correlation) = best(piece, &heard, place - TOLERANCE..place + TOLERANCE + 1)?;
         let (displaced, _) = best(piece, &heard, place - DISPLACEMENT_MAX..place + DISPLACEMENT_MAX + 1)?;
@@ -67,6 +74,11 @@ pub fn align(clip: &[i16], heard: &[i16], range: Range<isize>) -> Option<Alignme
 
 fn floats(samples: &[i16]) -> Vec<f32> {
     samples.iter().map(|sample| f32::from(*sample)).collect()
+}
+
+fn whitened(samples: &[f32]) -> Vec<f32> {
+    let before = std::iter::once(&0.0).chain(samples);
+    samples.iter().zip(before).map(|(sample, before)| sample - EXPECTED * before).collect()
 }
 
 fn energy(samples: &[f32]) -> f32 {

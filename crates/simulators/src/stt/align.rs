@@ -108,8 +108,9 @@ impl Track {
             self.costs[step] = if cost.is_finite() { cost + distance(vector, &self.template.vectors[step]) } else { cost };
             moves[step - first] = by;
         }
-        let last = last.max(first);
-        self.costs[..first.min(last)].fill(f32::INFINITY);
+        // Of speech that is much longer than the utterance, the band lies beyond its end.
+        let below = first.min(self.costs.len());
+        self.costs[..below].fill(f32::INFINITY);
         if let Some(beyond) = self.costs.get_mut(last + 1..) {
             beyond.fill(f32::INFINITY);
         }
@@ -161,5 +162,21 @@ impl Track {
             Stretch { first, end, mean: sum / (end - first).max(1) as f32 }
         };
         (self.emitted..words).map(stretch).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn speech_that_is_much_longer_than_the_utterance_fits_nowhere() {
+        let clip: Vec<i16> = (0..8_000_i32).map(|n| ((n * n % 97) * 200 - 9_600) as i16).collect();
+        let template = Arc::new(Template::learn("word", &clip).expect("it is loud"));
+        let mut track = Track::new(Arc::clone(&template));
+        for vector in template.vectors.iter().cycle().take(template.vectors.len() * 5) {
+            track.push(vector);
+        }
+        assert_eq!((track.end(), track.len()), (None, template.vectors.len() * 5));
     }
 }
