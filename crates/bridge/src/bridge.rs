@@ -149,6 +149,7 @@ impl Bridge {
             counters: Counters::default(),
         });
         let (calls, stop) = (TaskTracker::new(), CancellationToken::new());
+        tokio::spawn(stop.clone().run_until_cancelled_owned(tell_whether_livekit_answers(shared.rooms.api.clone())));
         tokio::spawn(take_calls(shared.clone(), incoming, calls.clone(), stop.clone()));
         let stop_on_drop = stop.clone().drop_guard();
         Ok(Self { shared, endpoint, calls, stop, _stop_on_drop: stop_on_drop })
@@ -213,12 +214,23 @@ impl std::fmt::Debug for Bridge {
     }
 }
 
+/// A wrong address or secret shows when the bridge starts, not with the first caller.
+async fn tell_whether_livekit_answers(api: Arc<LiveKit>) {
+    if let Err(error) = api.check().await {
+        tracing::error!(%error, "calls are answered 503 until LiveKit takes them");
+    }
+}
+
 async fn take_calls(shared: Arc<Shared>, mut incoming: IncomingCalls, calls: TaskTracker, stop: CancellationToken) {
     while let Some(call) = incoming.next().await {
         match call::route(&shared, call.invite()) {
             Ok(route) => drop(calls.spawn(supervise(shared.clone(), route, call, stop.child_token()))),
             // The door has let it in, so this cannot be; a refusal is right in any case.
-            Err(refusal) => drop(calls.spawn(async move { drop(call.reject(refusal).await) })),
+            Err(refusal) => {
+                calls.spawn(async move {
+                    let _gave_up = call.reject(refusal).await;
+                });
+            }
         }
     }
 }

@@ -79,6 +79,11 @@ pub struct Waits {
     pub ring_max: Duration,
     /// Longest time without an agent in an answered call; then the caller hears the announcement.
     pub absence_max: Duration,
+    /// For the next packet of an agent that sends even when it is silent, before it counts as vanished. LiveKit takes 20 s to
+    /// notice that an agent's process was killed.
+    pub agent_stall: Duration,
+    /// For the media connections with the room to come up, or back; then the room counts as lost.
+    pub room_media: Duration,
     /// For the room to be deleted, after an agent has left in good order; only then is another one dispatched. Agents that hang
     /// up leave and delete the room, in either order.
     pub orderly_leave: Duration,
@@ -98,6 +103,8 @@ impl Default for Waits {
             redispatches: 2,
             ring_max: Duration::from_secs(18),
             absence_max: Duration::from_secs(15),
+            agent_stall: Duration::from_secs(3),
+            room_media: Duration::from_secs(4),
             orderly_leave: Duration::from_millis(300),
             room_linger: Duration::from_secs(5),
             first_packet: Duration::from_secs(30),

@@ -117,7 +117,8 @@ impl QuietRun {
     }
 }
 
-fn is_quiet(samples: &[i16]) -> bool {
+/// Whether nobody speaks in these samples.
+pub(crate) fn is_quiet(samples: &[i16]) -> bool {
     samples.iter().all(|sample| sample.unsigned_abs() <= QUIET_MAX)
 }
 

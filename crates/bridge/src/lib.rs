@@ -23,6 +23,8 @@ mod call;
 mod config;
 mod downlink;
 mod mixer;
+mod pulse;
+mod replacement;
 mod report;
 mod room_side;
 mod rooms;

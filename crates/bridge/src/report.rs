@@ -5,6 +5,7 @@ use std::time::Duration;
 use frontdesk_telephony::rtp::RtpStats;
 
 /// Something that happened to a call.
+#[expect(clippy::large_enum_variant, reason = "one event a call is small change, and observers match on it without a box")]
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum BridgeEvent {

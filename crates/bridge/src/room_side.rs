@@ -1,9 +1,11 @@
 //! The room's side of one call: who is heard, what is dispatched, and all tasks that work for the call.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use frontdesk_livekit::api::{AgentDispatch, ApiError, LiveKit};
+use frontdesk_livekit::api::{AgentDispatch, LiveKit};
 use frontdesk_livekit::room::{AudioPublisher, DisconnectReason, EndReason, Participant, ParticipantKind, RemoteAudio, Room, RoomEvent};
 use frontdesk_telephony::rtp::{RtpEvent, RtpEvents};
 use tokio::sync::mpsc;
@@ -13,6 +15,8 @@ use tokio::time::Instant;
 use crate::attributes::CALL_STATUS;
 use crate::downlink::Downlink;
 use crate::mixer::SourceId;
+use crate::pulse::Pulse;
+use crate::replacement::{Replacement, tolerate};
 use crate::rooms::{Joined, Parting, RoomLease};
 use crate::watch::{Action, AgentWatch, Leave};
 
@@ -39,6 +43,7 @@ pub(crate) enum Notice {
 /// How a task ended.
 enum Done {
     Track(String),
+    Stalled(RemoteAudio, SourceId),
     Dispatched(Option<String>),
     MediaTimedOut,
     Nothing,
@@ -54,16 +59,35 @@ pub(crate) struct RoomSide {
     /// Dispatches that we made besides the first.
     dispatch_ids: Vec<String>,
     watch: AgentWatch,
+    stall: Duration,
     downlink: Arc<Downlink>,
     sources: SourceId,
+    /// Whose audio we had.
+    once_heard: BTreeSet<String>,
+    /// An agent was removed from the room, and no other is heard yet.
+    orphaned: Arc<AtomicBool>,
     tasks: JoinSet<Done>,
 }
 
 impl RoomSide {
-    pub(crate) fn new(joined: Joined, api: Arc<LiveKit>, agent: AgentDispatch, watch: AgentWatch) -> Self {
+    pub(crate) fn new(joined: Joined, api: Arc<LiveKit>, agent: AgentDispatch, watch: AgentWatch, stall: Duration) -> Self {
         let Joined { room, events, lease } = joined;
         let (downlink, tasks) = (Arc::default(), JoinSet::new());
-        Self { room, events, lease, api, agent, dispatch_ids: Vec::new(), watch, downlink, sources: 0, tasks }
+        Self {
+            room,
+            events,
+            lease,
+            api,
+            agent,
+            dispatch_ids: Vec::new(),
+            watch,
+            stall,
+            downlink,
+            sources: 0,
+            once_heard: BTreeSet::new(),
+            orphaned: Arc::default(),
+            tasks,
+        }
     }
 
     pub(crate) fn room(&self) -> &Arc<Room> {
@@ -76,6 +100,12 @@ impl RoomSide {
 
     pub(crate) fn is_heard(&self) -> bool {
         self.watch.is_heard()
+    }
+
+    /// Whether an agent was removed because it was not heard any more, and no other is there: what it does to the room
+    /// afterwards is not meant for the caller.
+    pub(crate) fn is_orphaned(&self) -> bool {
+        self.orphaned.load(Ordering::Relaxed)
     }
 
     pub(crate) fn dispatches(&self) -> u32 {
@@ -122,9 +152,6 @@ impl RoomSide {
     fn on_track(&mut self, audio: RemoteAudio) -> Option<Notice> {
         let identity = audio.participant_identity().to_owned();
         let kind = self.room.participants().into_iter().find(|other| other.identity == identity).map(|other| other.kind);
-        if kind == Some(ParticipantKind::Sip) {
-            return None;
-        }
         let is_surplus = self.watch.dispatches() > 1 && self.watch.is_heard() && !self.watch.hears(&identity);
         if is_surplus && kind == Some(ParticipantKind::Agent) {
             tracing::warn!("an agent came that another one has replaced; it is removed");
@@ -133,9 +160,25 @@ impl RoomSide {
         }
         self.sources += 1;
         let first = !self.watch.is_heard();
+        self.orphaned.store(false, Ordering::Relaxed);
+        self.once_heard.insert(identity.clone());
         self.watch.heard(audio.track_sid().to_owned(), identity);
-        self.tasks.spawn(read(audio, self.downlink.clone(), self.sources));
+        self.read(audio, self.sources, Pulse::new(self.stall));
         first.then_some(Notice::Heard)
+    }
+
+    fn read(&mut self, audio: RemoteAudio, source: SourceId, pulse: Pulse) {
+        let reader = Reader { downlink: self.downlink.clone(), api: self.api.clone(), room: self.room.clone(), source };
+        self.tasks.spawn(reader.run(audio, pulse));
+    }
+
+    /// The server answers, but nothing comes from a sender that sends even when it is silent. The server takes much longer to
+    /// notice that its process is gone.
+    fn on_stalled(&mut self, audio: RemoteAudio, source: SourceId) {
+        if self.watch.left(audio.participant_identity(), Leave::Lost, Instant::now()) {
+            tracing::warn!(stall_ms = self.stall.as_millis(), "the agent has vanished: it sends nothing any more");
+        }
+        self.read(audio, source, Pulse::off());
     }
 
     fn on_left(&mut self, participant: &Participant, reason: DisconnectReason) {
@@ -156,6 +199,10 @@ impl RoomSide {
         match done {
             Ok(Done::Track(sid)) => {
                 self.watch.track_ended(&sid, Instant::now());
+                None
+            }
+            Ok(Done::Stalled(audio, source)) => {
+                self.on_stalled(audio, source);
                 None
             }
             Ok(Done::Dispatched(id)) => {
@@ -186,32 +233,15 @@ impl RoomSide {
 
     /// Removes agents that are not heard, withdraws their dispatches, and asks for another agent.
     fn dispatch(&mut self) {
-        let (api, room, agent) = (self.api.clone(), self.room.name().to_owned(), self.agent.clone());
-        let stale = self.stale_agents();
-        let withdrawn = std::mem::take(&mut self.dispatch_ids);
-        self.tasks.spawn(async move {
-            for identity in &stale {
-                tolerate("remove a stale agent", api.remove_participant(&room, identity).await);
-            }
-            for id in &withdrawn {
-                tolerate("withdraw a dispatch", api.delete_dispatch(&room, id).await);
-            }
-            match api.create_dispatch(&room, &agent).await {
-                Ok(id) => Done::Dispatched(Some(id)),
-                Err(error) => {
-                    tracing::warn!(%error, "no agent can be dispatched");
-                    Done::Dispatched(None)
-                }
-            }
-        });
-    }
-
-    fn stale_agents(&self) -> Vec<String> {
-        let others = self.room.participants().into_iter();
-        others
-            .filter(|other| other.kind == ParticipantKind::Agent && !self.watch.hears(&other.identity))
-            .map(|other| other.identity)
-            .collect()
+        let replacement = Replacement {
+            api: self.api.clone(),
+            room: self.room.clone(),
+            agent: self.agent.clone(),
+            once_heard: self.once_heard.clone(),
+            withdrawn: std::mem::take(&mut self.dispatch_ids),
+            orphaned: self.orphaned.clone(),
+        };
+        self.tasks.spawn(async move { Done::Dispatched(replacement.run().await) });
     }
 
     fn remove(&mut self, identities: Vec<String>) {
@@ -260,20 +290,47 @@ impl RoomSide {
     }
 }
 
-/// A request whose failure changes nothing for the call.
-fn tolerate(what: &str, result: Result<(), ApiError>) {
-    match result {
-        Ok(()) | Err(ApiError::NotFound { .. }) => {}
-        Err(error) => tracing::warn!(%error, "cannot {what}"),
-    }
+/// What reads a remote track.
+struct Reader {
+    downlink: Arc<Downlink>,
+    api: Arc<LiveKit>,
+    room: Arc<Room>,
+    source: SourceId,
 }
 
-async fn read(mut audio: RemoteAudio, downlink: Arc<Downlink>, source: SourceId) -> Done {
-    while let Some(frame) = audio.recv().await {
-        downlink.push(source, &frame.samples);
+impl Reader {
+    /// Hands the audio on to its end, or until it stalls although the server answers.
+    async fn run(self, mut audio: RemoteAudio, mut pulse: Pulse) -> Done {
+        loop {
+            let deadline = pulse.deadline();
+            let received = tokio::select! {
+                biased;
+                frame = audio.recv() => Some(frame),
+                () = tokio::time::sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => None,
+            };
+            let frame = match received {
+                Some(Some(frame)) => frame,
+                Some(None) => {
+                    self.downlink.end(self.source);
+                    return Done::Track(audio.track_sid().to_owned());
+                }
+                None => {
+                    // If our own line to the server is cut, the agent is not to blame.
+                    let server_answers = self.api.list_participants(self.room.name()).await.is_ok();
+                    match audio.try_recv() {
+                        Some(frame) => frame,
+                        None if server_answers => return Done::Stalled(audio, self.source),
+                        None => {
+                            pulse.wait_on(Instant::now());
+                            continue;
+                        }
+                    }
+                }
+            };
+            pulse.beat(Instant::now(), &frame.samples);
+            self.downlink.push(self.source, &frame.samples);
+        }
     }
-    downlink.end(source);
-    Done::Track(audio.track_sid().to_owned())
 }
 
 async fn uplink(mut events: RtpEvents, mut publisher: AudioPublisher, keys: mpsc::Sender<char>) -> Done {

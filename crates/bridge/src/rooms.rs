@@ -82,6 +82,7 @@ impl Rooms {
         // The RTP session has the clock; what is not said is its silence.
         options.fill_silence_after = None;
         options.connect_timeout = self.waits.join;
+        options.media_timeout = self.waits.room_media;
         let lease = RoomLease { rooms: Some(self.clone()), name: name.to_owned() };
         let joined = tokio::time::timeout(self.waits.join, Room::connect(options)).await;
         let (room, events) = joined.map_err(|_| JoinError::Timeout(self.waits.join))??;

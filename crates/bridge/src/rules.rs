@@ -15,9 +15,10 @@ pub struct Trunk {
     pub id: String,
     /// The numbers that are answered, as dialled (`+15550100`).
     pub numbers: Vec<String>,
-    /// Where its calls may come from, as networks (`203.0.113.0/24`).
+    /// Where its calls may come from, as networks (`203.0.113.0/24`). A trunk without any would admit the world and is refused:
+    /// callers do not authenticate in another way.
     pub allowed_addresses: Vec<IpNet>,
-    /// Digest and other ways to authenticate come later; a trunk without addresses would admit the world and is refused.
+    /// For people; nothing depends on it.
     #[serde(default)]
     pub name: String,
 }

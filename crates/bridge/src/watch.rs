@@ -148,6 +148,8 @@ impl AgentWatch {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn seconds(seconds: f64) -> Duration {
@@ -224,5 +226,61 @@ mod tests {
         assert_eq!(watch.deadline(), Some(start + seconds(6.0)), "the stale agent was removed for that dispatch");
         assert!(!watch.left("agent-3", Leave::Lost, start + seconds(4.0)));
         assert_eq!(watch.deadline(), Some(start + seconds(4.0)));
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Heard(u8),
+        TrackEnded(u8),
+        Left(u8, Leave),
+        Wait(u64),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let leave = prop_oneof![Just(Leave::Orderly), Just(Leave::Lost), Just(Leave::Removed)];
+        prop_oneof![
+            (0_u8..6).prop_map(Step::Heard),
+            (0_u8..6).prop_map(Step::TrackEnded),
+            (0_u8..3, leave).prop_map(|(agent, leave)| Step::Left(agent, leave)),
+            (0_u64..9000).prop_map(Step::Wait),
+        ]
+    }
+
+    proptest! {
+        /// Whoever comes and goes: a caller is alone no longer than the bounds allow, agents are dispatched no more often than
+        /// they allow, and time never stands still.
+        #[test]
+        fn nobody_is_left_alone_for_longer_than_the_bounds(steps in prop::collection::vec(step(), 0..80)) {
+            let waits = Waits::default();
+            let (start, mut now) = (Instant::now(), Instant::now());
+            let mut watch = ringing(start);
+            let mut alone = Some((start + waits.ring_max, 0));
+            for step in steps {
+                match step {
+                    Step::Heard(track) => {
+                        watch.heard(format!("TR_{track}"), format!("agent-{}", track % 3));
+                        alone = None;
+                    }
+                    Step::TrackEnded(track) if watch.track_ended(&format!("TR_{track}"), now) => alone = Some((now + waits.absence_max, 0)),
+                    Step::Left(agent, leave) if watch.left(&format!("agent-{agent}"), leave, now) => alone = Some((now + waits.absence_max, 0)),
+                    Step::TrackEnded(_) | Step::Left(..) => {}
+                    Step::Wait(ms) => {
+                        let until = now + Duration::from_millis(ms);
+                        while let Some(deadline) = watch.deadline().filter(|deadline| *deadline <= until) {
+                            now = now.max(deadline);
+                            let action = watch.tick(now);
+                            prop_assert!(action.is_some(), "a deadline means something to do");
+                            let (end, dispatches) = alone.expect("nothing is due while somebody is heard");
+                            prop_assert!(now <= end);
+                            alone = (action == Some(Action::Dispatch)).then_some((end, dispatches + 1));
+                            prop_assert!(dispatches <= waits.redispatches + 1);
+                        }
+                        now = until;
+                    }
+                }
+                prop_assert_eq!(watch.deadline().is_some(), alone.is_some());
+                prop_assert!(watch.deadline().is_none_or(|deadline| alone.is_some_and(|(end, _)| deadline <= end)));
+            }
+        }
     }
 }

@@ -131,7 +131,15 @@ impl Call {
         let mut dialog = incoming.answer(session.clone()).await.map_err(|_| CallOutcome::Cancelled)?;
         let invite_to_ok = self.started.elapsed();
         self.stages.answered = Some(invite_to_ok);
-        tracing::info!(invite_to_ok_ms = invite_to_ok.as_millis(), by_agent, "answered");
+        tracing::info!(
+            invite_to_answer_ms = invite_to_ok.as_millis(),
+            ringing_ms = self.stages.ringing.map(|stage| stage.as_millis()),
+            published_ms = self.stages.published.map(|stage| stage.as_millis()),
+            agent_heard_ms = self.stages.agent_heard.map(|stage| stage.as_millis()),
+            dispatches = self.dispatches,
+            by_agent,
+            "answered"
+        );
         self.shared.tell(BridgeEvent::Answered { call_id: self.name.clone(), invite_to_ok, by_agent });
         let remote = match remote {
             Some(remote) => remote,

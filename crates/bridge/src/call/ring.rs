@@ -58,7 +58,8 @@ impl Call {
                 self.stages.ringing = Some(self.started.elapsed());
             }
             let watch = AgentWatch::new(self.shared.waits, Instant::now(), ring_until);
-            let mut side = RoomSide::new(joined, self.shared.rooms.api.clone(), rooms::dispatch(&route.rule), watch);
+            let (api, agent) = (self.shared.rooms.api.clone(), rooms::dispatch(&route.rule));
+            let mut side = RoomSide::new(joined, api, agent, watch, self.shared.waits.agent_stall);
             let waited = self.wait_in(&mut side, incoming).await;
             self.dispatches += side.dispatches();
             match waited {

@@ -81,6 +81,8 @@ impl Call {
                 Notice::Key(key) => leg.press(key).await,
                 Notice::GiveUp => return (CallOutcome::AgentLost, Parting::Now),
                 Notice::MediaTimedOut => return (CallOutcome::MediaTimedOut, Parting::Linger),
+                // An agent that was removed because it had vanished ends its room when it comes to hear of it.
+                Notice::Ended(reason) if is_hang_up(reason) && side.is_orphaned() => return (CallOutcome::AgentLost, Parting::Gone),
                 Notice::Ended(reason) if is_hang_up(reason) => return (CallOutcome::AgentHungUp, parting_after(reason)),
                 Notice::Ended(reason) => {
                     tracing::warn!(?reason, "the room is lost");
