@@ -146,9 +146,12 @@ async fn the_server_ends_it() {
     let (bob, mut bob_events) = join(&server.url(), "over", "bob").await;
     let names: Vec<String> = api.list_participants("over").await.unwrap().into_iter().map(|p| p.identity).collect();
     assert_eq!(names.len(), 2);
-    api.remove_participant("over", "alice").await.unwrap();
+    let (_another, mut another_events) = join(&server.url(), "over", "alice").await;
     let ended = |event| if let RoomEvent::Ended(reason) = event { Some(reason) } else { None };
-    let reason = alice_events.find("the removal", ended).await;
+    let reason = alice_events.find("the other alice", ended).await;
+    assert_eq!(reason, EndReason::Server(DisconnectReason::DuplicateIdentity));
+    api.remove_participant("over", "alice").await.unwrap();
+    let reason = another_events.find("the removal", ended).await;
     assert_eq!(reason, EndReason::Server(DisconnectReason::ParticipantRemoved));
     api.delete_room("over").await.unwrap();
     assert_eq!(bob_events.find("the end", ended).await, EndReason::Server(DisconnectReason::RoomDeleted));
