@@ -161,7 +161,9 @@ enum Act {
 fn acts() -> impl Strategy<Value = Vec<(usize, Act, u64)>> {
     use Act::{Abandon, Answer, AnswerReInvite, Cancel, Hangup, ReInvite, Refuse, Ring};
     let act = prop::sample::select(vec![Ring, Answer, Answer, Answer, Refuse, Hangup, Cancel, ReInvite, ReInvite, AnswerReInvite, Abandon]);
-    prop::collection::vec((0..2_usize, act, 0..8000_u64), 0..12)
+    // Half of the acts follow hard upon another: within the time that messages are under way.
+    let wait_ms = prop_oneof![0..200_u64, 0..8000_u64];
+    prop::collection::vec((0..2_usize, act, wait_ms), 0..16)
 }
 
 fn act(net: &mut Net, side: usize, act: Act, call: crate::sip::CallId) {
