@@ -113,19 +113,27 @@ impl Call {
     async fn wait_in(&mut self, side: &mut RoomSide, incoming: &mut IncomingCall) -> Waited {
         let room = side.room().clone();
         let mut publish = std::pin::pin!(room.publish_audio(SampleRate::HZ_8000));
-        let mut publisher = None;
+        let (mut publisher, mut publishing) = (None, true);
         loop {
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return Waited::Stopped,
                 _ = incoming.ended() => return Waited::Cancelled,
-                published = &mut publish, if publisher.is_none() => match published {
-                    Ok(ready) => {
-                        self.stages.published = Some(self.started.elapsed());
-                        publisher = Some(ready);
+                published = &mut publish, if publishing => {
+                    publishing = false;
+                    match published {
+                        Ok(ready) => {
+                            self.stages.published = Some(self.started.elapsed());
+                            publisher = Some(ready);
+                        }
+                        // Why the room has ended comes as its last event.
+                        Err(PublishError::Closed(_)) => {}
+                        Err(error) => {
+                            tracing::warn!(%error, "the caller cannot be heard");
+                            return Waited::RoomEnded(EndReason::MediaLost);
+                        }
                     }
-                    Err(error) => return Waited::RoomEnded(unpublished(&error, room.end_reason())),
-                },
+                }
                 notice = side.next() => match notice {
                     Notice::Heard => self.stages.agent_heard = Some(self.started.elapsed()),
                     Notice::Redispatched(dispatches) => {
@@ -154,9 +162,4 @@ pub(super) const fn is_hang_up(reason: EndReason) -> bool {
 fn refused(error: &JoinError) -> Rung {
     tracing::error!(%error, "no room for the call");
     Rung::Refused(503)
-}
-
-fn unpublished(error: &PublishError, ended: Option<EndReason>) -> EndReason {
-    tracing::warn!(%error, "the caller cannot be heard");
-    ended.unwrap_or(EndReason::MediaLost)
 }

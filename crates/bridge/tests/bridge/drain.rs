@@ -67,3 +67,19 @@ async fn calls_that_outlast_the_time_to_drain_are_hung_up() {
     log.assert_private();
     drop(server);
 }
+
+#[tokio::test]
+async fn a_bridge_that_is_dropped_hangs_up() {
+    let desk = Desk::start(|config| config.waits.room_linger = Duration::from_secs(1)).await;
+    let mut workers = Workers::register(&desk).await;
+    let call = Phone::new().await.dial(desk.address()).await;
+    let agent = workers.join().await;
+    let _speaking = agent.speak(440.0).await;
+    let mut line = call.answered().await;
+    let Desk { bridge, api, log, server, .. } = desk;
+    drop(bridge);
+    line.is_hung_up().await;
+    eventually("no room is left", async || api.list_rooms(&[]).await.expect("the server answers").is_empty()).await;
+    log.assert_private();
+    drop(server);
+}

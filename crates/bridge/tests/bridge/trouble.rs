@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use frontdesk_bridge::{Bridge, BridgeConfig, BridgeEvent, CallOutcome, LiveKitServer, Waits};
 use frontdesk_livekit::Credentials;
-use frontdesk_livekit::room::RoomEvent;
+use frontdesk_livekit::room::{ParticipantKind, RoomEvent};
 use tokio::net::TcpListener;
 
 use crate::support::{Desk, HEARD, LOCAL, Log, PATIENCE, Phone, Workers, clip, config, eventually, find_clip, within};
@@ -158,6 +158,44 @@ async fn a_caller_whose_room_is_lost_is_told() {
     println!("told and hung up after {:?}", began.elapsed());
     assert!(find_clip(&heard, &clip("unavailable.wav")) > HEARD);
     assert_eq!(desk.report().await.outcome, CallOutcome::RoomLost);
+    within("LiveKit comes back", desk.server.restart()).await.expect("it starts again");
+    desk.finish().await;
+}
+
+#[tokio::test]
+async fn a_call_that_rings_survives_a_restart_of_livekit() {
+    let mut desk = Desk::start(|config| config.waits.agent = Duration::from_secs(2)).await;
+    let mut call = Phone::new().await.dial(desk.address()).await;
+    call.rings().await;
+    within("the restart", desk.server.restart()).await.expect("it starts again");
+    let mut workers = Workers::register(&desk).await;
+    // The attempt to resume makes the old room anew, without the caller. An agent that is called there finds nobody, and ends it.
+    let agent = loop {
+        let agent = workers.join().await;
+        if agent.room.participants().iter().any(|other| other.kind == ParticipantKind::Sip) {
+            break agent;
+        }
+        let _gone_before = desk.api.delete_room(&agent.job.room).await;
+    };
+    let _speaking = agent.speak(440.0).await;
+    let mut line = call.answered().await;
+    line.hears(440.0).await;
+    line.hang_up().await;
+    let report = desk.report().await;
+    assert_eq!((report.outcome, report.call_id.as_str()), (CallOutcome::CallerHungUp, agent.job.room.as_str()), "in another room");
+    assert_eq!(desk.log.lines(&["another room is made"]).len(), 1);
+    desk.finish().await;
+}
+
+#[tokio::test]
+async fn a_livekit_that_dies_while_it_rings_is_apologised_for() {
+    let mut desk = Desk::start(|config| config.waits.room_media = Duration::from_secs(1)).await;
+    let mut call = Phone::new().await.dial(desk.address()).await;
+    call.rings().await;
+    desk.server.kill().await;
+    let heard = call.answered().await.is_hung_up().await;
+    assert!(find_clip(&heard, &clip("unavailable.wav")) > HEARD);
+    assert_eq!(desk.report().await.outcome, CallOutcome::NoAgent);
     within("LiveKit comes back", desk.server.restart()).await.expect("it starts again");
     desk.finish().await;
 }
