@@ -1,0 +1,145 @@
+//! One caller books; eight at once book.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+use frontdesk_agent::CallRecord;
+use frontdesk_conversation::{EndReason, Speaker, ToolStatus};
+use frontdesk_simulators::caller::{CallEnd, CallOutcome};
+use tokio::sync::OnceCell;
+
+use crate::calls::booking;
+use crate::desk::{Desk, DeskOptions};
+use crate::documents::{Appointment, codes, said, sound, stereo, transcript};
+use crate::people::{GOODBYE, PEOPLE, Person, SECOND, WISH, YES};
+use crate::{run_alone, voice};
+
+/// Who calls alone.
+pub(crate) const CALLER: &Person = &PEOPLE[0];
+
+/// A call in which everything went well, with all that it left behind; several tests look at it.
+pub(crate) struct Example {
+    /// The number that the call came from.
+    pub(crate) from: String,
+    pub(crate) outcome: CallOutcome,
+    pub(crate) record: CallRecord,
+    appointments: Vec<Appointment>,
+    recording: (Vec<i16>, Vec<i16>),
+    /// Everything that was logged by bridge and worker.
+    pub(crate) logs: [String; 2],
+}
+
+/// The example, made when it is first asked for. Nothing else may run meanwhile.
+pub(crate) async fn example() -> &'static Example {
+    static EXAMPLE: OnceCell<Example> = OnceCell::const_new();
+    EXAMPLE.get_or_init(make_example).await
+}
+
+async fn make_example() -> Example {
+    let desk = Desk::open(DeskOptions { log: "debug", ..DeskOptions::default() }).await;
+    let call = desk.place(booking(CALLER, WISH, SECOND));
+    let from = call.from.clone();
+    let outcome = call.outcome().await;
+    let record = desk.records(1).await.remove(0);
+    let appointments = desk.appointments().await;
+    let recording = stereo(Path::new(record.recording.as_ref().expect("a recording was made")));
+    let logs = [desk.bridge.log_text(), desk.worker.log_text()];
+    assert_eq!((outcome.end.clone(), appointments.len()), (CallEnd::Agent, 1), "{}", transcript(&record));
+    desk.close().await;
+    Example { from, outcome, record, appointments, recording, logs }
+}
+
+#[test]
+fn one_caller_books_one_appointment_and_everything_is_recorded() {
+    run_alone(async {
+        let Example { outcome, record, appointments, recording, .. } = example().await;
+        println!("{}", transcript(record));
+        let [appointment] = appointments.as_slice() else { panic!("exactly one appointment: {appointments:?}") };
+        assert_eq!((appointment.status.as_str(), &appointment.call_id), ("booked", &record.call_id));
+        assert_eq!(codes(record), std::slice::from_ref(&appointment.code));
+        assert_eq!((record.outcome, record.interruptions), (EndReason::Completed, 0));
+        assert_eq!(record.incidents, Vec::<String>::new());
+
+        let expected = [WISH.into(), CALLER.introduction(), CALLER.tells_number(), SECOND.into(), YES.into(), GOODBYE.into()];
+        assert_eq!(said(record, Speaker::Caller), expected);
+        let agent = said(record, Speaker::Agent).join(" ");
+        for words in ["How can I help you?", "Shall I book that?", "confirmation code is", "oodbye"] {
+            assert!(agent.contains(words), "{words}: {agent}");
+        }
+        assert!(record.transcript.windows(2).all(|lines| lines[0].start_ms <= lines[1].start_ms), "{:?}", record.transcript);
+        check_tools(record);
+        check_latencies(record, outcome);
+
+        // At 16 kHz; each side speaks for more than five seconds.
+        let (caller, agent) = recording;
+        assert!(sound(caller) > 5 * 16_000 && sound(agent) > 5 * 16_000, "{} {}", sound(caller), sound(agent));
+    });
+}
+
+fn check_tools(record: &CallRecord) {
+    assert_eq!(record.intents.iter().map(|intent| intent.intent.as_str()).collect::<Vec<_>>(), ["book"]);
+    let field = |name: &str| record.fields.iter().find(|field| field.name == name).map(|field| field.value.as_str());
+    assert_eq!(field("patient_name"), Some(CALLER.name));
+    let digits: String = field("phone").expect("a number").chars().filter(char::is_ascii_digit).collect();
+    assert!(digits.ends_with(CALLER.digits), "{digits}");
+    for field in &record.fields {
+        assert!(field.confidence.is_some_and(|confidence| confidence > 0.5), "{field:?}");
+    }
+    for name in ["note_intent", "find_slots", "book_appointment", "confirm", "end_call"] {
+        let calls: Vec<_> = record.tools.iter().filter(|tool| tool.name == name).collect();
+        let [call] = calls.as_slice() else { panic!("{name} was called {} times", calls.len()) };
+        let is_prepared = name == "book_appointment" && call.status == ToolStatus::Prepared;
+        assert!(call.status == ToolStatus::Done || is_prepared, "{call:?}");
+        assert!(call.arguments.is_object() && !call.result.is_null() && call.start_ms < record.duration_ms, "{call:?}");
+    }
+}
+
+/// Every turn of the caller has its latency by stage, in the order of the stages.
+fn check_latencies(record: &CallRecord, outcome: &CallOutcome) {
+    assert_eq!(record.turns.len(), 6, "{:?}", record.turns);
+    for turn in &record.turns {
+        let stages = [turn.transcript_final_ms, turn.committed_ms, turn.first_token_ms, turn.first_audio_ms, turn.playback_started_ms];
+        assert!(stages.iter().all(Option::is_some) && stages.is_sorted(), "{turn:?}");
+    }
+    assert_eq!(outcome.gaps().count(), 6, "{:?}", outcome.turns);
+    println!("caller's last sound to agent's first, median of 6: {:?}", outcome.median_gap());
+    println!("INVITE to 200: {:?}", outcome.answered_after);
+    // Never dead air, however slow the machine is.
+    assert!(outcome.gaps().all(|gap| gap < Duration::from_secs(4)), "{:?}", outcome.turns);
+}
+
+#[test]
+fn the_agents_voice_reaches_the_caller_whole() {
+    run_alone(async {
+        let example = example().await;
+        voice::check(&example.outcome, &example.record).await;
+    });
+}
+
+#[test]
+fn eight_callers_at_once_book_eight_appointments() {
+    run_alone(async {
+        let desk = Desk::open(DeskOptions::default()).await;
+        let placed: Vec<_> = PEOPLE.iter().map(|person| desk.place(booking(person, person.wish, SECOND))).collect();
+        let mut outcomes = Vec::new();
+        for call in placed {
+            outcomes.push(call.outcome().await);
+        }
+        let records = desk.records(PEOPLE.len()).await;
+        let appointments = desk.appointments().await;
+        for record in &records {
+            assert_eq!((record.outcome, codes(record).len()), (EndReason::Completed, 1), "{}", transcript(record));
+        }
+        let starts: BTreeSet<_> = appointments.iter().map(|appointment| appointment.start).collect();
+        assert_eq!((appointments.len(), starts.len()), (PEOPLE.len(), PEOPLE.len()), "{appointments:#?}");
+        let told: BTreeSet<String> = records.iter().flat_map(codes).collect();
+        let booked: BTreeSet<String> = appointments.iter().map(|appointment| appointment.code.clone()).collect();
+        assert_eq!(told, booked);
+        for outcome in &outcomes {
+            assert_eq!(outcome.end, CallEnd::Agent, "{:?}", outcome.turns);
+            println!("median gap {:?}, answered after {:?}, {:?}", outcome.median_gap(), outcome.answered_after, outcome.stream);
+        }
+        desk.close().await;
+    });
+}

@@ -1,0 +1,83 @@
+//! Whether the agent's voice reaches the caller whole: every frame once, in its place.
+
+use std::sync::Arc;
+
+use frontdesk_agent::CallRecord;
+use frontdesk_agent::record::RecordLine;
+use frontdesk_audio::SampleRate;
+use frontdesk_conversation::Speaker as Side;
+use frontdesk_conversation::sentences::SentenceSplitter;
+use frontdesk_simulators::caller::{Alignment, CallOutcome, Piece, align};
+use frontdesk_simulators::voice::{Speaker, Voice};
+
+/// Agreement of what was spoken with what came over Opus and G.711, as a whole; other words agree by a third.
+const WHOLE_MIN: f32 = 0.7;
+/// Least agreement of 20 ms of it: hisses, which codecs word anew, agree by half.
+const AGREEMENT_MIN: f32 = 0.2;
+/// With this agreement a piece is in its place, even if a voice's next period agrees as well.
+const AGREEMENT_SURE: f32 = 0.3;
+/// 2 ms.
+const DISPLACEMENT_MAX: isize = 16;
+/// Samples at 8 kHz by which a line's audio may stand before and after its time in the record.
+const BEFORE: isize = 8_000;
+const AFTER: isize = 16_000;
+
+/// Compares each line of the agent with what the synthesiser's voice says, 20 ms by 20 ms.
+pub(crate) async fn check(outcome: &CallOutcome, record: &CallRecord) {
+    let stream = &outcome.stream;
+    // The clock of the stream may leap in silence; within a sentence, its pieces would tell.
+    assert_eq!((stream.lost, stream.repeated, stream.reordered, stream.foreign), (0, 0, 0, 0), "{stream:?}");
+    let speaker = Arc::new(Speaker::new(Voice::agent()));
+    let (mut utterances, mut pieces) = (0, 0);
+    for line in record.transcript.iter().filter(|line| line.speaker == Side::Agent) {
+        for (text, found) in aligned(&speaker, line, &outcome.recording.agent).await {
+            let faulty: Vec<_> = found.pieces.iter().filter(|piece| is_faulty(piece)).collect();
+            println!("{text:?}: agreement {:.2}, {} pieces, the least {:.2}", found.correlation, found.pieces.len(), least(&found));
+            assert!(faulty.is_empty(), "{} of {} pieces are not in their place: {faulty:?}", faulty.len(), found.pieces.len());
+            assert!(found.correlation > WHOLE_MIN, "this was not heard");
+            utterances += 1;
+            pieces += found.pieces.len();
+        }
+    }
+    println!("{utterances} utterances, {pieces} pieces of 20 ms, each within 2 ms of its place; {stream:?}");
+    assert!(utterances >= 10 && pieces > 500, "{utterances} utterances, {pieces} pieces");
+}
+
+/// Whether a frame is missing here, or stands elsewhere.
+fn is_faulty(piece: &Piece) -> bool {
+    let is_displaced = piece.displacement.abs() > DISPLACEMENT_MAX && piece.correlation < AGREEMENT_SURE;
+    is_displaced || piece.correlation < AGREEMENT_MIN
+}
+
+fn least(found: &Alignment) -> f32 {
+    found.pieces.iter().map(|piece| piece.correlation).fold(1.0, f32::min)
+}
+
+/// A line as it was spoken, and where each utterance was heard. Clauses and sentences were spoken by themselves or together, and
+/// sound otherwise then; of the ways to join them, the longest that agrees is the one that was heard.
+async fn aligned(speaker: &Arc<Speaker>, line: &RecordLine, heard: &[i16]) -> Vec<(String, Alignment)> {
+    let mut splitter = SentenceSplitter::new(true);
+    let mut parts = splitter.push(&line.text);
+    parts.extend(splitter.finish());
+    let sample = |ms: u64| isize::try_from(ms * 8).expect("a sample");
+    let range = sample(line.start_ms) - BEFORE..sample(line.end_ms) + AFTER;
+    let (mut all, mut next) = (Vec::new(), 0);
+    while next < parts.len() {
+        let mut best: Option<(usize, String, Alignment)> = None;
+        for end in (next + 1..=parts.len()).rev() {
+            let text = parts[next..end].join(" ");
+            let clip = speaker.render_async(&text, SampleRate::HZ_8000).await.expect("espeak-ng is installed");
+            let Some(found) = align(&clip, heard, range.clone()) else { continue };
+            if best.as_ref().is_none_or(|(_, _, known)| found.correlation > known.correlation) {
+                best = Some((end, text, found));
+            }
+            if best.as_ref().is_some_and(|(_, _, known)| known.correlation > WHOLE_MIN) {
+                break;
+            }
+        }
+        let (end, text, found) = best.expect("no line is silent");
+        all.push((text, found));
+        next = end;
+    }
+    all
+}
