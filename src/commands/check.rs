@@ -87,7 +87,7 @@ fn report(findings: &[Finding]) -> Result<(), CommandError> {
 
 fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic).set_header(header.to_vec());
+    table.load_preset(presets::UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic).set_header(header.to_vec());
     if std::env::var_os("COLUMNS").is_none() {
         table.set_width(140);
     }

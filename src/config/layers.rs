@@ -9,6 +9,9 @@ use figment::value::{Dict, Map, Value};
 
 use super::Config;
 
+/// So many letters wrong, missing, doubled or swapped still name the setting that was meant.
+const TYPING_MISTAKES_MAX: usize = 3;
+
 /// One setting.
 #[derive(Debug, Clone, Copy)]
 pub struct Setting {
@@ -185,10 +188,12 @@ fn unknown_variables(layer: &str, vars: &BTreeMap<String, String>) -> Result<(),
     if faults.is_empty() { Ok(()) } else { Err(ConfigError(faults)) }
 }
 
+/// The setting that was meant, if one is near enough to be meant.
 fn nearest(name: &str) -> String {
-    let shared = |env: &str| env.bytes().zip(name.bytes()).take_while(|(a, b)| a == b).count();
-    let best = SETTINGS.iter().map(|setting| setting.env).max_by_key(|env| shared(env));
-    best.map_or_else(String::new, |env| format!("did you mean {env}? `frontdesk check --settings` lists all"))
+    let distance = |env: &&str| strsim::damerau_levenshtein(env, name);
+    let best = SETTINGS.iter().map(|setting| setting.env).min_by_key(distance).filter(|env| distance(env) <= TYPING_MISTAKES_MAX);
+    let guess = best.map_or_else(String::new, |env| format!("did you mean {env}? "));
+    format!("{guess}`frontdesk check --settings` lists all")
 }
 
 fn from_variables(layer: &str, vars: &BTreeMap<String, String>) -> Result<Dict, ConfigError> {
