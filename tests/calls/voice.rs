@@ -22,25 +22,27 @@ const DISPLACEMENT_MAX: isize = 16;
 const BEFORE: isize = 8_000;
 const AFTER: isize = 16_000;
 
-/// Compares each line of the agent with what the synthesiser's voice says, 20 ms by 20 ms.
-pub(crate) async fn check(outcome: &CallOutcome, record: &CallRecord) {
+/// Compares each line of the agent with what the synthesiser's voice says, 20 ms by 20 ms; what is wrong.
+pub(crate) async fn faults(outcome: &CallOutcome, record: &CallRecord) -> Vec<String> {
     let stream = &outcome.stream;
     // The clock of the stream may leap in silence; within a sentence, its pieces would tell.
     assert_eq!((stream.lost, stream.repeated, stream.reordered, stream.foreign), (0, 0, 0, 0), "{stream:?}");
     let speaker = Arc::new(Speaker::new(Voice::agent()));
-    let (mut utterances, mut pieces) = (0, 0);
+    let (mut utterances, mut pieces, mut faults) = (0, 0, Vec::new());
     for line in record.transcript.iter().filter(|line| line.speaker == Side::Agent) {
         for (text, found) in aligned(&speaker, line, &outcome.recording.agent).await {
             let faulty: Vec<_> = found.pieces.iter().filter(|piece| is_faulty(piece)).collect();
             println!("{text:?}: agreement {:.2}, {} pieces, the least {:.2}", found.correlation, found.pieces.len(), least(&found));
-            assert!(faulty.is_empty(), "{} of {} pieces are not in their place: {faulty:?}", faulty.len(), found.pieces.len());
-            assert!(found.correlation > WHOLE_MIN, "this was not heard");
+            if !faulty.is_empty() || found.correlation < WHOLE_MIN {
+                faults.push(format!("{text:?}: {} of {} pieces are not in their place: {faulty:?}", faulty.len(), found.pieces.len()));
+            }
             utterances += 1;
             pieces += found.pieces.len();
         }
     }
-    println!("{utterances} utterances, {pieces} pieces of 20 ms, each within 2 ms of its place; {stream:?}");
+    println!("{utterances} utterances, {pieces} pieces of 20 ms; {stream:?}");
     assert!(utterances >= 10 && pieces > 500, "{utterances} utterances, {pieces} pieces");
+    faults
 }
 
 /// Whether a frame is missing here, or stands elsewhere.
