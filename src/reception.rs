@@ -131,7 +131,7 @@ pub(crate) fn providers(config: &Config) -> Result<Providers, ReceptionError> {
         options
     };
     let listen = ListenSettings { model: config.stt.model.clone(), ..ListenSettings::default() };
-    let speak = SpeakSettings { model: config.tts.voice.clone(), ..SpeakSettings::default() };
+    let speak = SpeakSettings { model: config.tts.voice.clone() };
     let mut openai = OpenAiOptions::new(config.llm.api_key.as_ref().map(Secret::expose).unwrap_or_default().to_owned(), &config.llm.model);
     openai.base_url.clone_from(&config.llm.base_url);
     let engine = VadEngine::start().map_err(|error| ReceptionError::Vad(error.to_string()))?;

@@ -3,7 +3,7 @@
 use std::process::{Command, Output};
 
 fn frontdesk(arguments: &[&str], environment: &[(&str, &str)]) -> (Output, String) {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().expect("a temporary folder");
     let path = std::env::var("PATH").unwrap_or_default();
     let mut command = Command::new(env!("CARGO_BIN_EXE_frontdesk"));
     command.args(arguments).current_dir(dir.path()).env_clear().env("PATH", path).envs(environment.iter().copied());

@@ -10,14 +10,14 @@ fn sources(dir: &std::path::Path, env: &[(&str, &str)]) -> Sources {
 }
 
 fn with_env(env: &[(&str, &str)]) -> Result<Config, ConfigError> {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().expect("a temporary folder");
     load(&sources(dir.path(), env))
 }
 
 fn only_line(result: Result<Config, ConfigError>) -> String {
     let lines = result.expect_err("the configuration must be refused").0;
     assert_eq!(lines.len(), 1, "{lines:?}");
-    lines.into_iter().next().unwrap()
+    lines.into_iter().next().expect("one line")
 }
 
 #[test]
