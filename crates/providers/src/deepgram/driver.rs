@@ -99,6 +99,7 @@ fn broken(error: WsError) -> ProviderError {
 /// The task that owns a connection, and the reason for which it ended.
 pub(super) struct Task {
     handle: JoinHandle<()>,
+    has_ended: bool,
     end: Arc<OnceLock<ProviderError>>,
 }
 
@@ -114,7 +115,7 @@ impl Task {
                 let _ = kept.set(error);
             }
         });
-        Self { handle, end }
+        Self { handle, has_ended: false, end }
     }
 
     /// Why the stream is over, for a call that came too late.
@@ -128,9 +129,18 @@ impl Task {
         self.end.get().cloned()
     }
 
+    /// Waits until the task is over. Its channels close a moment before [`Self::error`] knows why.
+    pub(super) async fn ended(&mut self) {
+        if !self.has_ended {
+            // A panic is reported by the runtime; to the stream it is an end without a reason.
+            let _ = (&mut self.handle).await;
+            self.has_ended = true;
+        }
+    }
+
     /// Waits for the end, then makes one.
     pub(super) async fn stop(&mut self, limit: Duration) {
-        if timeout(limit, &mut self.handle).await.is_err() {
+        if timeout(limit, self.ended()).await.is_err() {
             self.handle.abort();
         }
     }
@@ -139,5 +149,28 @@ impl Task {
 impl Drop for Task {
     fn drop(&mut self) {
         self.handle.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    /// Its channels close first: who asked at that moment was told that the stream "is closed", whatever had happened.
+    #[tokio::test]
+    async fn the_reason_is_known_once_the_task_is_over() {
+        let (sender, mut events) = mpsc::channel::<()>(1);
+        let mut task = Task::spawn(async move {
+            drop(sender);
+            tokio::task::yield_now().await;
+            Err(ProviderError::Broken { provider: PROVIDER, reason: "the reason".into() })
+        });
+        assert_eq!(events.recv().await, None);
+        task.ended().await;
+        assert!(task.error().to_string().contains("the reason"));
+        task.ended().await;
+        task.stop(Duration::from_secs(1)).await;
     }
 }

@@ -138,7 +138,10 @@ impl SttStream for ListenStream {
         match self.events.recv().await {
             Some(event) => Ok(Some(event)),
             None if self.closed => Ok(None),
-            None => Err(self.task.error()),
+            None => {
+                self.task.ended().await;
+                Err(self.task.error())
+            }
         }
     }
 

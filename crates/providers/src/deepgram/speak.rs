@@ -153,8 +153,10 @@ impl SpeechStream for SpeakStream {
             match self.events.recv().await {
                 Some((stamp, event)) if stamp == self.clears => return Ok(Some(event)),
                 Some(_) => {}
-                None if self.closed && self.task.failure().is_none() => return Ok(None),
-                None => return Err(self.task.error()),
+                None => {
+                    self.task.ended().await;
+                    return if self.closed && self.task.failure().is_none() { Ok(None) } else { Err(self.task.error()) };
+                }
             }
         }
     }
