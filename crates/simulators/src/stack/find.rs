@@ -1,7 +1,9 @@
 //! Where things lie on this machine, and ports that nobody uses.
 
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 /// Ranges tried before giving up.
 const RANGE_TRIES: usize = 200;
@@ -38,7 +40,10 @@ pub(super) fn find_on_path(name: &str) -> Option<PathBuf> {
     std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
 }
 
-/// A TCP port on 127.0.0.1 that was free a moment ago, and whose UDP twin was, too.
+/// Ports that were given out: the system may offer one again before its new owner listens there.
+static GIVEN_OUT: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+
+/// A TCP port on 127.0.0.1 that was free a moment ago, and whose UDP twin was, too. No port is given out twice by one program.
 ///
 /// # Errors
 /// [`FindError::Port`].
@@ -46,7 +51,8 @@ pub fn free_port() -> Result<u16, FindError> {
     loop {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let port = listener.local_addr()?.port();
-        if UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+        let is_new = || GIVEN_OUT.lock().unwrap_or_else(PoisonError::into_inner).insert(port);
+        if UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).is_ok() && is_new() {
             return Ok(port);
         }
     }
