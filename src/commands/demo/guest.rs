@@ -51,23 +51,22 @@ impl Guest {
         self.answers.iter().map(|answer| answer.text.as_str())
     }
 
-    /// The answer to these words. A read-back names the number too, so later questions go before earlier ones.
-    fn answer_to(&mut self, words: &str) -> Option<&mut Answer> {
+    /// The place of the answer to these words. A read-back names the number too, so later questions go before earlier ones.
+    fn answer_to(&self, words: &str) -> Option<usize> {
         let words = words.to_lowercase();
-        self.answers.iter_mut().rev().find(|answer| answer.to.iter().any(|part| words.contains(part)))
+        self.answers.iter().rposition(|answer| answer.to.iter().any(|part| words.contains(part)))
     }
 }
 
 impl CallerPlan for Guest {
     fn act(&mut self, heard: Heard<'_>) -> Act {
         let words = heard.text.filter(|words| !words.is_empty());
-        let answer = match words {
-            // What was said is said again when it is asked for again.
-            Some(words) if !heard.is_overdue => self.answer_to(words),
-            Some(words) if self.answer_to(words).is_some() => self.answer_to(words),
-            _ => self.answers.iter_mut().find(|answer| !answer.was_said),
-        };
-        let Some(answer) = answer else { return Act::Listen };
+        // What was said is said again when it is asked for again.
+        let asked_for = words.and_then(|words| self.answer_to(words));
+        let at_a_loss = words.is_none() || heard.is_overdue;
+        let next = || self.answers.iter().position(|answer| !answer.was_said);
+        let Some(place) = asked_for.or_else(|| if at_a_loss { next() } else { None }) else { return Act::Listen };
+        let answer = &mut self.answers[place];
         answer.was_said = true;
         Act::Say(answer.text.clone())
     }

@@ -66,7 +66,7 @@ pub struct LiveKitServer {
     options: LiveKitOptions,
     binary: PathBuf,
     port: u16,
-    config: String,
+    first_udp: u16,
     process: Process,
 }
 
@@ -81,9 +81,9 @@ impl LiveKitServer {
         loop {
             tries += 1;
             let port = free_port()?;
-            let config = config(&options, port, free_udp_range(options.udp_ports)?);
-            match run(&options, &binary, port, &config).await {
-                Ok(process) => return Ok(Self { options, binary, port, config, process }),
+            let first_udp = free_udp_range(options.udp_ports)?;
+            match run(&options, &binary, port, first_udp).await {
+                Ok(process) => return Ok(Self { options, binary, port, first_udp, process }),
                 Err(ProcessError::Ended { tail, .. }) if tries < START_TRIES && tail.contains("address already in use") => {}
                 Err(error) => return Err(error.into()),
             }
@@ -114,6 +114,11 @@ impl LiveKitServer {
         &self.options.api_secret
     }
 
+    /// Takes another secret from the next start on.
+    pub fn change_secret(&mut self, secret: &str) {
+        secret.clone_into(&mut self.options.api_secret);
+    }
+
     /// Where it logs.
     #[must_use]
     pub fn log_path(&self) -> &std::path::Path {
@@ -133,7 +138,7 @@ impl LiveKitServer {
     /// [`LiveKitError::Start`].
     pub async fn restart(&mut self) -> Result<(), LiveKitError> {
         self.kill().await;
-        self.process = run(&self.options, &self.binary, self.port, &self.config).await?;
+        self.process = run(&self.options, &self.binary, self.port, self.first_udp).await?;
         Ok(())
     }
 
@@ -156,9 +161,9 @@ fn config(options: &LiveKitOptions, port: u16, first_udp: u16) -> String {
     )
 }
 
-async fn run(options: &LiveKitOptions, binary: &std::path::Path, port: u16, config: &str) -> Result<Process, ProcessError> {
+async fn run(options: &LiveKitOptions, binary: &std::path::Path, port: u16, first_udp: u16) -> Result<Process, ProcessError> {
     // In the environment rather than the arguments, where every user of the machine could read the secret.
-    let process = ProcessOptions::new("livekit-server", binary, &options.log).variable("LIVEKIT_CONFIG", config);
+    let process = ProcessOptions::new("livekit-server", binary, &options.log).variable("LIVEKIT_CONFIG", config(options, port, first_udp));
     let mut process = Process::spawn(&process)?;
     process.ready("an answer to our key", START_TIMEOUT, async |_| answers(options, port).await).await?;
     Ok(process)
