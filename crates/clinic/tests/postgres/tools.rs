@@ -209,7 +209,11 @@ async fn nothing_personal_reaches_a_log() {
     let log = Log::default();
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(move || writer.clone()).finish();
-    let guard = tracing::subscriber::set_default(subscriber);
+    let subscriber = tracing::Dispatch::new(subscriber);
+    // While there is only one dispatcher, a log site that another test's thread reaches first is judged by that thread's, which
+    // is none, and stays silent for ever: so there are two.
+    let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
+    let guard = tracing::dispatcher::set_default(&subscriber);
     let test = TestDatabase::new().await;
     let call = Call::new(&test, "canary-call");
     let wish = json!({"start": "2026-12-01T09:00", "patient_name": "Canary Miller", "phone": "202-555-4711"});

@@ -228,6 +228,8 @@ mod tests {
     fn a_refusal_is_told_once_and_says_what_to_do() {
         let (reader, writer) = std::io::pipe().expect("a pipe");
         let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(Mutex::new(writer)).finish();
+        // With only one dispatcher, a log site that another thread reaches first would be judged by that thread's, which is none.
+        let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
         tracing::subscriber::with_default(subscriber, || {
             let (error, mut told) = (WorkerError::Unauthorized { url: "ws://server".into() }, false);
             (0..5).for_each(|attempt| complain(&error, attempt, &mut told));

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
-use tracing::subscriber::DefaultGuard;
+use tracing::subscriber::{DefaultGuard, NoSubscriber};
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::{CALLER, CALLER_NAME};
@@ -12,6 +12,9 @@ use super::{CALLER, CALLER_NAME};
 pub(crate) struct Log {
     bytes: Bytes,
     _scope: DefaultGuard,
+    /// While there is only one dispatcher, a log site that another test's thread reaches first is judged by that thread's, which
+    /// is none, and stays silent for ever: so there are two.
+    _second: tracing::Dispatch,
 }
 
 #[derive(Clone, Default)]
@@ -43,7 +46,8 @@ impl Log {
         let bytes = Bytes::default();
         let subscriber =
             tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).with_ansi(false).with_writer(bytes.clone()).finish();
-        Self { bytes, _scope: tracing::subscriber::set_default(subscriber) }
+        let _second = tracing::Dispatch::new(NoSubscriber::default());
+        Self { bytes, _scope: tracing::subscriber::set_default(subscriber), _second }
     }
 
     pub(crate) fn text(&self) -> String {
