@@ -2,21 +2,18 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use frontdesk_agent::CallRecord;
 use frontdesk_conversation::{EndReason, Speaker, ToolStatus};
 use frontdesk_simulators::caller::{CallEnd, CallOutcome};
 use tokio::sync::OnceCell;
-use tokio::task::JoinHandle;
 
 use crate::calls::booking;
 use crate::desk::{Desk, DeskOptions};
 use crate::documents::{Appointment, codes, said, sound, stereo, transcript};
 use crate::people::{GOODBYE, PEOPLE, Person, SECOND, WISH, YES};
-use crate::{run_alone, voice};
+use crate::run;
 
 /// Who calls alone.
 pub(crate) const CALLER: &Person = &PEOPLE[0];
@@ -29,13 +26,11 @@ pub(crate) struct Example {
     pub(crate) record: CallRecord,
     appointments: Vec<Appointment>,
     recording: (Vec<i16>, Vec<i16>),
-    /// By how much the machine was late at most.
-    stall: Duration,
     /// Everything that was logged by bridge and worker.
     pub(crate) logs: [String; 2],
 }
 
-/// The example, made when it is first asked for. Nothing else may run meanwhile.
+/// The example, made when it is first asked for.
 pub(crate) async fn example() -> &'static Example {
     static EXAMPLE: OnceCell<Example> = OnceCell::const_new();
     EXAMPLE.get_or_init(make_example).await
@@ -45,21 +40,19 @@ async fn make_example() -> Example {
     let desk = Desk::open(DeskOptions { log: "debug", ..DeskOptions::default() }).await;
     let call = desk.place(booking(CALLER, WISH, SECOND));
     let from = call.from.clone();
-    let watch = StallWatch::start();
     let outcome = call.outcome().await;
-    let stall = watch.stop();
     let record = desk.records(1).await.remove(0);
     let appointments = desk.appointments().await;
     let recording = stereo(Path::new(record.recording.as_ref().expect("a recording was made")));
     let logs = [desk.bridge.log_text(), desk.worker.log_text()];
     assert_eq!((outcome.end.clone(), appointments.len()), (CallEnd::Agent, 1), "{}", transcript(&record));
     desk.close().await;
-    Example { from, outcome, record, appointments, recording, stall, logs }
+    Example { from, outcome, record, appointments, recording, logs }
 }
 
 #[test]
 fn one_caller_books_one_appointment_and_everything_is_recorded() {
-    run_alone(async {
+    run(async {
         let Example { outcome, record, appointments, recording, .. } = example().await;
         println!("{}", transcript(record));
         let [appointment] = appointments.as_slice() else { panic!("exactly one appointment: {appointments:?}") };
@@ -116,64 +109,9 @@ fn check_latencies(record: &CallRecord, outcome: &CallOutcome) {
     assert!(outcome.gaps().all(|gap| gap < Duration::from_secs(4)), "{:?}", outcome.turns);
 }
 
-/// A frame that comes so late finds the bridge's buffer empty: whoever hears a gap then hears the machine.
-const STALL: Duration = Duration::from_millis(50);
-/// Calls until one falls into a time without a stall.
-const CALLS_MAX: u32 = 3;
-
-/// Measures how late the machine is.
-struct StallWatch {
-    worst_ms: Arc<AtomicU64>,
-    task: JoinHandle<()>,
-}
-
-impl StallWatch {
-    fn start() -> Self {
-        let worst_ms = Arc::new(AtomicU64::new(0));
-        let shared = Arc::clone(&worst_ms);
-        let task = tokio::spawn(async move {
-            let pause = Duration::from_millis(5);
-            loop {
-                let since = Instant::now();
-                tokio::time::sleep(pause).await;
-                let late = since.elapsed().saturating_sub(pause).as_millis();
-                shared.fetch_max(u64::try_from(late).unwrap_or(u64::MAX), Ordering::Relaxed);
-            }
-        });
-        Self { worst_ms, task }
-    }
-
-    fn stop(self) -> Duration {
-        self.task.abort();
-        Duration::from_millis(self.worst_ms.load(Ordering::Relaxed))
-    }
-}
-
-#[test]
-fn the_agents_voice_reaches_the_caller_whole() {
-    run_alone(async {
-        let mut another = None;
-        for _ in 0..CALLS_MAX {
-            let example = match &another {
-                None => example().await,
-                Some(example) => example,
-            };
-            let faults = voice::faults(&example.outcome, &example.record).await;
-            if faults.is_empty() {
-                return;
-            }
-            let stall = example.stall;
-            assert!(stall > STALL, "the machine was {stall:?} late at most, so it is not to blame: {faults:#?}");
-            println!("the machine was {stall:?} late; once more");
-            another = Some(make_example().await);
-        }
-        panic!("the machine stalled in each of {CALLS_MAX} calls: whether the voice comes whole cannot be told on it");
-    });
-}
-
 #[test]
 fn eight_callers_at_once_book_eight_appointments() {
-    run_alone(async {
+    run(async {
         let desk = Desk::open(DeskOptions::default()).await;
         let placed: Vec<_> = PEOPLE.iter().map(|person| desk.place(booking(person, person.wish, SECOND))).collect();
         let mut outcomes = Vec::new();

@@ -1,14 +1,21 @@
 //! Whether the agent's voice reaches the caller whole: every frame once, in its place.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use frontdesk_agent::CallRecord;
 use frontdesk_agent::record::RecordLine;
 use frontdesk_audio::SampleRate;
 use frontdesk_conversation::Speaker as Side;
 use frontdesk_conversation::sentences::SentenceSplitter;
-use frontdesk_simulators::caller::{Alignment, CallOutcome, Piece, align};
+use frontdesk_simulators::caller::{Act, Alignment, CallOutcome, Piece, Reactive, align};
 use frontdesk_simulators::voice::{Speaker, Voice};
+use tokio::task::JoinHandle;
+
+use crate::desk::{Desk, DeskOptions};
+use crate::people::{GOODBYE, PEOPLE, SECOND, WISH};
+use crate::run_alone;
 
 /// Agreement of what was spoken with what came over Opus and G.711, as a whole; other words agree by a third.
 const WHOLE_MIN: f32 = 0.7;
@@ -22,8 +29,74 @@ const DISPLACEMENT_MAX: isize = 16;
 const BEFORE: isize = 8_000;
 const AFTER: isize = 16_000;
 
+/// A frame that comes so late finds the bridge's buffer empty: whoever hears a gap then hears the machine.
+const STALL: Duration = Duration::from_millis(50);
+/// Calls until one falls into a time without a stall.
+const CALLS_MAX: usize = 3;
+
+/// Measures how late the machine is.
+struct StallWatch {
+    worst_ms: Arc<AtomicU64>,
+    task: JoinHandle<()>,
+}
+
+impl StallWatch {
+    fn start() -> Self {
+        let worst_ms = Arc::new(AtomicU64::new(0));
+        let shared = Arc::clone(&worst_ms);
+        let task = tokio::spawn(async move {
+            let pause = Duration::from_millis(5);
+            loop {
+                let since = Instant::now();
+                tokio::time::sleep(pause).await;
+                let late = since.elapsed().saturating_sub(pause).as_millis();
+                shared.fetch_max(u64::try_from(late).unwrap_or(u64::MAX), Ordering::Relaxed);
+            }
+        });
+        Self { worst_ms, task }
+    }
+
+    fn stop(self) -> Duration {
+        self.task.abort();
+        Duration::from_millis(self.worst_ms.load(Ordering::Relaxed))
+    }
+}
+
+/// A caller who lets the agent speak much: asks for times, takes one, and changes his mind.
+fn inquiry() -> Reactive {
+    let say = |text: &str| Act::Say(text.to_owned());
+    Reactive::new()
+        .rule(&["area code"], say(GOODBYE), 2)
+        .rule(&["full name"], say(&PEOPLE[0].introduction()), 2)
+        .rule(&["Which one would you like"], say(SECOND), 2)
+        .rule(&["How can I help"], say(WISH), 2)
+        .rule(&["still there"], say(WISH), 2)
+}
+
+// The last of all by its name, because what waits to run alone lets nothing else begin.
+#[test]
+fn the_agents_voice_reaches_the_caller_whole() {
+    run_alone(async {
+        let desk = Desk::open(DeskOptions::default()).await;
+        for call in 1..=CALLS_MAX {
+            let watch = StallWatch::start();
+            let outcome = desk.place(inquiry()).outcome().await;
+            let stall = watch.stop();
+            let record = desk.records(call).await.remove(call - 1);
+            let faults = faults(&outcome, &record).await;
+            if faults.is_empty() {
+                desk.close().await;
+                return;
+            }
+            assert!(stall > STALL, "the machine was {stall:?} late at most, so it is not to blame: {faults:#?}");
+            println!("the machine was {stall:?} late; once more");
+        }
+        panic!("the machine stalled in each of {CALLS_MAX} calls: whether the voice comes whole cannot be told on it");
+    });
+}
+
 /// Compares each line of the agent with what the synthesiser's voice says, 20 ms by 20 ms; what is wrong.
-pub(crate) async fn faults(outcome: &CallOutcome, record: &CallRecord) -> Vec<String> {
+async fn faults(outcome: &CallOutcome, record: &CallRecord) -> Vec<String> {
     let stream = &outcome.stream;
     // The clock of the stream may leap in silence; within a sentence, its pieces would tell.
     assert_eq!((stream.lost, stream.repeated, stream.reordered, stream.foreign), (0, 0, 0, 0), "{stream:?}");
@@ -41,7 +114,7 @@ pub(crate) async fn faults(outcome: &CallOutcome, record: &CallRecord) -> Vec<St
         }
     }
     println!("{utterances} utterances, {pieces} pieces of 20 ms; {stream:?}");
-    assert!(utterances >= 10 && pieces > 500, "{utterances} utterances, {pieces} pieces");
+    assert!(utterances >= 6 && pieces > 300, "{utterances} utterances, {pieces} pieces");
     faults
 }
 
