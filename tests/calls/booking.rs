@@ -1,6 +1,5 @@
-//! One caller books; eight at once book.
+//! One caller books, and all that is left behind.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -107,31 +106,4 @@ fn check_latencies(record: &CallRecord, outcome: &CallOutcome) {
     println!("INVITE to 200: {:?}", outcome.answered_after);
     // Never dead air, however slow the machine is.
     assert!(outcome.gaps().all(|gap| gap < Duration::from_secs(4)), "{:?}", outcome.turns);
-}
-
-#[test]
-fn eight_callers_at_once_book_eight_appointments() {
-    run(async {
-        let desk = Desk::open(DeskOptions::default()).await;
-        let placed: Vec<_> = PEOPLE.iter().map(|person| desk.place(booking(person, person.wish, SECOND))).collect();
-        let mut outcomes = Vec::new();
-        for call in placed {
-            outcomes.push(call.outcome().await);
-        }
-        let records = desk.records(PEOPLE.len()).await;
-        let appointments = desk.appointments().await;
-        for record in &records {
-            assert_eq!((record.outcome, codes(record).len()), (EndReason::Completed, 1), "{}", transcript(record));
-        }
-        let starts: BTreeSet<_> = appointments.iter().map(|appointment| appointment.start).collect();
-        assert_eq!((appointments.len(), starts.len()), (PEOPLE.len(), PEOPLE.len()), "{appointments:#?}");
-        let told: BTreeSet<String> = records.iter().flat_map(codes).collect();
-        let booked: BTreeSet<String> = appointments.iter().map(|appointment| appointment.code.clone()).collect();
-        assert_eq!(told, booked);
-        for outcome in &outcomes {
-            assert_eq!(outcome.end, CallEnd::Agent, "{:?}", outcome.turns);
-            println!("median gap {:?}, answered after {:?}, {:?}", outcome.median_gap(), outcome.answered_after, outcome.stream);
-        }
-        desk.close().await;
-    });
 }

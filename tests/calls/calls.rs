@@ -119,6 +119,7 @@ pub(crate) fn booking(person: &Person, wish: &str, choice: &str) -> Reactive {
         .rule(&["Shall I book that"], say(YES), 2)
         .rule(&["full name"], say(&person.introduction()), 2)
         .rule(&["area code"], say(&person.tells_number()), 2)
+        .rule(&["rest of the number"], say(&person.tells_number()), 2)
         .rule(&["Which one would you like"], say(choice), 2)
         .rule(&["Would that suit you"], say(YES), 2)
         .rule(&["How can I help"], say(wish), 2)

@@ -17,6 +17,7 @@ mod privacy;
 mod rivals;
 mod shared;
 mod starts;
+mod together;
 mod voice;
 
 use std::any::Any;

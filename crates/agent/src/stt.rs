@@ -51,6 +51,8 @@ pub struct SttEvent {
     pub is_final: bool,
     /// Whether it answers `finalize`.
     pub from_finalize: bool,
+    /// Whether the service takes the speaker's turn for over.
+    pub ends_turn: bool,
     /// The words, if the service gives them.
     pub words: Vec<SttWord>,
     /// Detected language, if any.

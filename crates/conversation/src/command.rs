@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{ConfirmationId, GenerationId, ReplyId, ToolCallId, TurnId, UtteranceId};
 use crate::message::{Message, ToolCall};
 use crate::summary::CallSummary;
+use crate::time::CallTime;
 
 /// An order to the shell. Commands are carried out in the order in which [`crate::Conversation::poll`] gives them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -12,6 +13,11 @@ use crate::summary::CallSummary;
 pub enum Command {
     /// Ask the speech-to-text service for what it has heard so far.
     FinalizeTranscript,
+    /// Ask the turn model whether the caller has finished, on the audio heard so far. Answered by `TurnProbability`, or not at all.
+    AskTurnModel {
+        /// The last sample of speech, which names the question in the answer.
+        last_speech: CallTime,
+    },
     /// Ask the model. Answers come as `ModelText`, `ModelToolCall`, `ModelDone` or `ModelFailed`.
     AskModel {
         /// Names the request in every answer.

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::fields::FieldKind;
+
 /// Settings of one conversation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -70,21 +72,87 @@ pub struct ToolSpec {
     pub ends_call: bool,
 }
 
+/// Who decides that the caller's turn is over (LiveKit: `turn_detection`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum EndpointingMode {
+    /// Silence of [`Endpointing::vad_delay`].
+    Vad,
+    /// The turn model, between `min_delay` and `max_delay`; without its answer, silence as in `vad`.
+    #[default]
+    Model,
+    /// The recogniser's own end of turn ([`crate::Transcript::ends_turn`]); without it, `max_delay`.
+    Stt,
+    /// Nobody but [`crate::Input::EndTurn`], keys and typed text; 10 s of silence if nobody does.
+    Manual,
+}
+
+/// Which words of the agent ask for a field.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct FieldRule {
+    /// The field.
+    pub field: FieldKind,
+    /// Phrases that name it, in any of the agent's languages.
+    pub phrases: Vec<String>,
+}
+
 /// End of the caller's turn. All delays count from the last speech sample.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Endpointing {
+    /// Who decides.
+    pub mode: EndpointingMode,
     /// The turn never ends sooner.
     pub min_delay: Duration,
-    /// The turn never ends later, given a transcript.
+    /// The turn never ends later, given a transcript and no field.
     pub max_delay: Duration,
+    /// The delay when nothing but silence is known: mode `vad`, or no answer of the turn model.
+    pub vad_delay: Duration,
+    /// From this probability on the turn model takes the turn for complete, and the delay is `min_delay`; below, it grows to
+    /// `max_delay` at 0.
+    pub complete_at: f32,
+    /// How far the caller's own pauses may lengthen the delay; zero for never.
+    pub pace_max: Duration,
+    /// The delay while a field is being said and is not whole.
+    pub field_delay: Duration,
+    /// How many digits a telephone number has.
+    pub phone_digits: usize,
+    /// Which words of the agent ask for which field.
+    pub fields: Vec<FieldRule>,
     /// How long the recogniser's answer to `FinalizeTranscript` is waited for, from the request.
     pub finalize_timeout: Duration,
 }
 
 impl Default for Endpointing {
     fn default() -> Self {
-        Self { min_delay: Duration::from_millis(300), max_delay: Duration::from_millis(2500), finalize_timeout: Duration::from_millis(300) }
+        let rule = |field, phrases: &[&str]| FieldRule { field, phrases: phrases.iter().map(|&phrase| phrase.into()).collect() };
+        Self {
+            mode: EndpointingMode::default(),
+            min_delay: Duration::from_millis(300),
+            max_delay: Duration::from_millis(2500),
+            vad_delay: Duration::from_millis(550),
+            complete_at: 0.5,
+            pace_max: Duration::from_millis(1200),
+            field_delay: Duration::from_secs(2),
+            phone_digits: 10,
+            fields: vec![
+                rule(
+                    FieldKind::Phone,
+                    &[
+                        "phone number",
+                        "telephone number",
+                        "number with the area code",
+                        "rest of the number",
+                        "número de teléfono",
+                        "teléfono",
+                    ],
+                ),
+                rule(FieldKind::DateOfBirth, &["date of birth", "birth date", "when were you born", "fecha de nacimiento"]),
+                rule(FieldKind::MemberId, &["member id", "member number", "policy number", "número de afiliado", "número de póliza"]),
+                rule(FieldKind::SpelledName, &["spell", "spell it", "spelled", "deletrear", "deletrearlo"]),
+            ],
+            finalize_timeout: Duration::from_millis(300),
+        }
     }
 }
 

@@ -6,6 +6,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Endpointing;
+use crate::delay::{Pace, Signs, delay};
+use crate::fields::FieldKind;
 use crate::input::{HeardWord, Transcript};
 use crate::time::CallTime;
 use crate::words::{Heard, clipped, join};
@@ -42,6 +44,7 @@ pub(crate) struct CallerTurn {
     /// Whether the detector heard speech since the turn before.
     spoke: bool,
     finalization: Finalization,
+    signs: Signs,
     /// When the words last changed.
     changed_at: CallTime,
     /// The words are a backchannel that waits for the agent to finish.
@@ -57,7 +60,20 @@ impl CallerTurn {
         self.heard.started.get_or_insert(at);
         self.spoke = true;
         self.finalization = Finalization::Idle;
+        self.signs = Signs::default();
         self.changed_at = now;
+    }
+
+    /// The turn model's judgement of the speech that ended at `last_speech`; one of other speech is dropped.
+    pub(crate) fn judged(&mut self, last_speech: CallTime, probability: f32) {
+        if self.speaking.is_none() && self.heard.last_speech == Some(last_speech) && (0.0..=1.0).contains(&probability) {
+            self.signs.probability = Some(probability);
+        }
+    }
+
+    /// Whoever decides in the mode `manual` ends the turn.
+    pub(crate) const fn end(&mut self) {
+        self.signs.ended = true;
     }
 
     /// Speech ended with the sample heard at `last_speech`; whether the recogniser is to be asked for its final words.
@@ -94,6 +110,7 @@ impl CallerTurn {
             if answers && matches!(self.finalization, Finalization::Requested(_)) {
                 self.finalization = Finalization::Answered;
             }
+            self.signs.ends_turn = transcript.ends_turn;
         } else {
             self.heard.interim = clipped(text);
         }
@@ -158,6 +175,7 @@ impl CallerTurn {
         self.heard.started.get_or_insert(now);
         self.heard.last_speech.get_or_insert(now);
         self.finalization = Finalization::Answered;
+        self.signs.ended = true;
         self.held = false;
     }
 
@@ -174,6 +192,7 @@ impl CallerTurn {
         self.heard = Heard { started: self.speaking, ..Heard::default() };
         self.spoke = self.speaking.is_some();
         self.finalization = Finalization::Idle;
+        self.signs = Signs::default();
         self.held = false;
     }
 
@@ -230,6 +249,11 @@ impl CallerTurn {
         self.spoke
     }
 
+    /// The first sample of speech.
+    pub(crate) const fn started(&self) -> Option<CallTime> {
+        self.heard.started
+    }
+
     /// The last sample of speech.
     pub(crate) const fn last_speech(&self) -> Option<CallTime> {
         self.heard.last_speech
@@ -250,13 +274,13 @@ impl CallerTurn {
     }
 
     /// When the turn ends if nothing more is heard; `None` while it cannot end.
-    pub(crate) fn ready_at(&self, config: &Endpointing) -> Option<CallTime> {
+    pub(crate) fn ready_at(&self, config: &Endpointing, pace: Pace, field: Option<FieldKind>) -> Option<CallTime> {
         if self.speaking.is_some() || self.held || !self.has_text() {
             return None;
         }
         let last = self.heard.last_speech?;
-        let soonest = last + config.min_delay;
-        let latest = last + config.max_delay;
+        let soonest = last + delay(config, self.signs, pace, field, &self.text());
+        let latest = soonest.max(last + config.max_delay);
         let interim = !self.heard.interim.is_empty();
         let settled = match self.finalization {
             Finalization::Requested(at) => at + config.finalize_timeout,
@@ -290,87 +314,4 @@ impl CallerTurn {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::CallerTurn;
-    use crate::config::Endpointing;
-    use crate::input::{HeardWord, Transcript};
-    use crate::time::CallTime;
-
-    const fn ms(ms: u64) -> CallTime {
-        CallTime::from_millis(ms)
-    }
-
-    fn said(text: &str, is_final: bool, from_finalize: bool) -> Transcript {
-        Transcript { text: text.into(), is_final, from_finalize, ..Transcript::default() }
-    }
-
-    #[test]
-    fn ends_at_the_minimum_once_the_recogniser_answered() {
-        let (mut turn, config) = (CallerTurn::default(), Endpointing::default());
-        turn.speech_started(ms(0), ms(50));
-        turn.transcript(&said("hello", false, false), ms(500));
-        assert_eq!(turn.ready_at(&config), None);
-        assert!(turn.speech_ended(ms(1000), ms(1250)));
-        assert_eq!(turn.ready_at(&config), Some(ms(1550)), "300 ms after the request");
-        turn.transcript(&said("hello there", true, true), ms(1280));
-        assert_eq!(turn.ready_at(&config), Some(ms(1300)), "300 ms after the last speech");
-        assert_eq!(turn.take().text(), "hello there");
-        assert!(turn.is_idle());
-    }
-
-    #[test]
-    fn a_plain_final_is_taken_when_the_request_times_out_and_new_speech_continues() {
-        let (mut turn, config) = (CallerTurn::default(), Endpointing::default());
-        turn.speech_started(ms(0), ms(50));
-        turn.speech_ended(ms(1000), ms(1250));
-        turn.transcript(&said("my name is", true, false), ms(1300));
-        assert_eq!(turn.ready_at(&config), Some(ms(1550)));
-        turn.speech_started(ms(1400), ms(1450));
-        assert_eq!(turn.ready_at(&config), None);
-        turn.transcript(&said("Ada", true, false), ms(1900));
-        turn.speech_ended(ms(1800), ms(2050));
-        assert_eq!(turn.ready_at(&config), Some(ms(2350)));
-        assert_eq!(turn.text(), "my name is Ada");
-    }
-
-    #[test]
-    fn final_words_that_reach_the_end_of_speech_need_no_answer_to_the_request() {
-        let config = Endpointing::default();
-        let spoken = |end| Transcript {
-            words: vec![HeardWord { text: "Tuesday".into(), start: ms(500), end: ms(end), confidence: 1.0 }],
-            ..said("Tuesday", true, false)
-        };
-        for (end, ready) in [(900, 1300), (850, 1550)] {
-            let mut before = CallerTurn::default();
-            before.speech_started(ms(0), ms(50));
-            before.transcript(&spoken(end), ms(1200));
-            before.speech_ended(ms(1000), ms(1250));
-            assert_eq!(before.ready_at(&config), Some(ms(ready)), "final before the end of speech was detected");
-            let mut after = CallerTurn::default();
-            after.speech_started(ms(0), ms(50));
-            after.speech_ended(ms(1000), ms(1250));
-            after.transcript(&spoken(end), ms(1280));
-            assert_eq!(after.ready_at(&config), Some(ms(ready)), "final after it");
-        }
-    }
-
-    #[test]
-    fn noise_is_forgotten_and_repeated_edges_and_segments_are_not_counted_twice() {
-        let (mut turn, config) = (CallerTurn::default(), Endpointing::default());
-        turn.speech_started(ms(0), ms(50));
-        assert!(turn.speech_ended(ms(400), ms(650)));
-        assert!(!turn.speech_ended(ms(400), ms(660)));
-        assert_eq!(turn.forget_at(&config), Some(ms(2900)));
-        turn.clear();
-        assert_eq!(turn.forget_at(&config), None);
-        let word = HeardWord { text: "no".into(), start: ms(3000), end: ms(3200), confidence: 1.0 };
-        let segment = Transcript { words: vec![word], ..said("no", true, false) };
-        assert!(turn.transcript(&segment, ms(3300)));
-        assert!(!turn.transcript(&segment, ms(3301)));
-        assert_eq!(turn.text(), "no");
-        assert_eq!(turn.ready_at(&config), Some(ms(3600)));
-        assert_eq!(turn.spoken_for(ms(4000)), Duration::ZERO);
-    }
-}
+mod tests;

@@ -78,6 +78,16 @@ impl History {
         id
     }
 
+    /// What the agent has said since the caller's last turn.
+    pub(crate) fn last_agent_text(&self) -> String {
+        let since = self.entries.iter().rev().take_while(|entry| !matches!(entry, Entry::Caller { .. }));
+        let said = since.filter_map(|entry| match entry {
+            Entry::Agent(agent) => Some(agent.text.as_str()),
+            _ => None,
+        });
+        said.fold(String::new(), |later, earlier| join(earlier, &later))
+    }
+
     fn agent_mut(&mut self, id: EntryId) -> Option<&mut AgentEntry> {
         self.entries.iter_mut().rev().find_map(|entry| match entry {
             Entry::Agent(agent) if agent.id == id => Some(agent),

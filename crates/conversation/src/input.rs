@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::fields::FieldKind;
 use crate::ids::{ConfirmationId, GenerationId, ReplyId, ToolCallId, UtteranceId};
 use crate::message::ToolCall;
 use crate::time::{CallTime, PlayedPos};
@@ -26,6 +27,20 @@ pub enum Input {
     SpeechEnded {
         /// When the last sample of speech was heard (not when it was detected).
         last_speech: CallTime,
+    },
+    /// The turn model's answer to [`crate::Command::AskTurnModel`].
+    TurnProbability {
+        /// Which question it answers.
+        last_speech: CallTime,
+        /// How likely the caller has finished, 0 to 1.
+        probability: f32,
+    },
+    /// The caller's turn is over, says who decides that in the mode [`crate::config::EndpointingMode::Manual`].
+    EndTurn,
+    /// What the caller is being asked for; until told otherwise, his turn ends only when such a value is whole or he plainly stopped.
+    Expect {
+        /// `None` for nothing in particular.
+        field: Option<FieldKind>,
     },
     /// The speech-to-text service reported words.
     Transcript(Transcript),
@@ -148,6 +163,10 @@ pub struct Transcript {
     pub is_final: bool,
     /// Whether this answers [`crate::Command::FinalizeTranscript`].
     pub from_finalize: bool,
+    /// Whether the service takes the turn for over (Deepgram: `speech_final`); counts in the mode
+    /// [`crate::config::EndpointingMode::Stt`].
+    #[serde(default)]
+    pub ends_turn: bool,
     /// The words with their times and confidence; may be empty.
     pub words: Vec<HeardWord>,
     /// Language tag, if the service detected one.

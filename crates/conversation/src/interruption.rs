@@ -108,6 +108,9 @@ impl Conversation {
 
     /// The caller takes the floor: the reply is cancelled, and a turn that it had not begun to answer goes on.
     pub(crate) fn take_floor(&mut self, now: CallTime) {
+        if self.state.reply.is_some() && self.state.caller.spoke() {
+            self.learn_pace();
+        }
         let Some(reply) = &self.state.reply else { return };
         if reply.began {
             self.state.record.interruptions = self.state.record.interruptions.saturating_add(1);

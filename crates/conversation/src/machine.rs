@@ -166,6 +166,9 @@ impl Conversation {
             Input::Answered | Input::Tick => {}
             Input::SpeechStarted { at } => self.speech_started(now, at),
             Input::SpeechEnded { last_speech } => self.speech_ended(now, last_speech),
+            Input::TurnProbability { last_speech, probability } => self.state.caller.judged(last_speech, probability),
+            Input::EndTurn => self.end_turn(now),
+            Input::Expect { field } => self.state.expected = field,
             Input::Transcript(transcript) => self.transcript(now, &transcript),
             Input::TranscriptionFailed(failure) => {
                 self.state.transcription_failures += 1;

@@ -5,8 +5,10 @@ use serde::{Deserialize, Serialize};
 use crate::command::{AgentState, Command};
 use crate::config::Effect;
 use crate::confirm::Progress;
+use crate::delay::Pace;
 use crate::draft::Draft;
 use crate::endpointing::CallerTurn;
+use crate::fields::FieldKind;
 use crate::history::History;
 use crate::ids::{ReplyId, TurnId, UtteranceId};
 use crate::interruption::Barge;
@@ -128,6 +130,12 @@ pub(crate) struct State {
     pub(crate) ids: Ids,
     pub(crate) caller: CallerTurn,
     pub(crate) committed: Option<Committed>,
+    /// What the turns of this caller have taught.
+    pub(crate) pace: Pace,
+    /// The field that a task collects.
+    pub(crate) expected: Option<FieldKind>,
+    /// The field that the agent's last words asked for.
+    pub(crate) asked: Option<FieldKind>,
     /// Counts the lines of the caller in the live transcript.
     pub(crate) segment: u32,
     pub(crate) keypad: Keypad,

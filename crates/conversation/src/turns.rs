@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::backchannel::normalise;
 use crate::command::{Command, Speaker};
+use crate::config::EndpointingMode;
+use crate::fields::{FieldKind, asked_for};
 use crate::ids::TurnId;
 use crate::input::Transcript;
 use crate::machine::Conversation;
@@ -43,6 +45,9 @@ impl Committed {
 impl Conversation {
     pub(crate) fn speech_started(&mut self, now: CallTime, at: CallTime) {
         self.drop_stale_backchannel(now);
+        if self.state.caller.is_idle() {
+            self.state.asked = asked_for(&self.state.history.last_agent_text(), &self.config.endpointing.fields);
+        }
         self.state.caller.speech_started(at.min(now), now);
         self.state.barge.spent = false;
     }
@@ -51,6 +56,37 @@ impl Conversation {
         if self.state.caller.speech_ended(last_speech.min(now), now) {
             self.caller_was_active(last_speech.min(now));
             self.push(Command::FinalizeTranscript);
+            if let (EndpointingMode::Model, Some(last_speech)) = (self.config.endpointing.mode, self.state.caller.last_speech()) {
+                self.push(Command::AskTurnModel { last_speech });
+            }
+        }
+    }
+
+    /// Whoever decides about turns has ended this one.
+    pub(crate) fn end_turn(&mut self, now: CallTime) {
+        if self.state.caller.is_speaking() {
+            self.speech_ended(now, now);
+        }
+        self.state.caller.end();
+    }
+
+    /// The field that the caller is being asked for.
+    fn field(&self) -> Option<FieldKind> {
+        self.state.expected.or(self.state.asked)
+    }
+
+    fn ready_at(&self) -> Option<CallTime> {
+        self.state.caller.ready_at(&self.config.endpointing, self.state.pace, self.field())
+    }
+
+    /// The caller speaks on after his turn was committed: if only a pause lay between, it was cut off.
+    pub(crate) fn learn_pace(&mut self) {
+        let last = self.state.committed.as_ref().and_then(|committed| committed.heard.last_speech);
+        if let (Some(last), Some(started)) = (last, self.state.caller.started()) {
+            let pause = started.since(last);
+            if pause <= self.config.endpointing.pace_max {
+                self.state.pace.cut_off(pause, &self.config.endpointing);
+            }
         }
     }
 
@@ -147,7 +183,7 @@ impl Conversation {
             self.resume_playback(now);
             return true;
         }
-        if self.state.caller.ready_at(&self.config.endpointing).is_none_or(|at| at > now) {
+        if self.ready_at().is_none_or(|at| at > now) {
             return false;
         }
         match &self.state.reply {
@@ -161,7 +197,7 @@ impl Conversation {
     /// When the caller's turn ends, or its noise is forgotten.
     pub(crate) fn turn_at(&self) -> Option<CallTime> {
         let (caller, config) = (&self.state.caller, &self.config.endpointing);
-        [caller.stuck_at(config), caller.forget_at(config), caller.ready_at(config)].into_iter().flatten().min()
+        [caller.stuck_at(config), caller.forget_at(config), self.ready_at()].into_iter().flatten().min()
     }
 
     /// Words that were typed or keyed end the turn at once.
@@ -176,6 +212,7 @@ impl Conversation {
 
     fn commit_turn(&mut self, now: CallTime) {
         self.take_floor(now);
+        self.state.pace.stood();
         let heard = self.state.caller.take();
         let text = heard.text();
         let turn = self.state.ids.turn();

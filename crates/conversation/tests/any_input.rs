@@ -5,8 +5,8 @@ mod support;
 use std::time::Duration;
 
 use frontdesk_conversation::{
-    CallTime, Command, CommitOutcome, Config, Conversation, Failure, GenerationId, HeardWord, Input, PlayedPos, Prepared, ReplyId,
-    SpokenWord, StoredState, ToolCall, ToolCallId, ToolError, Transcript, UtteranceId,
+    CallTime, Command, CommitOutcome, Config, Conversation, EndpointingMode, Failure, FieldKind, GenerationId, HeardWord, Input, PlayedPos,
+    Prepared, ReplyId, SpokenWord, StoredState, ToolCall, ToolCallId, ToolError, Transcript, UtteranceId,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -111,7 +111,14 @@ fn transcript(random: &mut Random, now: CallTime) -> Transcript {
         HeardWord { text: word.into(), start, end, confidence: *random.pick(&[0.0, 0.5, f32::NAN]) }
     });
     let words = words.filter(|word| word.confidence.is_finite()).collect();
-    Transcript { text: text.into(), is_final: random.one_in(2), from_finalize: random.one_in(3), words, language: None }
+    Transcript {
+        text: text.into(),
+        is_final: random.one_in(2),
+        from_finalize: random.one_in(3),
+        ends_turn: random.one_in(3),
+        words,
+        language: None,
+    }
 }
 
 fn model_input(random: &mut Random, known: &Known) -> Input {
@@ -166,6 +173,19 @@ fn tool_input(random: &mut Random, known: &Known) -> Input {
     }
 }
 
+fn turn_input(random: &mut Random, now: CallTime) -> Input {
+    match random.below(3) {
+        0 => Input::EndTurn,
+        1 => Input::Expect {
+            field: *random.pick(&[None, Some(FieldKind::Phone), Some(FieldKind::DateOfBirth), Some(FieldKind::SpelledName)]),
+        },
+        _ => Input::TurnProbability {
+            last_speech: time(random, now),
+            probability: *random.pick(&[0.0, 0.3, 1.0, -1.0, f32::NAN, f32::INFINITY]),
+        },
+    }
+}
+
 fn any_input(random: &mut Random, known: &Known, now: CallTime) -> Input {
     match random.below(20) {
         0..5 => model_input(random, known),
@@ -174,6 +194,7 @@ fn any_input(random: &mut Random, known: &Known, now: CallTime) -> Input {
         12 => Input::SpeechStarted { at: time(random, now) },
         13 => Input::SpeechEnded { last_speech: time(random, now) },
         14..17 => Input::Transcript(transcript(random, now)),
+        17 if random.one_in(2) => turn_input(random, now),
         17 => random
             .pick(&[Input::Tick, Input::Answered, Input::Dtmf { digit: '#' }, Input::Dtmf { digit: '5' }, Input::Dtmf { digit: '√' }])
             .clone(),
@@ -188,6 +209,7 @@ fn any_input(random: &mut Random, known: &Known, now: CallTime) -> Input {
 fn settings(random: &mut Random) -> Config {
     let mut config = script::config();
     config.preemptive_generation = random.one_in(2);
+    config.endpointing.mode = *random.pick(&[EndpointingMode::Vad, EndpointingMode::Model, EndpointingMode::Stt, EndpointingMode::Manual]);
     if random.one_in(2) {
         return config;
     }
@@ -196,6 +218,7 @@ fn settings(random: &mut Random) -> Config {
         tool.timeout = any();
     }
     (config.endpointing.min_delay, config.endpointing.max_delay, config.endpointing.finalize_timeout) = (any(), any(), any());
+    (config.endpointing.vad_delay, config.endpointing.pace_max, config.endpointing.field_delay) = (any(), any(), any());
     (config.interruption.min_duration, config.interruption.silence_detection) = (any(), any());
     (config.interruption.resume_after, config.interruption.flush_timeout) = (any(), any());
     (config.silence.away_after, config.silence.filler_after) = (any(), any());

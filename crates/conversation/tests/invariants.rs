@@ -3,8 +3,8 @@
 mod support;
 
 use frontdesk_conversation::{
-    Command, CommitOutcome, Config, ConfirmationId, Failure, GenerationId, Input, Message, ReplyId, Speaker, ToolCallId, Transcript,
-    UtteranceId,
+    Command, CommitOutcome, Config, ConfirmationId, EndpointingMode, Failure, FieldKind, GenerationId, Input, Message, ReplyId, Speaker,
+    ToolCallId, Transcript, UtteranceId,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -35,6 +35,8 @@ enum Act {
     RecogniserFails {
         retryable: bool,
     },
+    EndTurn,
+    Expect(Option<FieldKind>),
     TakenOver,
     CallerLeaves,
     Stop,
@@ -60,7 +62,8 @@ fn acts(faulty: bool) -> impl Strategy<Value = Vec<(u64, Act)>> {
         1 => prop::sample::select(vec!["book it", "", " "]).prop_map(Act::Text),
         2 => any::<u8>().prop_map(move |which| Act::Stray { which, harmless: !faulty }),
         1 => prop::bool::weighted(0.9).prop_map(|retryable| Act::RecogniserFails { retryable }),
-        (if faulty { 2 } else { 0 }) => Just(Act::TakenOver),
+        1 => prop::sample::select(vec![None, Some(FieldKind::Phone), Some(FieldKind::MemberId)]).prop_map(Act::Expect),
+        2 => Just(if faulty { Act::TakenOver } else { Act::EndTurn }),
         1 => prop::bool::weighted(0.7).prop_map(|caller| if caller { Act::CallerLeaves } else { Act::Stop }),
     ];
     let wait = prop_oneof![3 => 0..800u64, 4 => 800..5000u64, 1 => 5000..20_000u64];
@@ -146,6 +149,8 @@ fn perform(world: &mut World, act: &Act) {
             let failure = Failure { retryable: *retryable, kind: "broken".into() };
             world.feed(Input::TranscriptionFailed(failure));
         }
+        Act::EndTurn => world.feed(Input::EndTurn),
+        Act::Expect(field) => world.feed(Input::Expect { field: *field }),
         Act::TakenOver => world.resume(),
         Act::CallerLeaves => world.feed(Input::CallerLeft),
         Act::Stop => world.feed(Input::Stop),
@@ -154,10 +159,14 @@ fn perform(world: &mut World, act: &Act) {
 
 fn play(seed: u64, faults: Faults, acts: &[(u64, Act)]) -> World {
     let mut chance = Random::new(seed ^ 0xabcd);
-    let config = Config { preemptive_generation: seed.is_multiple_of(2), ..config() };
+    let mut config = Config { preemptive_generation: seed.is_multiple_of(2), ..config() };
+    let modes = [EndpointingMode::Model, EndpointingMode::Model, EndpointingMode::Vad, EndpointingMode::Stt, EndpointingMode::Manual];
+    config.endpointing.mode = *chance.pick(&modes);
+    let probability = *chance.pick(&[0.95, 0.6, 0.3, 0.02]);
     let mut world = World::new(config, move |messages, allow_tools| answer(&mut chance, messages, allow_tools));
     world.random = Random::new(seed);
     world.faults = faults;
+    world.turn_model = (probability > 0.1).then_some((45, probability));
     let slow = world.random.below(8);
     if slow == 0 {
         // Slower than its time-out, so that outcomes come late.

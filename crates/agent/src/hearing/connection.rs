@@ -16,6 +16,8 @@ pub(crate) struct HeardSegment {
     pub is_final: bool,
     /// Whether it answers a request for final words.
     pub from_finalize: bool,
+    /// Whether the service takes the turn for over.
+    pub ends_turn: bool,
     /// Its words.
     pub words: Vec<PlacedWord>,
     /// Detected language.
@@ -80,6 +82,7 @@ impl Connection {
             text: event.text,
             is_final: event.is_final,
             from_finalize: event.from_finalize,
+            ends_turn: event.ends_turn,
             words: words.collect(),
             language: event.language,
         }

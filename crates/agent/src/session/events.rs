@@ -111,6 +111,7 @@ impl Driver {
             text: segment.text.into_inner(),
             is_final: segment.is_final,
             from_finalize: segment.from_finalize,
+            ends_turn: segment.ends_turn,
             language: segment.language,
         }
     }

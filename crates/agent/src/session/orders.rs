@@ -17,6 +17,8 @@ impl Driver {
                 // A recogniser that is too far behind answers late or not at all; the conversation waits only for a while.
                 let _ = self.parts.hearing.try_send(HearingOrder::Finalize);
             }
+            // Without a turn model there is no answer, and silence alone decides.
+            Command::AskTurnModel { .. } => {}
             Command::AskModel { generation, messages, allow_tools } => {
                 self.parts.model.ask(&mut self.parts.tasks, generation, messages, allow_tools);
             }

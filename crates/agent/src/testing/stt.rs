@@ -137,7 +137,7 @@ impl Stream {
             confidence: 0.9,
         });
         let words = words.collect();
-        SttEvent { text: text.into(), is_final, from_finalize: is_final, words, language: Some("en".into()) }
+        SttEvent { text: text.into(), is_final, from_finalize: is_final, ends_turn: is_final, words, language: Some("en".into()) }
     }
 }
 

@@ -68,6 +68,8 @@ pub(crate) struct World {
     pub(crate) tools: BTreeMap<String, (u64, Result<Value, ToolError>)>,
     /// Whether the recogniser answers `FinalizeTranscript`, and after how long.
     pub(crate) finalize_ms: Option<u64>,
+    /// How long the turn model takes, and its probability; `None` if there is no such model.
+    pub(crate) turn_model: Option<(u64, f32)>,
     pub(crate) config: Config,
     events: BTreeMap<(CallTime, u64), Input>,
     sequence: u64,
@@ -98,6 +100,7 @@ impl World {
             model_latency_ms: 200,
             tools: tools.into_iter().map(|(name, result)| (name.to_string(), (100, Ok(result)))).collect(),
             finalize_ms: Some(150),
+            turn_model: Some((45, 0.95)),
             config,
             events: BTreeMap::new(),
             sequence: 0,
@@ -173,6 +176,11 @@ impl World {
                     after,
                     Input::Transcript(Transcript { text, is_final: true, from_finalize: true, ..Transcript::default() }),
                 );
+            }
+            Command::AskTurnModel { last_speech } => {
+                if let Some((after, probability)) = self.turn_model {
+                    self.provider_sends(after, Input::TurnProbability { last_speech, probability });
+                }
             }
             Command::AskModel { generation, messages, allow_tools } => self.ask(generation, &messages, allow_tools),
             Command::CancelModel { generation } => self.events.retain(|_, input| generation_of(input) != Some(generation)),

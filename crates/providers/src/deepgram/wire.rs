@@ -74,6 +74,8 @@ pub(super) struct Results {
     is_final: bool,
     #[serde(default)]
     from_finalize: bool,
+    #[serde(default)]
+    speech_final: bool,
     channel: Channel,
 }
 
@@ -113,7 +115,14 @@ impl Results {
             return None;
         }
         let words = words.into_iter().map(Word::into_event).collect();
-        Some(SttEvent { text: Pii::new(text), is_final: self.is_final, from_finalize: self.from_finalize, words, language })
+        Some(SttEvent {
+            text: Pii::new(text),
+            is_final: self.is_final,
+            from_finalize: self.from_finalize,
+            ends_turn: self.speech_final,
+            words,
+            language,
+        })
     }
 }
 
@@ -153,7 +162,7 @@ mod tests {
                 {"word":"there","start":0.5,"end":-1.0,"confidence":7.0}]}]},"metadata":{"request_id":"x"},"unknown":{}}"#,
         )
         .expect("words");
-        assert!(event.is_final && event.from_finalize);
+        assert!(event.is_final && event.from_finalize && event.ends_turn);
         assert_eq!(event.text.expose(), "Hello there.");
         assert_eq!(event.words[0].text.expose(), "Hello");
         assert_eq!(event.words[0].start, Duration::from_millis(250));

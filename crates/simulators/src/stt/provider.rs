@@ -76,6 +76,7 @@ fn event(heard: Heard) -> SttEvent {
         text: Pii::new(heard.text),
         is_final: heard.is_final,
         from_finalize: heard.from_finalize,
+        ends_turn: heard.speech_final,
         words: heard.words.into_iter().map(word).collect(),
         language: None,
     }
