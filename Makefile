@@ -1,6 +1,6 @@
 # The commands a developer types. The logic lives in scripts/; `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test sqlx-prepare clean distclean
+.PHONY: help setup build demo test test-long sqlx-prepare clean distclean
 # `make -j demo` must not build before the set-up is through.
 .NOTPARALLEL:
 SHELL := bash
@@ -24,6 +24,11 @@ demo: setup build ## Book an appointment by telephone, from an empty machine
 
 test: ## Formatting, lints, documentation, query metadata, all tests
 	@scripts/test
+
+SCHEDULES ?= 1000000
+SEED ?= random
+test-long: ## Try a million random calls on the conversation's invariants (SCHEDULES=, SEED= to repeat a run)
+	FRONTDESK_SCHEDULES=$(SCHEDULES) FRONTDESK_SEED=$(SEED) cargo test --locked --release -p frontdesk-conversation --test invariants --test any_input --test barge_in -- --nocapture
 
 sqlx-prepare: ## Regenerate .sqlx after a change to a query or a migration
 	@scripts/postgres start

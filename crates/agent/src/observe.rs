@@ -37,6 +37,8 @@ pub enum SessionEvent {
     },
     /// What the agent does has changed.
     State(AgentState),
+    /// The call goes on in another language; its primary tag.
+    Language(String),
     /// A line of the transcript, growing or final.
     Transcript(Pii<TranscriptLine>),
     /// The figures of a turn.

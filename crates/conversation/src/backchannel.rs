@@ -1,8 +1,5 @@
 //! Backchannels: "mm-hm", "okay, right" — signs of listening that do not ask for the floor.
 
-/// More words than this are no backchannel, whatever they are.
-const WORDS_MAX: usize = 6;
-
 /// Lower case, without punctuation, single spaces; apostrophes within a word stay.
 #[must_use]
 pub(crate) fn normalise(text: &str) -> String {
@@ -13,10 +10,10 @@ pub(crate) fn normalise(text: &str) -> String {
 
 /// Whether a text is made of nothing but the given phrases.
 #[must_use]
-pub(crate) fn is_backchannel(text: &str, phrases: &[String]) -> bool {
+pub(crate) fn is_backchannel(text: &str, phrases: &[String], words_max: usize) -> bool {
     let text = normalise(text);
     let words: Vec<&str> = text.split(' ').filter(|word| !word.is_empty()).collect();
-    if words.is_empty() || words.len() > WORDS_MAX {
+    if words.is_empty() || words.len() > words_max {
         return false;
     }
     // reachable[i]: the first i words are a sequence of phrases.
@@ -47,12 +44,13 @@ mod tests {
 
     #[test]
     fn phrases_combine_and_punctuation_does_not_matter() {
-        let phrases = Interruption::default().backchannels;
+        let Interruption { mut backchannels, backchannel_words_max: max, .. } = Interruption::default();
+        let phrases = backchannels.remove("en").unwrap();
         for text in ["Mm-hm.", "Yeah, yeah.", "Okay, I see!", "UH-HUH", "got it"] {
-            assert!(is_backchannel(text, &phrases), "{text}");
+            assert!(is_backchannel(text, &phrases, max), "{text}");
         }
         for text in ["", "...", "yes but no", "okay wait", "see", "yeah yeah yeah yeah yeah yeah yeah", "no"] {
-            assert!(!is_backchannel(text, &phrases), "{text}");
+            assert!(!is_backchannel(text, &phrases, max), "{text}");
         }
     }
 

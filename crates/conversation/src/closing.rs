@@ -19,7 +19,7 @@ impl Conversation {
             return;
         }
         self.cancel_reply(now);
-        let apology = self.config.phrases.apology.clone();
+        let apology = self.phrases().apology.clone();
         self.start_reply(now, Purpose::Apology, None, Some(apology), After::HangUp(EndReason::Failed));
     }
 

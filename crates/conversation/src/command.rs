@@ -72,6 +72,11 @@ pub enum Command {
         /// Which call.
         call: ToolCallId,
     },
+    /// The call goes on in another language: recogniser and synthesiser are to follow.
+    SetLanguage {
+        /// A primary language tag.
+        language: String,
+    },
     /// What the agent is doing has changed (`lk.agent.state`).
     SetState(AgentState),
     /// A line for whoever watches (`lk.transcription`, the demo's terminal).

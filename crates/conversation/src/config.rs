@@ -1,5 +1,6 @@
 //! The conversation's settings; every value can come from the tenant's configuration.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -12,6 +13,8 @@ use crate::fields::FieldKind;
 pub struct Config {
     /// The system message.
     pub instructions: String,
+    /// Said when the call is answered, before the greeting, and never cut off (a legal notice); empty for none.
+    pub disclaimer: String,
     /// Said when the call is answered; empty for none.
     pub greeting: String,
     /// The tools that the model may call, `confirm` not among them: the conversation adds it.
@@ -22,8 +25,14 @@ pub struct Config {
     pub interruption: Interruption,
     /// Silence on either side.
     pub silence: Silence,
-    /// Sentences that the agent says by itself.
+    /// The language in which the call begins: a primary language tag, `en`.
+    pub language: String,
+    /// Sentences that the agent says by itself, in the language in which the call begins.
     pub phrases: Phrases,
+    /// The same in the other languages that the agent speaks, by their tags.
+    pub languages: BTreeMap<String, Phrases>,
+    /// What single keys stand for while no number is asked for ("1" → "I want to book").
+    pub menu: BTreeMap<char, String>,
     /// Whether the model is asked as soon as the caller falls silent, on words that are not final yet; its answer counts only if
     /// the final ones agree.
     pub preemptive_generation: bool,
@@ -35,12 +44,16 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             instructions: String::new(),
+            disclaimer: String::new(),
             greeting: String::new(),
             tools: Vec::new(),
             endpointing: Endpointing::default(),
             interruption: Interruption::default(),
             silence: Silence::default(),
+            language: "en".into(),
             phrases: Phrases::default(),
+            languages: BTreeMap::new(),
+            menu: BTreeMap::new(),
             preemptive_generation: true,
             max_tool_steps: 5,
         }
@@ -169,20 +182,31 @@ pub struct Interruption {
     pub resume_after: Duration,
     /// How long `Flushed` is waited for before the position is estimated.
     pub flush_timeout: Duration,
-    /// Phrases that never cancel a reply, in lower case without punctuation.
-    pub backchannels: Vec<String>,
+    /// Phrases that never cancel a reply, by language.
+    pub backchannels: BTreeMap<String, Vec<String>>,
+    /// More words than this are no backchannel, whatever they are.
+    pub backchannel_words_max: usize,
+    /// Speech longer than this is no backchannel, whatever was said.
+    pub backchannel_max: Duration,
+    /// Whether the caller may cut off the read-back of what is to be confirmed.
+    pub interruptible_read_back: bool,
 }
 
 impl Default for Interruption {
     fn default() -> Self {
-        let backchannels =
-            ["mm hm", "mhm", "uh huh", "hm", "yeah", "yes", "yep", "ok", "okay", "right", "sure", "i see", "got it", "alright"];
+        let english =
+            ["mm hm", "mhm", "mm", "uh huh", "hm", "yeah", "yes", "yep", "ok", "okay", "right", "sure", "i see", "got it", "alright"];
+        let spanish = ["ajá", "mm hm", "mhm", "sí", "ya", "vale", "claro", "bueno", "ok", "okay", "de acuerdo", "entiendo", "muy bien"];
+        let list = |phrases: &[&str]| phrases.iter().map(|&phrase| phrase.to_owned()).collect();
         Self {
             min_duration: Duration::from_millis(500),
             silence_detection: Duration::from_millis(250),
             resume_after: Duration::from_secs(2),
             flush_timeout: Duration::from_millis(100),
-            backchannels: backchannels.map(String::from).to_vec(),
+            backchannels: BTreeMap::from([("en".into(), list(&english)), ("es".into(), list(&spanish))]),
+            backchannel_words_max: 6,
+            backchannel_max: Duration::from_secs(2),
+            interruptible_read_back: true,
         }
     }
 }
@@ -220,6 +244,8 @@ pub struct Phrases {
     pub filler: String,
     /// The model failed for this turn.
     pub fallback: String,
+    /// The caller spoke, but no words came of it.
+    pub unheard: String,
     /// The caller is silent.
     pub away: String,
     /// Before hanging up on silence.
@@ -233,9 +259,25 @@ impl Default for Phrases {
         Self {
             filler: "One moment, please.".into(),
             fallback: "I'm sorry, I didn't manage that. Could you say it once more?".into(),
+            unheard: "I'm sorry, I couldn't hear that. Could you say it again?".into(),
             away: "Are you still there?".into(),
             goodbye: "I can't hear you, so I'll hang up now. Please call again. Goodbye.".into(),
             apology: "I'm sorry, I can't go on at the moment. Please call again a little later. Goodbye.".into(),
+        }
+    }
+}
+
+impl Phrases {
+    /// The same in Spanish.
+    #[must_use]
+    pub fn spanish() -> Self {
+        Self {
+            filler: "Un momento, por favor.".into(),
+            fallback: "Lo siento, no lo he conseguido. ¿Podría repetirlo?".into(),
+            unheard: "Lo siento, no le he oído. ¿Podría repetirlo?".into(),
+            away: "¿Sigue usted ahí?".into(),
+            goodbye: "No le oigo, así que voy a colgar. Por favor, llame de nuevo. Adiós.".into(),
+            apology: "Lo siento, ahora no puedo continuar. Por favor, llame de nuevo un poco más tarde. Adiós.".into(),
         }
     }
 }

@@ -73,6 +73,9 @@ pub(crate) struct Confirmation {
     pub(crate) timeout: Duration,
     /// The caller's last turn when the read-back had been played to its end; a later one may confirm.
     pub(crate) heard_after: Option<TurnId>,
+    /// Speech that ends before this cannot be an answer to the read-back.
+    #[serde(default)]
+    pub(crate) heard_at: Option<CallTime>,
     pub(crate) progress: Progress,
 }
 
@@ -125,7 +128,15 @@ impl Confirmations {
         }
         self.minted += 1;
         let id = ConfirmationId(format!("c{}", self.minted));
-        self.list.push(Confirmation { id: id.clone(), call, read_back, timeout, heard_after: None, progress: Progress::Prepared });
+        self.list.push(Confirmation {
+            id: id.clone(),
+            call,
+            read_back,
+            timeout,
+            heard_after: None,
+            heard_at: None,
+            progress: Progress::Prepared,
+        });
         id
     }
 
@@ -138,9 +149,19 @@ impl Confirmations {
     }
 
     /// The read-back was played to its end while `turn` was the caller's last.
-    pub(crate) fn read_back_heard(&mut self, id: &ConfirmationId, turn: TurnId) {
+    pub(crate) fn read_back_heard(&mut self, id: &ConfirmationId, turn: TurnId, answers_from: CallTime) {
         if let Some(confirmation) = self.get_mut(id) {
             confirmation.heard_after.get_or_insert(turn);
+            confirmation.heard_at.get_or_insert(answers_from);
+        }
+    }
+
+    /// A turn that was spoken before the end of a read-back could be heard answers something else.
+    pub(crate) fn turn_committed(&mut self, turn: TurnId, last_speech: CallTime) {
+        for confirmation in self.list.iter_mut().filter(|confirmation| confirmation.progress == Progress::Prepared) {
+            if confirmation.heard_at.is_some_and(|heard| last_speech < heard) {
+                confirmation.heard_after = Some(turn);
+            }
         }
     }
 
@@ -185,6 +206,7 @@ mod tests {
     use super::{Confirmations, Objection, Verdict, confirm_tool_schema};
     use crate::ids::{ToolCallId, TurnId};
     use crate::message::ToolCall;
+    use crate::time::CallTime;
 
     fn call(name: &str) -> ToolCall {
         ToolCall { id: ToolCallId(format!("{name}-1")), name: name.into(), arguments: json!({}) }
@@ -196,11 +218,14 @@ mod tests {
         let id = confirmations.mint(call("book"), "Book?".into(), Duration::from_secs(5));
         assert_eq!(id.0, "c1");
         assert_eq!(confirmations.judge(&id, Some(TurnId(9))), Verdict::Objection(Objection::ReadBackCut));
-        confirmations.read_back_heard(&id, TurnId(2));
+        confirmations.read_back_heard(&id, TurnId(2), CallTime::from_millis(1000));
         assert_eq!(confirmations.judge(&id, Some(TurnId(2))), Verdict::Objection(Objection::NoAnswerYet));
-        assert_eq!(confirmations.judge(&id, Some(TurnId(3))), Verdict::Commit);
+        confirmations.turn_committed(TurnId(3), CallTime::from_millis(999));
+        assert_eq!(confirmations.judge(&id, Some(TurnId(3))), Verdict::Objection(Objection::NoAnswerYet), "said before it was heard");
+        confirmations.turn_committed(TurnId(4), CallTime::from_millis(1000));
+        assert_eq!(confirmations.judge(&id, Some(TurnId(4))), Verdict::Commit);
         let other = confirmations.mint(call("cancel"), "Cancel?".into(), Duration::from_secs(5));
-        assert_eq!(confirmations.judge(&id, Some(TurnId(3))), Verdict::Commit, "another tool does not supersede it");
+        assert_eq!(confirmations.judge(&id, Some(TurnId(4))), Verdict::Commit, "another tool does not supersede it");
         confirmations.mint(call("book"), "Book another?".into(), Duration::from_secs(5));
         assert_eq!(confirmations.judge(&id, Some(TurnId(3))), Verdict::Objection(Objection::Superseded));
         assert_eq!(confirmations.waiting(), [other.0, "c3".to_string()]);

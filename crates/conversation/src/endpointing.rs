@@ -17,6 +17,8 @@ const TURN_WORDS_MAX: usize = 1000;
 /// Final words that end this short before the last speech sample are all of it: the detector lags a little behind a voice that
 /// dies away, and no word is as short as that.
 const COVERED_WITHIN: Duration = Duration::from_millis(120);
+/// Speech shorter than this may well hold no words.
+const UNHEARD_MIN: Duration = Duration::from_secs(1);
 /// How many final segments are remembered in order to drop those delivered twice.
 const SEGMENTS_MAX: usize = 16;
 
@@ -300,6 +302,12 @@ impl CallerTurn {
         }
         let last = self.heard.last_speech?;
         if self.finalization == Finalization::Answered { Some(last + config.min_delay) } else { Some(last + config.max_delay) }
+    }
+
+    /// Whether somebody spoke at length and the recogniser, when asked, gave no answer at all.
+    pub(crate) fn is_unheard(&self) -> bool {
+        let long = self.spoken_for(self.changed_at) >= UNHEARD_MIN;
+        long && !self.has_text() && matches!(self.finalization, Finalization::Requested(_))
     }
 
     /// When the detector is no longer believed: it hears speech, but no word has come for so long that it is noise.

@@ -42,6 +42,12 @@ pub enum Input {
         /// `None` for nothing in particular.
         field: Option<FieldKind>,
     },
+    /// The call goes on in this language (a primary tag, `es`), because the caller asked for it; one that the agent does not speak
+    /// changes nothing.
+    SetLanguage {
+        /// The tag.
+        language: String,
+    },
     /// The speech-to-text service reported words.
     Transcript(Transcript),
     /// The speech-to-text service failed and hears nothing until told otherwise.

@@ -10,7 +10,7 @@ use crate::machine::{Conversation, Phase};
 use crate::time::CallTime;
 
 /// A backchannel that ended this short before the agent did answers it: "…shall I book it?" – "yes" over the last word.
-const ANSWER_OVERLAP: Duration = Duration::from_millis(700);
+pub(crate) const ANSWER_OVERLAP: Duration = Duration::from_millis(700);
 
 /// What this stretch of the caller's speech has done to playback.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -21,17 +21,26 @@ pub(crate) struct Barge {
 }
 
 impl Conversation {
-    pub(crate) fn is_backchannel(&self, text: &str) -> bool {
-        is_backchannel(text, &self.config.interruption.backchannels)
+    /// Whether the caller's words are but a sign of listening, in his language.
+    pub(crate) fn is_backchannel(&self) -> bool {
+        let config = &self.config.interruption;
+        let phrases = config.backchannels.get(self.language());
+        let short = self.state.caller.spoken_for(self.state.now) <= config.backchannel_max;
+        short && phrases.is_some_and(|phrases| is_backchannel(&self.state.caller.text(), phrases, config.backchannel_words_max))
+    }
+
+    /// Whether what is being said, or comes next, is not to be cut off.
+    pub(crate) fn is_protected(&self) -> bool {
+        self.state.playout.present().is_some_and(|utterance| !utterance.is_interruptible)
     }
 
     fn has_interruptible_reply(&self) -> bool {
-        self.state.reply.as_ref().is_some_and(|reply| reply.is_interruptible())
+        self.state.reply.as_ref().is_some_and(|reply| reply.is_interruptible()) && !self.is_protected()
     }
 
     /// Whether the caller has said words, by voice, that ask for the floor.
     fn wants_floor(&self) -> bool {
-        self.state.caller.spoke() && self.state.caller.has_text() && !self.is_backchannel(&self.state.caller.text())
+        self.state.caller.spoke() && self.state.caller.has_text() && !self.is_backchannel()
     }
 
     /// When the caller's speech has certainly lasted long enough to pause the agent.
@@ -111,6 +120,7 @@ impl Conversation {
         if self.state.reply.is_some() && self.state.caller.spoke() {
             self.learn_pace();
         }
+        self.state.caller.unhold();
         let Some(reply) = &self.state.reply else { return };
         if reply.began {
             self.state.record.interruptions = self.state.record.interruptions.saturating_add(1);

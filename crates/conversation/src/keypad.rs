@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::fields::FieldKind;
 use crate::machine::Conversation;
 use crate::time::CallTime;
 
@@ -29,6 +30,9 @@ impl Keypad {
 
 impl Conversation {
     pub(crate) fn key_pressed(&mut self, now: CallTime, digit: char) {
+        if self.state.keypad.digits.is_empty() {
+            self.note_question();
+        }
         let keypad = &mut self.state.keypad;
         match digit {
             '#' => {
@@ -40,9 +44,14 @@ impl Conversation {
             '0'..='9' | '*' | 'A'..='D' => {
                 keypad.last = now;
                 keypad.digits.push(digit);
-                let full = keypad.digits.len() >= DIGITS_MAX;
+                let count = keypad.digits.len();
                 self.caller_was_active(now);
-                if full {
+                let choice = self.config.menu.get(&digit).filter(|_| count == 1 && self.field().is_none()).cloned();
+                let is_whole = self.field() == Some(FieldKind::Phone) && count >= self.config.endpointing.phone_digits.max(1);
+                if let Some(choice) = choice {
+                    self.state.keypad.digits.clear();
+                    self.settled_turn(now, &choice);
+                } else if is_whole || count >= DIGITS_MAX {
                     self.end_digits(now);
                 }
             }

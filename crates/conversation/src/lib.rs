@@ -22,6 +22,7 @@ pub mod ids;
 pub mod input;
 mod interruption;
 mod keypad;
+mod language;
 mod machine;
 pub mod message;
 mod outputs;
@@ -40,7 +41,7 @@ mod utterance;
 mod words;
 
 pub use command::{AgentState, Command, Speaker, TranscriptLine};
-pub use config::{Config, Effect, EndpointingMode, ToolSpec};
+pub use config::{Config, Effect, EndpointingMode, Phrases, ToolSpec};
 pub use confirm::{CONFIRM_TOOL, CONFIRM_TOOL_DESCRIPTION, ConfirmArguments, confirm_tool_schema};
 pub use fields::FieldKind;
 pub use ids::{ConfirmationId, GenerationId, ReplyId, ToolCallId, TurnId, UtteranceId};

@@ -148,7 +148,7 @@ impl Conversation {
                 self.state.phase = Phase::Open;
                 self.state.floor_since = now;
                 self.audit("call.answered", None);
-                if !self.config.greeting.is_empty() {
+                if !self.config.greeting.is_empty() || !self.config.disclaimer.is_empty() {
                     let greeting = self.config.greeting.clone();
                     self.start_reply(now, Purpose::Greeting, None, Some(greeting), After::Floor);
                 }
@@ -169,6 +169,7 @@ impl Conversation {
             Input::TurnProbability { last_speech, probability } => self.state.caller.judged(last_speech, probability),
             Input::EndTurn => self.end_turn(now),
             Input::Expect { field } => self.state.expected = field,
+            Input::SetLanguage { language } => self.set_language(&language),
             Input::Transcript(transcript) => self.transcript(now, &transcript),
             Input::TranscriptionFailed(failure) => {
                 self.state.transcription_failures += 1;

@@ -28,6 +28,12 @@ impl Playout {
         self.utterances.iter_mut().chain(flushed).find(|utterance| utterance.id == id)
     }
 
+    /// What is being played, or comes next.
+    pub(crate) fn present(&self) -> Option<&Utterance> {
+        let playing = self.utterances.iter().find(|utterance| utterance.playback == Playback::Playing);
+        playing.or_else(|| self.utterances.iter().find(|utterance| utterance.is_open()))
+    }
+
     /// Whether something is being played or may still be.
     pub(crate) fn is_open(&self) -> bool {
         self.utterances.iter().any(Utterance::is_open)

@@ -138,6 +138,10 @@ impl Conversation {
             Stage::Blocked => match reply.script.take() {
                 Some(script) => {
                     reply.stage = Stage::Speaking;
+                    if reply.purpose == Purpose::Greeting {
+                        let notice = self.config.disclaimer.clone();
+                        self.say(now, &notice, Role::Notice);
+                    }
                     self.say(now, &script, Role::Said);
                     true
                 }
@@ -296,12 +300,12 @@ impl Conversation {
         reply.stage = Stage::Speaking;
         self.state.model_failures += 1;
         if self.state.model_failures < MODEL_FAILURES_MAX {
-            let fallback = self.config.phrases.fallback.clone();
+            let fallback = self.phrases().fallback.clone();
             self.say(now, &fallback, Role::Said);
         } else {
             reply.purpose = Purpose::Apology;
             reply.after = After::HangUp(EndReason::Failed);
-            let apology = self.config.phrases.apology.clone();
+            let apology = self.phrases().apology.clone();
             self.say(now, &apology, Role::Said);
         }
     }

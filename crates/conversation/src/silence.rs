@@ -11,6 +11,9 @@ use crate::utterance::Role;
 /// A filler is ordered this long before silence may last no longer: the synthesiser needs time too.
 const FILLER_LEAD: Duration = Duration::from_secs(1);
 
+/// So often in a row the caller may speak without being heard; then the call ends with an apology.
+const UNHEARD_MAX: u32 = 3;
+
 impl Conversation {
     /// The caller did something that can be heard or felt: he has not been waiting since before.
     pub(crate) fn caller_was_active(&mut self, at: CallTime) {
@@ -22,7 +25,7 @@ impl Conversation {
         let reply = self.state.reply.as_ref()?;
         let waits = reply.purpose == Purpose::Answer && !matches!(reply.stage, Stage::Speaking);
         let quiet = !self.state.playout.is_open() && self.state.playout.flushing.is_none() && !self.state.caller.is_speaking();
-        if !waits || !quiet || self.config.phrases.filler.is_empty() {
+        if !waits || !quiet || self.phrases().filler.is_empty() {
             return None;
         }
         let silent_since = self.state.owed_since.unwrap_or_default().max(self.state.playout.last_audio);
@@ -44,7 +47,7 @@ impl Conversation {
             }
             // Should the phrase have nothing to pronounce, the wait still counts anew.
             self.state.owed_since = Some(now);
-            let filler = self.config.phrases.filler.clone();
+            let filler = self.phrases().filler.clone();
             self.say(now, &filler, Role::Filler);
         }
         due
@@ -63,14 +66,26 @@ impl Conversation {
             return false;
         }
         if self.state.away_asked {
-            let goodbye = self.config.phrases.goodbye.clone();
+            let goodbye = self.phrases().goodbye.clone();
             self.start_reply(now, Purpose::Goodbye, None, Some(goodbye), After::HangUp(EndReason::CallerAway));
         } else {
             self.state.away_asked = true;
-            let away = self.config.phrases.away.clone();
+            let away = self.phrases().away.clone();
             self.start_reply(now, Purpose::Away, None, Some(away), After::Floor);
         }
         true
+    }
+
+    /// The caller spoke at length, and the recogniser gave no answer at all; the shell connects it anew meanwhile. He is asked to
+    /// say it again, and not for ever.
+    pub(crate) fn speech_unheard(&mut self, now: CallTime) {
+        self.state.unheard = self.state.unheard.saturating_add(1);
+        if self.state.unheard >= UNHEARD_MAX {
+            self.give_up(now);
+        } else if self.state.reply.is_none() && self.state.playout.flushing.is_none() {
+            let unheard = self.phrases().unheard.clone();
+            self.start_reply(now, Purpose::Fallback, None, Some(unheard), After::Floor);
+        }
     }
 
     /// The floor goes to the caller.

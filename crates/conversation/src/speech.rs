@@ -6,6 +6,7 @@ use crate::command::{AgentState, Command, Speaker, TranscriptLine};
 use crate::history::EntryId;
 use crate::ids::{ReplyId, UtteranceId};
 use crate::input::Failure;
+use crate::interruption::ANSWER_OVERLAP;
 use crate::machine::Conversation;
 use crate::reply::{After, Purpose};
 use crate::sentences::is_speakable;
@@ -23,7 +24,12 @@ impl Conversation {
         let Some(reply) = &mut self.state.reply else { return };
         let entry = *reply.entry.get_or_insert_with(|| self.state.history.open_agent(reply.id));
         self.state.history.append(entry, text);
-        let utterance = Utterance::new(self.state.ids.utterance(), entry, role, text.to_string(), now);
+        let mut utterance = Utterance::new(self.state.ids.utterance(), entry, role, text.to_string(), now);
+        utterance.is_interruptible = match &utterance.role {
+            Role::Notice => false,
+            Role::ReadBack(_) => self.config.interruption.interruptible_read_back,
+            Role::Said | Role::Filler => true,
+        };
         self.order(now, utterance);
     }
 
@@ -32,6 +38,7 @@ impl Conversation {
         let id = self.state.ids.utterance();
         let mut utterance = Utterance::new(id, failed.entry, failed.role, failed.text, now);
         utterance.is_retry = true;
+        utterance.is_interruptible = failed.is_interruptible;
         self.order(now, utterance);
     }
 
@@ -83,7 +90,7 @@ impl Conversation {
     pub(crate) fn playback_finished(&mut self, now: CallTime, id: UtteranceId) {
         if let Some(Role::ReadBack(confirmation)) = self.state.playout.finished(id, now) {
             let turn = self.state.ids.last_turn();
-            self.state.tools.confirmations.read_back_heard(&confirmation, turn);
+            self.state.tools.confirmations.read_back_heard(&confirmation, turn, now - ANSWER_OVERLAP);
         }
     }
 
@@ -186,7 +193,7 @@ impl Conversation {
 
     /// Speech failed: the fallback phrase is tried; if that fails too, the call ends.
     pub(crate) fn say_fallback(&mut self, now: CallTime) {
-        let script = self.config.phrases.fallback.clone();
+        let script = self.phrases().fallback.clone();
         self.start_reply(now, Purpose::Fallback, None, Some(script), After::Floor);
     }
 

@@ -13,6 +13,7 @@ use crate::history::History;
 use crate::ids::{ReplyId, TurnId, UtteranceId};
 use crate::interruption::Barge;
 use crate::keypad::Keypad;
+use crate::language::Language;
 use crate::machine::{Conversation, Phase};
 use crate::outputs;
 use crate::playout::Playout;
@@ -159,6 +160,9 @@ pub(crate) struct State {
     pub(crate) model_failures: u32,
     pub(crate) transcription_failures: u32,
     pub(crate) agent_state: Option<AgentState>,
+    /// How often in a row the caller spoke and no words came of it.
+    pub(crate) unheard: u32,
+    pub(crate) language: Language,
 }
 
 impl Conversation {

@@ -45,9 +45,7 @@ impl Committed {
 impl Conversation {
     pub(crate) fn speech_started(&mut self, now: CallTime, at: CallTime) {
         self.drop_stale_backchannel(now);
-        if self.state.caller.is_idle() {
-            self.state.asked = asked_for(&self.state.history.last_agent_text(), &self.config.endpointing.fields);
-        }
+        self.note_question();
         self.state.caller.speech_started(at.min(now), now);
         self.state.barge.spent = false;
     }
@@ -70,12 +68,24 @@ impl Conversation {
         self.state.caller.end();
     }
 
+    /// Notes what the agent's last words asked for, at the beginning of a turn.
+    pub(crate) fn note_question(&mut self) {
+        if self.state.caller.is_idle() {
+            self.state.asked = asked_for(&self.state.history.last_agent_text(), &self.config.endpointing.fields);
+        }
+    }
+
     /// The field that the caller is being asked for.
-    fn field(&self) -> Option<FieldKind> {
+    pub(crate) fn field(&self) -> Option<FieldKind> {
         self.state.expected.or(self.state.asked)
     }
 
     fn ready_at(&self) -> Option<CallTime> {
+        let waits = self.state.reply.is_some() && self.is_protected() && !self.is_backchannel();
+        if waits {
+            // Words said over what is not to be cut off count when it is over.
+            return None;
+        }
         self.state.caller.ready_at(&self.config.endpointing, self.state.pace, self.field())
     }
 
@@ -91,11 +101,10 @@ impl Conversation {
     }
 
     pub(crate) fn transcript(&mut self, now: CallTime, transcript: &Transcript) {
-        if let Some(language) = &transcript.language {
-            self.state.record.language = Some(language.clone());
-        }
+        self.note_language(transcript);
         if !transcript.text.trim().is_empty() {
             self.state.transcription_failures = 0;
+            self.state.unheard = 0;
         }
         if self.late_transcript(now, transcript) || !self.state.caller.transcript(transcript, now) {
             return;
@@ -179,8 +188,12 @@ impl Conversation {
             return true;
         }
         if self.state.caller.forget_at(&self.config.endpointing).is_some_and(|at| at <= now) {
+            let is_unheard = self.state.caller.is_unheard();
             self.state.caller.clear();
             self.resume_playback(now);
+            if is_unheard {
+                self.speech_unheard(now);
+            }
             return true;
         }
         if self.ready_at().is_none_or(|at| at > now) {
@@ -188,7 +201,7 @@ impl Conversation {
         }
         match &self.state.reply {
             Some(reply) if !reply.is_interruptible() => self.state.caller.clear(),
-            Some(_) if self.is_backchannel(&self.state.caller.text()) => self.hold_backchannel(now),
+            Some(_) if self.is_backchannel() => self.hold_backchannel(now),
             _ => self.commit_turn(now),
         }
         true
@@ -207,7 +220,9 @@ impl Conversation {
         }
         self.caller_was_active(now);
         self.state.caller.add_settled(text.trim(), &[], now);
-        self.commit_turn(now);
+        if !self.is_protected() {
+            self.commit_turn(now);
+        }
     }
 
     fn commit_turn(&mut self, now: CallTime) {
@@ -221,6 +236,7 @@ impl Conversation {
         self.state.record.caller_line(Some(turn), &heard, now);
         self.state.record.open_turn(turn, &heard, now);
         self.state.history.caller(turn, text);
+        self.state.tools.confirmations.turn_committed(turn, heard.last_speech.unwrap_or(now));
         self.state.committed = Some(Committed { turn, heard, at: now });
         self.state.away_asked = false;
         self.state.drafts = 0;

@@ -22,6 +22,8 @@ pub(crate) enum Role {
     Said,
     /// Bridges a wait.
     Filler,
+    /// A legal notice: never cut off.
+    Notice,
     /// States what a `Commit` tool will do.
     ReadBack(ConfirmationId),
 }
@@ -59,10 +61,17 @@ pub(crate) struct Utterance {
     pub(crate) partial: bool,
     /// Whether this is already the second attempt.
     pub(crate) is_retry: bool,
+    /// Whether the caller may cut it off.
+    #[serde(default = "yes")]
+    pub(crate) is_interruptible: bool,
     pub(crate) duration: Option<Duration>,
     pub(crate) words: Vec<SpokenWord>,
     pub(crate) position: Duration,
     pub(crate) position_at: CallTime,
+}
+
+const fn yes() -> bool {
+    true
 }
 
 impl Utterance {
@@ -79,6 +88,7 @@ impl Utterance {
             synthesised: false,
             partial: false,
             is_retry: false,
+            is_interruptible: true,
             duration: None,
             words: Vec::new(),
             position: Duration::ZERO,

@@ -5,8 +5,8 @@ mod support;
 use std::time::Duration;
 
 use frontdesk_conversation::{
-    CallTime, Command, CommitOutcome, Config, Conversation, EndpointingMode, Failure, FieldKind, GenerationId, HeardWord, Input, PlayedPos,
-    Prepared, ReplyId, SpokenWord, StoredState, ToolCall, ToolCallId, ToolError, Transcript, UtteranceId,
+    CallTime, Command, CommitOutcome, Config, Conversation, EndpointingMode, Failure, FieldKind, GenerationId, HeardWord, Input, Phrases,
+    PlayedPos, Prepared, ReplyId, SpokenWord, StoredState, ToolCall, ToolCallId, ToolError, Transcript, UtteranceId,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -174,8 +174,9 @@ fn tool_input(random: &mut Random, known: &Known) -> Input {
 }
 
 fn turn_input(random: &mut Random, now: CallTime) -> Input {
-    match random.below(3) {
+    match random.below(4) {
         0 => Input::EndTurn,
+        3 => Input::SetLanguage { language: (*random.pick(&["es", "en-US", "", "xx"])).into() },
         1 => Input::Expect {
             field: *random.pick(&[None, Some(FieldKind::Phone), Some(FieldKind::DateOfBirth), Some(FieldKind::SpelledName)]),
         },
@@ -233,6 +234,12 @@ fn settings(random: &mut Random) -> Config {
     if random.one_in(3) {
         config.greeting.clear();
     }
+    if random.one_in(3) {
+        config.disclaimer = (*random.pick(&TEXTS)).into();
+    }
+    config.interruption.interruptible_read_back = random.one_in(2);
+    config.languages.insert("es".into(), Phrases::spanish());
+    config.menu.insert('5', (*random.pick(&TEXTS)).into());
     config
 }
 

@@ -4,9 +4,10 @@ mod support;
 
 use std::time::Duration;
 
-use frontdesk_conversation::{Command, Input, Message, Speaker, Transcript};
+use frontdesk_conversation::{AgentState, Command, Input, Message, Phrases, Speaker, Transcript};
 use proptest::prelude::*;
 use serde_json::json;
+use support::runs::config_of_runs;
 use support::script::{bits, call, final_words, interim, say};
 use support::{World, checks, ms};
 
@@ -218,7 +219,7 @@ fn reads_are_cancelled_but_records_go_on() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(config_of_runs(1000))]
 
     /// Exact with word times; within one word without, for a voice whose pace varies by 15 %.
     #[test]
@@ -237,5 +238,35 @@ proptest! {
         let difference = recorded.len().abs_diff(heard);
         prop_assert!(difference <= usize::from(untimed), "{difference} words off");
         prop_assert!(LONG.starts_with(&recorded.join(" ")));
+    }
+}
+
+#[test]
+fn a_legal_notice_is_never_cut_off_and_words_said_over_it_count_when_it_is_over() {
+    let notice = "This call is recorded for training, and you may object to that at any time.";
+    let mut world = World::silent_start(vec![bits([say("Gladly.")])]);
+    world.restart_with(|config| config.disclaimer = notice.into());
+    world.run_ms(1000);
+    world.speak(world.now, 1200, "I need an appointment please");
+    world.run_until("question", |command| matches!(command, Command::AskModel { .. }));
+    assert_eq!((world.count(is_pause), world.count(is_flush)), (0, 0));
+    assert_eq!(world.player.heard, [notice]);
+    assert_eq!(world.last_question().last(), Some(&Message::User { text: "I need an appointment please".into() }));
+    checks::check(&world);
+}
+
+#[test]
+fn a_backchannel_is_one_in_the_language_of_the_call() {
+    for (language, cancelled) in [("es", 0), ("en", 1)] {
+        let mut world = World::silent_start(vec![bits([say(LONG)]), bits([say("Good.")])]);
+        world.restart_with(|config| {
+            config.languages.insert("es".into(), Phrases::spanish());
+        });
+        world.says("when are you open");
+        world.run_until("speech", |command| matches!(command, Command::SetState(AgentState::Speaking)));
+        world.feed(Input::SetLanguage { language: language.into() });
+        world.speak(world.now + Duration::from_millis(300), 700, "de acuerdo");
+        world.run_until_listening();
+        assert_eq!(world.count(is_flush), cancelled, "{language}");
     }
 }

@@ -162,6 +162,10 @@ fn play(seed: u64, faults: Faults, acts: &[(u64, Act)]) -> World {
     let mut config = Config { preemptive_generation: seed.is_multiple_of(2), ..config() };
     let modes = [EndpointingMode::Model, EndpointingMode::Model, EndpointingMode::Vad, EndpointingMode::Stt, EndpointingMode::Manual];
     config.endpointing.mode = *chance.pick(&modes);
+    config.interruption.interruptible_read_back = chance.one_in(2);
+    if chance.one_in(3) {
+        config.disclaimer = "This call is recorded.".into();
+    }
     let probability = *chance.pick(&[0.95, 0.6, 0.3, 0.02]);
     let mut world = World::new(config, move |messages, allow_tools| answer(&mut chance, messages, allow_tools));
     world.random = Random::new(seed);
@@ -189,7 +193,7 @@ fn ends(world: &World) -> bool {
 }
 
 proptest! {
-    #![proptest_config(config_of_runs(600))]
+    #![proptest_config(config_of_runs(10_000))]
 
     #[test]
     fn every_call_obeys_the_invariants_and_ends(seed in any::<u64>(), faults in faults(), acts in acts(true)) {

@@ -65,6 +65,10 @@ impl Driver {
     /// Commands that concern only who watches, keeps or ends the call.
     fn tell(&mut self, command: Command) {
         match command {
+            Command::SetLanguage { language } => {
+                tracing::info!(language, "the call goes on in another language");
+                self.parts.watch.tell(self.now(), SessionEvent::Language(language));
+            }
             Command::SetState(state) => {
                 self.signal(LineOrder::State(state));
                 self.parts.watch.tell(self.now(), SessionEvent::State(state));

@@ -122,12 +122,17 @@ impl World {
     /// The same without a greeting.
     pub(crate) fn silent_start(answers: Vec<Answer>) -> Self {
         let mut world = Self::scripted(answers);
-        let config = Config { greeting: String::new(), ..config() };
-        world.talk = Conversation::new(config.clone());
-        (world.config, world.log, world.player) = (config, Vec::new(), Player::default());
-        world.events.clear();
-        world.feed(Input::Answered);
+        world.restart_with(|config| config.greeting.clear());
         world
+    }
+
+    /// Begins anew with other settings.
+    pub(crate) fn restart_with(&mut self, change: impl FnOnce(&mut Config)) {
+        change(&mut self.config);
+        self.talk = Conversation::new(self.config.clone());
+        (self.log, self.player) = (Vec::new(), Player::default());
+        self.events.clear();
+        self.feed(Input::Answered);
     }
 
     /// Gives an input now.

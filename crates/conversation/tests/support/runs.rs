@@ -17,7 +17,7 @@ pub(crate) fn config_of_runs(default: u32) -> ProptestConfig {
         Some(seed) => seed.parse().expect("FRONTDESK_SEED is a number or `random`"),
         None => 1,
     };
-    // Shown when the test fails.
-    println!("FRONTDESK_SEED={seed} FRONTDESK_SCHEDULES={cases}");
+    // Shown when the test fails: the command that repeats it.
+    println!("make test-long SEED={seed} SCHEDULES={cases}");
     ProptestConfig { cases, rng_seed: RngSeed::Fixed(seed), failure_persistence: None, max_shrink_iters: 4000, ..ProptestConfig::default() }
 }
