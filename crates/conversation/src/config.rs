@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::fields::FieldKind;
 
 /// Settings of one conversation.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default)]
 pub struct Config {
     /// The system message.
@@ -61,7 +61,7 @@ impl Default for Config {
 }
 
 /// What a tool does to the world.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Effect {
     /// Reads only: may run in parallel and may be dropped.
@@ -73,7 +73,7 @@ pub enum Effect {
 }
 
 /// What the conversation needs to know of a tool.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct ToolSpec {
     /// Its name.
     pub name: String,
@@ -110,7 +110,7 @@ pub struct FieldRule {
 }
 
 /// End of the caller's turn. All delays count from the last speech sample.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default)]
 pub struct Endpointing {
     /// Who decides.
@@ -170,7 +170,7 @@ impl Default for Endpointing {
 }
 
 /// Barge-in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default)]
 pub struct Interruption {
     /// Speech of this length pauses playback.
@@ -212,7 +212,7 @@ impl Default for Interruption {
 }
 
 /// Silence on either side.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default)]
 pub struct Silence {
     /// The caller owes the floor and is silent this long: he is asked; after as long again: goodbye.
@@ -237,7 +237,7 @@ impl Default for Silence {
 }
 
 /// Sentences that the agent says by itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default)]
 pub struct Phrases {
     /// While something is slow.

@@ -11,12 +11,12 @@ pub(crate) mod runs;
 pub(crate) mod script;
 mod view;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use frontdesk_conversation::{
-    CallTime, Command, CommitOutcome, Config, Conversation, Effect, Failure, GenerationId, Input, Message, Prepared, StoredState, ToolCall,
-    ToolCallId, ToolError, Transcript,
+    CallTime, Command, CommitOutcome, Config, Conversation, Effect, Failure, Floor, GenerationId, Input, Message, Prepared, StoredState,
+    ToolCall, ToolCallId, ToolError, Transcript,
 };
 use player::Player;
 use random::Random;
@@ -78,6 +78,8 @@ pub(crate) struct World {
     /// Every question, with what had been heard of the agent by then.
     pub(crate) asked: Vec<(GenerationId, Vec<Message>, Vec<String>)>,
     commits: BTreeMap<String, CommitOutcome>,
+    /// The steps from one state to another that were seen.
+    pub(crate) floors: BTreeSet<(Floor, Floor)>,
 }
 
 impl World {
@@ -108,6 +110,7 @@ impl World {
             at_instant: (CallTime::ZERO, 0),
             asked: Vec::new(),
             commits: BTreeMap::new(),
+            floors: BTreeSet::new(),
         }
     }
 
@@ -142,7 +145,9 @@ impl World {
         *at = self.now;
         assert!(*count < INPUTS_PER_INSTANT_MAX, "livelock at {:?}: {input:?}", self.now);
         self.log.push((self.now, Logged::In(input.clone())));
+        let before = self.talk.floor();
         self.talk.handle(self.now, input);
+        self.floors.insert((before, self.talk.floor()));
         self.carry_out();
     }
 
