@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::ProviderError;
@@ -30,7 +30,10 @@ const REOPEN_MAX: Duration = Duration::from_secs(2);
 /// A stream that takes longer than this to accept audio is broken; `send_audio` is meant to be quick.
 const SEND_MAX: Duration = Duration::from_secs(1);
 
-/// A stream that breaks again this soon after it was opened anew is given up.
+/// After a failure another stream is tried this much later; the conversation decides when to give up.
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// A stream that breaks again this soon after it was opened anew has failed.
 const STABLE_AFTER: Duration = Duration::from_secs(5);
 
 /// A recogniser that said nothing at all to so many requests for final words in a row is taken for deaf (a half-open
@@ -61,7 +64,7 @@ pub(crate) enum Heard {
     Segment(HeardSegment),
     /// The stream was lost for this reason and opened anew.
     Reconnected(ProviderError),
-    /// The stream is lost for good.
+    /// The stream is lost, and no other could be had at once. Another one is tried soon if that may help.
     Failed(ProviderError),
 }
 
@@ -83,6 +86,10 @@ pub(crate) struct Hearing {
     finalize_pending: Option<u64>,
     unanswered: u32,
     opened_anew: Option<Instant>,
+    /// When another stream is tried after a failure.
+    again_at: Option<Instant>,
+    /// The failure.
+    failure: Option<ProviderError>,
 }
 
 /// Why the stream was lost, and the one that is being opened in its place.
@@ -93,6 +100,7 @@ enum Step {
     Order(Option<HearingOrder>),
     Event(Result<Option<SttEvent>, ProviderError>),
     Opened(Result<Box<dyn SttStream>, ProviderError>),
+    Again,
 }
 
 impl Hearing {
@@ -120,6 +128,8 @@ impl Hearing {
             finalize_pending: None,
             unanswered: 0,
             opened_anew: None,
+            again_at: None,
+            failure: None,
         }
     }
 
@@ -132,6 +142,7 @@ impl Hearing {
                 opened = opened(&mut self.opening) => Step::Opened(opened),
                 event = next_event(&mut self.connection) => Step::Event(event),
                 order = self.orders.recv() => Step::Order(order),
+                () = at(self.again_at) => Step::Again,
             };
             match step {
                 Step::Stop | Step::Order(None) => break,
@@ -144,6 +155,12 @@ impl Hearing {
                 }
                 Step::Event(Err(error)) => self.lost(error).await,
                 Step::Opened(result) => self.reopened(result).await,
+                Step::Again => {
+                    self.again_at = None;
+                    if let Some(failure) = self.failure.take() {
+                        self.open(failure);
+                    }
+                }
             }
         }
         if let Some(mut connection) = self.connection.take() {
@@ -194,15 +211,28 @@ impl Hearing {
         self.report(Heard::Segment(segment)).await;
     }
 
-    /// Opens a new stream once, unless that cannot help or the last one broke just as quickly.
+    /// Opens a new stream, at once unless that cannot help or the last one broke just as quickly.
     async fn lost(&mut self, error: ProviderError) {
         self.connection = None;
         self.unanswered = 0;
         let flapping = self.opened_anew.is_some_and(|at| at.elapsed() < STABLE_AFTER);
         if !error.is_retryable() || flapping {
-            self.report(Heard::Failed(error)).await;
+            self.failed(error).await;
             return;
         }
+        self.open(error);
+    }
+
+    /// Reports a failure; another stream is tried later if that may help.
+    async fn failed(&mut self, error: ProviderError) {
+        if error.is_retryable() {
+            self.again_at = Some(Instant::now() + AGAIN_AFTER);
+            self.failure = Some(error.clone());
+        }
+        self.report(Heard::Failed(error)).await;
+    }
+
+    fn open(&mut self, error: ProviderError) {
         tracing::warn!(provider = self.service.name(), kind = error.kind(), "speech-to-text was lost, opening it anew");
         let (service, options) = (Arc::clone(&self.service), self.options.clone());
         let provider = service.name();
@@ -218,7 +248,7 @@ impl Hearing {
         let stream = match result {
             Ok(stream) => stream,
             Err(error) => {
-                self.report(Heard::Failed(error)).await;
+                self.failed(error).await;
                 return;
             }
         };
@@ -258,6 +288,13 @@ async fn bounded(provider: &'static str, sending: impl Future<Output = Result<()
 async fn next_event(connection: &mut Option<Connection>) -> Result<Option<SttEvent>, ProviderError> {
     match connection {
         Some(connection) => connection.stream.next_event().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
         None => std::future::pending().await,
     }
 }

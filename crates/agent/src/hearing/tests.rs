@@ -142,6 +142,22 @@ async fn a_refusal_or_a_second_loss_is_final() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_service_that_comes_back_is_heard_again() {
+    let mut bench = Bench::new().await;
+    bench.stt.fail_to_open(vec![broken("fake-stt"), broken("fake-stt")]);
+    bench.stt.break_after(1);
+    bench.frames(0, 2).await;
+    for _ in 0..2 {
+        assert!(matches!(bench.next().await, Heard::Failed(error) if error == broken("fake-stt")));
+    }
+    assert!(matches!(bench.next().await, Heard::Reconnected(_)));
+    bench.frames(1, 40).await;
+    bench.finalize().await;
+    while !bench.segment().await.is_final {}
+    bench.end().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_service_that_does_not_open_is_given_up_in_time() {
     let mut bench = Bench::new().await;
     bench.stt.set_open_delay(Duration::from_secs(60));
