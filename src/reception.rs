@@ -1,16 +1,18 @@
 //! Wires one job of the worker to one session of the agent: whose call it is, which providers, which tools.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::Utc;
 use frontdesk_agent::session::{Fallback, Providers, Session, SessionOptions};
-use frontdesk_agent::{CallInfo, SttOptions, Transport, TtsOptions};
+use frontdesk_agent::{CallInfo, SmartTurn, SttOptions, Transport, TtsOptions};
 use frontdesk_audio::SampleRate;
 use frontdesk_clinic::tools::tool_set;
 use frontdesk_clinic::{ClinicStore, Database, DatabaseOptions, DbError, Keyring, PgCallStore, Tenant, TenantDirectory};
+use frontdesk_conversation::EndpointingMode;
+use frontdesk_inference::turn::{TurnEngine, TurnError};
 use frontdesk_inference::vad::{VadEngine, VadOptions};
 use frontdesk_livekit::Credentials;
 use frontdesk_livekit::api::LiveKit;
@@ -37,6 +39,9 @@ pub enum ReceptionError {
     /// ONNX Runtime or the model cannot be loaded.
     #[error("voice activity detection: {0}")]
     Vad(String),
+    /// A tenant's turns end by the turn model, which cannot be loaded.
+    #[error("{0}; or set turn_detection = \"vad\" under [turn_taking] of each tenant")]
+    Turn(#[from] TurnError),
     /// A provider's settings make no sense.
     #[error("{0}")]
     Provider(#[from] frontdesk_agent::ProviderError),
@@ -72,11 +77,14 @@ impl Reception {
         options.connections_max = config.database.max_connections;
         let mut audio = frontdesk_audio::wav::parse_mono(APOLOGY)?;
         audio.samples.extend(vec![0; audio.rate.samples_in_ms(300)]);
+        let tenants = TenantDirectory::load(&config.tenants.dir)?;
+        let mut providers = providers(config)?;
+        providers.turn = turn_model(config, &tenants)?.map(|engine| Arc::new(SmartTurn::new(engine)) as _);
         Ok(Self {
-            tenants: TenantDirectory::load(&config.tenants.dir)?,
+            tenants,
             database: Database::open(&options)?,
             keys,
-            providers: providers(config)?,
+            providers,
             livekit: Arc::new(LiveKit::new(&config.livekit.url, credentials)?),
             fallback: Fallback { audio, text: APOLOGY_TEXT.into() },
             temperature: config.llm.temperature,
@@ -142,8 +150,18 @@ pub(crate) fn providers(config: &Config) -> Result<Providers, ReceptionError> {
         llm: Arc::new(OpenAiLlm::new(openai)?),
         tts: Arc::new(DeepgramTts::new(deepgram(&config.tts.base_url, config.tts.api_key.as_ref())).with_settings(speak)),
         vad: Arc::new(vad),
+        turn: None,
         store: None,
     })
+}
+
+/// The turn model, if a tenant's turns end by it.
+pub(crate) fn turn_model(config: &Config, tenants: &TenantDirectory) -> Result<Option<TurnEngine>, TurnError> {
+    let asks = |tenant: &Arc<Tenant>| tenant.turn_taking.turn_detection.unwrap_or_default() == EndpointingMode::Model;
+    if !tenants.ids().iter().any(|id| tenants.get(id.as_str()).is_some_and(asks)) {
+        return Ok(None);
+    }
+    TurnEngine::start(config.worker.turn_model.as_deref().map(Path::new)).map(Some)
 }
 
 #[async_trait]

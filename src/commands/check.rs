@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use super::{CommandError, keyring, livekit_credentials};
 use crate::config::{Config, SETTINGS};
-use crate::reception::{PROBE_TIMEOUT, providers};
+use crate::reception::{PROBE_TIMEOUT, providers, turn_model};
 
 /// Prints every setting.
 pub(super) fn list_settings() {
@@ -52,6 +52,11 @@ pub(super) async fn run(config: &Config) -> Result<(), CommandError> {
             keyring(master).map(|_| "valid".into()).map_err(|error| error.to_string())
         }),
     ];
+    findings.push(local("turn model", || {
+        let tenants = TenantDirectory::load(&config.tenants.dir).map_err(|_| "which tenants need it is not known".to_owned())?;
+        let engine = turn_model(config, &tenants).map_err(|error| error.to_string())?;
+        Ok(if engine.is_some() { "loaded" } else { "not needed: no tenant has turn_detection = \"model\"" }.into())
+    }));
     findings.push(remote("Postgres", postgres(config)).await);
     findings.push(remote("LiveKit server", livekit(config)).await);
     match providers(config) {

@@ -27,6 +27,7 @@ pub mod tool;
 mod tools;
 pub mod transport;
 pub mod tts;
+pub mod turn;
 pub mod vad;
 
 pub use error::ProviderError;
@@ -40,4 +41,5 @@ pub use stt::{SpeechToText, SttEvent, SttOptions, SttStream};
 pub use tool::{Tool, ToolContext, ToolSet};
 pub use transport::{AudioSink, CallInfo, Transport, TransportError, TransportEvent};
 pub use tts::{SpeechEvent, SpeechStream, TextToSpeech, TtsOptions};
+pub use turn::{SmartTurn, TurnDetector};
 pub use vad::{VoiceActivity, VoiceActivityDetector, VoiceEvent};

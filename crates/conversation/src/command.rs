@@ -17,6 +17,8 @@ pub enum Command {
     AskTurnModel {
         /// The last sample of speech, which names the question in the answer.
         last_speech: CallTime,
+        /// The first sample of the turn: what the caller said before it does not concern the question.
+        started: CallTime,
     },
     /// Ask the model. Answers come as `ModelText`, `ModelToolCall`, `ModelDone` or `ModelFailed`.
     AskModel {

@@ -55,7 +55,8 @@ impl Conversation {
             self.caller_was_active(last_speech.min(now));
             self.push(Command::FinalizeTranscript);
             if let (EndpointingMode::Model, Some(last_speech)) = (self.config.endpointing.mode, self.state.caller.last_speech()) {
-                self.push(Command::AskTurnModel { last_speech });
+                let started = self.state.caller.started().unwrap_or(last_speech);
+                self.push(Command::AskTurnModel { last_speech, started });
             }
         }
     }

@@ -45,7 +45,7 @@ pub enum RuntimeError {
     Start(String),
 }
 
-fn places(searched: &[PathBuf]) -> String {
+pub(crate) fn places(searched: &[PathBuf]) -> String {
     let shown: Vec<_> = searched.iter().map(|path| path.display().to_string()).collect();
     shown.join(", ")
 }

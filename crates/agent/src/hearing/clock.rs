@@ -84,6 +84,20 @@ impl SampleClock {
         let Some(stretch) = stretch else { return CallTime::ZERO };
         if index >= stretch.first { stretch.at + span(index - stretch.first) } else { stretch.at - span(stretch.first - index) }
     }
+
+    /// The sample heard at that time; the nearest one for a time at which none was.
+    #[must_use]
+    pub(crate) fn index_at(&self, time: CallTime) -> u64 {
+        let mut end = self.total;
+        for stretch in self.stretches.iter().rev() {
+            if stretch.at <= time {
+                let after = HEARING_RATE.samples_in(time.since(stretch.at)) as u64;
+                return (stretch.first + after).min(end);
+            }
+            end = stretch.first;
+        }
+        end
+    }
 }
 
 fn span(samples: u64) -> Duration {
@@ -130,6 +144,17 @@ mod tests {
         assert_eq!(clock.time_of(319).as_millis(), 19);
         assert_eq!(clock.time_of(320), ms(520));
         assert_eq!(clock.time_of(640), ms(540));
+    }
+
+    #[test]
+    fn samples_are_found_by_their_time() {
+        let mut clock = SampleClock::default();
+        assert_eq!(clock.index_at(ms(5)), 0);
+        clock.arrived(320, ms(1_020));
+        clock.arrived(320, ms(1_540));
+        for (at, index) in [(0, 0), (1_000, 0), (1_010, 160), (1_300, 320), (1_520, 320), (1_530, 480), (9_000, 640)] {
+            assert_eq!(clock.index_at(ms(at)), index, "at {at} ms");
+        }
     }
 
     #[test]

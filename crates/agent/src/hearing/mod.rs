@@ -5,6 +5,7 @@
 
 pub(crate) mod clock;
 mod connection;
+pub(crate) mod questions;
 mod ring;
 
 use std::sync::Arc;

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::options::{Fallback, SessionLimits};
 use crate::hearing::clock::SampleClock;
+use crate::hearing::questions::TurnQuestions;
 use crate::hearing::{Heard, HearingOrder};
 use crate::incidents::Incidents;
 use crate::line::LineOrder;
@@ -52,6 +53,7 @@ pub(super) struct Parts {
     pub(super) watch: Watch,
     pub(super) incidents: Incidents,
     pub(super) vad: Box<dyn VoiceActivity>,
+    pub(super) turn: TurnQuestions,
     pub(super) caller_tap: Option<CallerTap>,
     pub(super) tasks: Tasks,
     /// Played when the synthesiser or the conversation is gone.
@@ -111,6 +113,7 @@ enum Event {
     Timer,
     Line(Option<TransportEvent>),
     Voice(VoiceEvent),
+    TurnAnswer(CallTime, Option<f32>),
     Playout(PlayoutEvent),
     Heard(Heard),
     Spoken(SpeechReport),
@@ -173,6 +176,7 @@ impl Driver {
                 () = sleep_until(wake) => Event::Timer,
                 event = self.reports.line.recv(), if !self.caller_gone => Event::Line(event),
                 event = self.parts.vad.next_event() => Event::Voice(event),
+                (last_speech, probability) = self.parts.turn.next_answer() => Event::TurnAnswer(last_speech, probability),
                 event = self.parts.playout.next_event() => Event::Playout(event),
                 Some(report) = self.reports.tools.recv() => Event::Tool(report),
                 Some(report) = self.reports.spoken.recv() => Event::Spoken(report),
@@ -194,6 +198,7 @@ impl Driver {
             Event::Timer => return self.timer(),
             Event::Line(event) => self.on_line(event),
             Event::Voice(event) => self.on_voice(event),
+            Event::TurnAnswer(last_speech, probability) => self.on_turn_answer(last_speech, probability),
             Event::Playout(event) => self.on_playout(event),
             Event::Heard(report) => self.on_heard(report),
             Event::Spoken(report) => self.on_spoken(report),

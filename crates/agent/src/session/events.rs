@@ -55,6 +55,7 @@ impl Driver {
             tap.heard(self.samples.time_of(first), &samples);
         }
         self.parts.vad.push(&samples);
+        self.parts.turn.heard(&samples);
         if self.parts.hearing.try_send(HearingOrder::Audio { first, samples }).is_err() {
             self.parts.incidents.note("speech-to-text: audio was left out, it is too slow");
         }
@@ -63,7 +64,11 @@ impl Driver {
     pub(super) fn on_voice(&mut self, event: VoiceEvent) {
         let now = self.now();
         let input = match event {
-            VoiceEvent::Started { at } => Input::SpeechStarted { at: self.samples.time_of(at).min(now) },
+            VoiceEvent::Started { at } => {
+                // The caller goes on: whether he had finished is no question any more.
+                self.parts.turn.withdraw();
+                Input::SpeechStarted { at: self.samples.time_of(at).min(now) }
+            }
             VoiceEvent::Ended { last_speech } => Input::SpeechEnded { last_speech: self.samples.time_of(last_speech).min(now) },
             VoiceEvent::Failed { retryable } => {
                 // Transcripts still come, so the call goes on without barge-in by voice alone.
@@ -73,6 +78,14 @@ impl Driver {
             }
         };
         self.inputs.push_back(input);
+    }
+
+    pub(super) fn on_turn_answer(&mut self, last_speech: CallTime, probability: Option<f32>) {
+        match probability {
+            Some(probability) => self.inputs.push_back(Input::TurnProbability { last_speech, probability }),
+            // The conversation goes by silence alone.
+            None => self.parts.incidents.note("turn model: no answer in time"),
+        }
     }
 
     pub(super) fn on_playout(&mut self, event: PlayoutEvent) {

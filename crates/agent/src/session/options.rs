@@ -14,6 +14,7 @@ use crate::store::CallStore;
 use crate::stt::{SpeechToText, SttOptions};
 use crate::tool::ToolSet;
 use crate::tts::{TextToSpeech, TtsOptions};
+use crate::turn::TurnDetector;
 use crate::vad::VoiceActivityDetector;
 
 /// The services of a call; one set usually serves a whole process.
@@ -27,6 +28,8 @@ pub struct Providers {
     pub tts: Arc<dyn TextToSpeech>,
     /// Voice activity detection.
     pub vad: Arc<dyn VoiceActivityDetector>,
+    /// Judges whether the caller has finished; without it, silence alone decides.
+    pub turn: Option<Arc<dyn TurnDetector>>,
     /// Where state, audit events and the record are kept; a call goes on without.
     pub store: Option<Arc<dyn CallStore>>,
 }

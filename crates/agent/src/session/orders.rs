@@ -17,8 +17,10 @@ impl Driver {
                 // A recogniser that is too far behind answers late or not at all; the conversation waits only for a while.
                 let _ = self.parts.hearing.try_send(HearingOrder::Finalize);
             }
-            // Without a turn model there is no answer, and silence alone decides.
-            Command::AskTurnModel { .. } => {}
+            Command::AskTurnModel { last_speech, started } => {
+                let first = self.samples.index_at(started);
+                self.parts.turn.ask(last_speech, first, self.samples.total());
+            }
             Command::AskModel { generation, messages, allow_tools } => {
                 self.parts.model.ask(&mut self.parts.tasks, generation, messages, allow_tools);
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use frontdesk_conversation::{CallTime, Command, Conversation, EndReason, Input};
+use frontdesk_conversation::{CallTime, Command, Conversation, EndReason, EndpointingMode, Input};
 use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout};
@@ -18,6 +18,7 @@ use super::options::{Providers, SessionOptions};
 use super::warm;
 use crate::error::ProviderError;
 use crate::hearing::Hearing;
+use crate::hearing::questions::TurnQuestions;
 use crate::incidents::Incidents;
 use crate::line;
 use crate::model::{Model, confirm_schema};
@@ -274,6 +275,8 @@ impl Start {
         let (tool_report, tool_queue) = mpsc::channel(REPORT_QUEUE);
         let tools = Tools::new(self.options.tools.clone(), context, tool_report);
 
+        let asks = self.options.conversation.endpointing.mode == EndpointingMode::Model;
+        let turn = self.providers.turn.clone().filter(|_| asks);
         let reports = Reports { line: line_queue, heard: heard_queue, spoken: voice.reports, model: model_queue, tools: tool_queue };
         let parts = Parts {
             limits: self.options.limits,
@@ -287,6 +290,7 @@ impl Start {
             watch: self.watch.clone(),
             incidents: self.incidents.clone(),
             vad: self.providers.vad.open(),
+            turn: TurnQuestions::new(turn),
             caller_tap,
             tasks: std::mem::take(&mut self.tasks),
             fallback: self.options.fallback.clone(),

@@ -10,6 +10,7 @@ mod stt;
 mod tools;
 mod transport;
 mod tts;
+mod turn;
 mod vad;
 
 use std::sync::Arc;
@@ -20,6 +21,7 @@ pub use stt::FakeStt;
 pub use tools::FakeTool;
 pub use transport::{Caller, FakeTransport};
 pub use tts::FakeTts;
+pub use turn::FakeTurn;
 pub use vad::FakeVad;
 
 use crate::error::ProviderError;
@@ -34,6 +36,8 @@ pub struct Fakes {
     pub llm: FakeLlm,
     /// Text-to-speech.
     pub tts: FakeTts,
+    /// The turn model, if there is one.
+    pub turn: Option<FakeTurn>,
     /// The store.
     pub store: FakeStore,
 }
@@ -47,6 +51,7 @@ impl Fakes {
             llm: Arc::new(self.llm.clone()),
             tts: Arc::new(self.tts.clone()),
             vad: Arc::new(FakeVad),
+            turn: self.turn.clone().map(|turn| Arc::new(turn) as _),
             store: Some(Arc::new(self.store.clone())),
         }
     }

@@ -19,6 +19,8 @@ impl Tenant {
                 *target = Duration::from_secs_f64(seconds.clamp(0.0, 120.0));
             }
         };
+        config.endpointing.mode = taking.turn_detection.unwrap_or(config.endpointing.mode);
+        config.preemptive_generation = taking.preemptive_generation.unwrap_or(config.preemptive_generation);
         set(taking.min_endpointing_delay, &mut config.endpointing.min_delay);
         set(taking.max_endpointing_delay, &mut config.endpointing.max_delay);
         set(taking.min_interruption_duration, &mut config.interruption.min_duration);

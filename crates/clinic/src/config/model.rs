@@ -2,6 +2,7 @@
 
 use chrono::{NaiveDate, NaiveTime, Weekday};
 use chrono_tz::Tz;
+use frontdesk_conversation::EndpointingMode;
 use serde::Deserialize;
 
 use super::read;
@@ -76,6 +77,10 @@ pub struct Voice {
 #[derive(Debug, Clone, Copy, PartialEq, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TurnTaking {
+    /// Who decides that the caller's turn is over: `"model"` (which the worker then needs), `"vad"`, `"stt"` or `"manual"`.
+    pub turn_detection: Option<EndpointingMode>,
+    /// Whether the language model is asked while the last words are still being recognised.
+    pub preemptive_generation: Option<bool>,
     /// A turn never ends sooner after the last sound.
     pub min_endpointing_delay: Option<f64>,
     /// A turn never ends later after the last sound.

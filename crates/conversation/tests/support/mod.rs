@@ -187,7 +187,7 @@ impl World {
                     Input::Transcript(Transcript { text, is_final: true, from_finalize: true, ..Transcript::default() }),
                 );
             }
-            Command::AskTurnModel { last_speech } => {
+            Command::AskTurnModel { last_speech, .. } => {
                 if let Some((after, probability)) = self.turn_model {
                     self.provider_sends(after, Input::TurnProbability { last_speech, probability });
                 }

@@ -8,6 +8,7 @@ mod recording;
 mod starts;
 mod talk;
 mod tools;
+mod turn;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,0 +1,224 @@
+//! One thread that judges the clips of all calls, one after the other.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use super::model::{Model, SmartTurn};
+use super::{TURN_SAMPLES, TurnError};
+
+/// Bounds of the engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TurnEngineOptions {
+    /// Most clips that wait for the thread (256 kB each). A clip that finds the queue full is not judged.
+    pub queue: usize,
+    /// How long an answer is waited for; a clip that is older when its turn comes is not judged.
+    pub patience: Duration,
+}
+
+impl Default for TurnEngineOptions {
+    /// 16 clips, 600 ms: as many as can be judged in that time at 43 ms each. An answer is of use up to the conversation's
+    /// longest delay (2.5 s after the last sound), but each that comes so late has kept a caller waiting.
+    fn default() -> Self {
+        Self { queue: 16, patience: Duration::from_millis(600) }
+    }
+}
+
+/// What became of the clips since the engine was started.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TurnStats {
+    /// Clips that were brought.
+    pub asked: u64,
+    /// Judged, whether or not somebody still waited.
+    pub judged: u64,
+    /// Turned away because the queue was full.
+    pub refused: u64,
+    /// Left out because they had waited too long or nobody waited for them any more.
+    pub skipped: u64,
+    /// The model failed on them.
+    pub failed: u64,
+}
+
+/// A clip that waits.
+struct Job {
+    samples: Vec<i16>,
+    asked_at: Instant,
+    reply: oneshot::Sender<f32>,
+}
+
+/// The turn model of the process. Cheap to clone; its thread ends when the last clone is gone.
+#[derive(Debug, Clone)]
+pub struct TurnEngine {
+    shared: Arc<Shared>,
+    patience: Duration,
+}
+
+#[derive(Debug)]
+struct Shared {
+    backend: Backend,
+    counters: Arc<Counters>,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    asked: AtomicU64,
+    judged: AtomicU64,
+    refused: AtomicU64,
+    skipped: AtomicU64,
+    failed: AtomicU64,
+}
+
+enum Backend {
+    Thread {
+        jobs: Option<SyncSender<Job>>,
+        thread: Option<JoinHandle<()>>,
+    },
+    /// Runs in the thread of whoever asks.
+    Inline(Mutex<Box<dyn Model>>),
+}
+
+impl std::fmt::Debug for Backend {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Thread { .. } => "Thread",
+            Self::Inline(_) => "Inline",
+        })
+    }
+}
+
+impl TurnEngine {
+    /// Loads the model (`named`, or where [`super::find_turn_model`] finds it) and starts the engine's thread with the default
+    /// bounds.
+    ///
+    /// # Errors
+    /// [`TurnError`], each with its remedy.
+    pub fn start(named: Option<&Path>) -> Result<Self, TurnError> {
+        Self::with_options(named, TurnEngineOptions::default())
+    }
+
+    /// As [`Self::start`], with bounds of the caller's choice; a queue of zero counts as one.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn with_options(named: Option<&Path>, options: TurnEngineOptions) -> Result<Self, TurnError> {
+        Self::with_model(SmartTurn::load(named)?, options)
+    }
+
+    /// An engine without a thread that judges while it is asked, and so never late. For tests on tokio's paused clock, which
+    /// would run ahead of a thread's answer.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn inline(named: Option<&Path>) -> Result<Self, TurnError> {
+        let backend = Backend::Inline(Mutex::new(Box::new(SmartTurn::load(named)?)));
+        let shared = Shared { backend, counters: Arc::default() };
+        Ok(Self { shared: Arc::new(shared), patience: TurnEngineOptions::default().patience })
+    }
+
+    pub(super) fn with_model(model: impl Model, options: TurnEngineOptions) -> Result<Self, TurnError> {
+        let (jobs, queue) = sync_channel(options.queue.max(1));
+        let counters = Arc::new(Counters::default());
+        let worker = Worker { model, patience: options.patience, counters: Arc::clone(&counters) };
+        let thread = std::thread::Builder::new().name("turn".to_owned()).spawn(move || worker.serve(&queue)).map_err(TurnError::Thread)?;
+        let backend = Backend::Thread { jobs: Some(jobs), thread: Some(thread) };
+        Ok(Self { shared: Arc::new(Shared { backend, counters }), patience: options.patience })
+    }
+
+    /// The probability (0 to 1) that the speaker of this clip has finished: 16 kHz mono, of which the last 8 s count. It should
+    /// end with the silence at which the question arose, a few tenths of a second, as in the model's training.
+    ///
+    /// The clip is handed over at once, whenever the answer is awaited; dropping the future withdraws it. `None` when there is
+    /// no answer in time, for whatever reason: the queue is full, the model is too slow, or it failed.
+    pub fn ask(&self, mut samples: Vec<i16>) -> impl Future<Output = Option<f32>> + Send + use<> {
+        samples.drain(..samples.len().saturating_sub(TURN_SAMPLES));
+        let (reply, answer) = oneshot::channel();
+        self.shared.submit(Job { samples, asked_at: Instant::now(), reply });
+        let patience = self.patience;
+        async move { tokio::time::timeout(patience, answer).await.ok()?.ok() }
+    }
+
+    /// What the engine has done so far.
+    #[must_use]
+    pub fn stats(&self) -> TurnStats {
+        let counters = &self.shared.counters;
+        TurnStats {
+            asked: counters.asked.load(Ordering::Relaxed),
+            judged: counters.judged.load(Ordering::Relaxed),
+            refused: counters.refused.load(Ordering::Relaxed),
+            skipped: counters.skipped.load(Ordering::Relaxed),
+            failed: counters.failed.load(Ordering::Relaxed),
+        }
+    }
+}
+
+impl Shared {
+    fn submit(&self, job: Job) {
+        self.counters.asked.fetch_add(1, Ordering::Relaxed);
+        match &self.backend {
+            Backend::Thread { jobs, .. } => {
+                if jobs.as_ref().is_none_or(|jobs| jobs.try_send(job).is_err()) {
+                    self.counters.refused.fetch_add(1, Ordering::Relaxed);
+                    tracing::debug!("the turn model has too much to do");
+                }
+            }
+            Backend::Inline(model) => {
+                // A panicking model leaves nothing half done: its buffers are filled anew for each clip.
+                let mut model = model.lock().unwrap_or_else(PoisonError::into_inner);
+                answer(&mut **model, job, &self.counters);
+            }
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if let Backend::Thread { jobs, thread } = &mut self.backend {
+            // Closing the queue ends the thread after the clip in hand: nobody waits for those behind it, so they are skipped.
+            // Waiting for it keeps the process from exiting in the middle of a run of the model.
+            drop(jobs.take());
+            if thread.take().is_some_and(|thread| thread.join().is_err()) {
+                tracing::error!("turn model thread panicked");
+            }
+        }
+    }
+}
+
+/// What the engine's thread owns.
+struct Worker<M> {
+    model: M,
+    patience: Duration,
+    counters: Arc<Counters>,
+}
+
+impl<M: Model> Worker<M> {
+    fn serve(mut self, queue: &Receiver<Job>) {
+        while let Ok(job) = queue.recv() {
+            if job.reply.is_closed() || job.asked_at.elapsed() > self.patience {
+                self.counters.skipped.fetch_add(1, Ordering::Relaxed);
+            } else {
+                answer(&mut self.model, job, &self.counters);
+            }
+        }
+    }
+}
+
+fn answer<M: Model + ?Sized>(model: &mut M, job: Job, counters: &Counters) {
+    let outcome = catch_unwind(AssertUnwindSafe(|| model.judge(&job.samples))).unwrap_or_else(|_| Err("the model panicked".to_owned()));
+    match outcome {
+        Ok(probability) => {
+            counters.judged.fetch_add(1, Ordering::Relaxed);
+            // Who asked may have gone meanwhile, which is no fault.
+            let _ = job.reply.send(probability);
+        }
+        Err(error) => {
+            counters.failed.fetch_add(1, Ordering::Relaxed);
+            tracing::warn!(error, "the turn model failed");
+        }
+    }
+}
