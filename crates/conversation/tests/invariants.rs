@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 
 use frontdesk_conversation::floor::STEPS;
 use frontdesk_conversation::{
-    AgentProfile, Command, CommitOutcome, Config, ConfirmationId, EndpointingMode, Failure, FieldKind, Floor, GenerationId, Input, Message, ReplyId,
-    Speaker, ToolCallId, Transcript, UtteranceId,
+    AgentProfile, Command, CommitOutcome, Config, ConfirmationId, EndpointingMode, Failure, FieldKind, Floor, GenerationId, Input, Message,
+    ReplyId, Speaker, ToolCallId, Transcript, UtteranceId,
 };
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
