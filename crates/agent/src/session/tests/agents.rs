@@ -20,19 +20,22 @@ fn stt() -> FakeStt {
     stt.knowing(3, "two oh two five five five zero one four three").knowing(4, "that is right thank you")
 }
 
+/// The number, and whether it may be used.
+type Answered = Result<(String, bool), TaskError>;
+
 /// Asks for a number, and whether it may be used.
 #[derive(Clone, Default)]
 struct Register {
     tries: u32,
-    got: Arc<Mutex<Vec<Result<(String, bool), TaskError>>>>,
+    got: Arc<Mutex<Vec<Answered>>>,
 }
 
 impl Register {
-    fn got(&self) -> Vec<Result<(String, bool), TaskError>> {
+    fn got(&self) -> Vec<Answered> {
         self.got.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    async fn ask(&self, context: &ToolContext) -> Result<(String, bool), TaskError> {
+    async fn ask(&self, context: &ToolContext) -> Answered {
         let number = CollectPhone::new("1").tries(self.tries).run(context).await?;
         let yes = Confirm::new("May we send you a text?").run(context).await?;
         Ok((number.as_e164().to_owned(), yes))
