@@ -7,7 +7,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::Utc;
 use frontdesk_agent::session::{Fallback, Providers, Session, SessionOptions};
-use frontdesk_agent::{CallInfo, SmartTurn, SttOptions, Transport, TtsOptions};
+use frontdesk_agent::{
+    CallInfo, FallbackLlm, FallbackOptions, FallbackStt, FallbackTts, LanguageModel, LatencyTargets, SmartTurn, SpeechToText, SttOptions,
+    TextToSpeech, Transport, TtsOptions,
+};
 use frontdesk_audio::SampleRate;
 use frontdesk_clinic::tools::tool_set;
 use frontdesk_clinic::{ClinicStore, Database, DatabaseOptions, DbError, Keyring, PgCallStore, Tenant, TenantDirectory};
@@ -20,7 +23,7 @@ use frontdesk_livekit::transport::{LiveKitTransport, TransportOptions};
 use frontdesk_livekit::worker::{JobContext, JobEntry, JobFailure};
 use frontdesk_providers::{DeepgramOptions, DeepgramStt, DeepgramTts, ListenSettings, OpenAiLlm, OpenAiOptions, SpeakSettings};
 
-use crate::config::{Config, Secret};
+use crate::config::{Config, Llm, Secret, Stt, Tts};
 
 /// Attribute of the SIP participant that names the tenant; without it the dialled number decides.
 const TENANT_ATTRIBUTE: &str = "frontdesk.tenant";
@@ -62,6 +65,7 @@ pub struct Reception {
     livekit: Arc<LiveKit>,
     fallback: Fallback,
     temperature: f32,
+    targets: LatencyTargets,
     calls_dir: Option<PathBuf>,
     record_audio: bool,
 }
@@ -88,6 +92,7 @@ impl Reception {
             livekit: Arc::new(LiveKit::new(&config.livekit.url, credentials)?),
             fallback: Fallback { audio, text: APOLOGY_TEXT.into() },
             temperature: config.llm.temperature,
+            targets: config.latency_targets.to_session(),
             calls_dir: config.calls.dir.as_ref().map(PathBuf::from),
             record_audio: config.calls.record_audio,
         })
@@ -122,6 +127,7 @@ impl Reception {
         options.stt = SttOptions { language: Some(tenant.language.clone()), keyterms: tenant.voice.key_terms.clone() };
         options.tts = TtsOptions { voice: tenant.voice.text_to_speech.clone(), rate: SampleRate::HZ_24000 };
         options.temperature = Some(self.temperature);
+        options.targets = self.targets.clone();
         options.fallback = Some(self.fallback.clone());
         options.record_dir = self.calls_dir.clone();
         options.recording_dir = self.calls_dir.clone().filter(|_| self.record_audio);
@@ -131,24 +137,16 @@ impl Reception {
     }
 }
 
-/// The clients of the configured services and the detector.
+/// The clients of the configured services, each with its secondary and a circuit breaker, and the detector.
 pub(crate) fn providers(config: &Config) -> Result<Providers, ReceptionError> {
-    let deepgram = |base_url: &str, key: Option<&Secret>| {
-        let mut options = DeepgramOptions::new(key.map(Secret::expose).unwrap_or_default().to_owned());
-        base_url.clone_into(&mut options.base_url);
-        options
-    };
-    let listen = ListenSettings { model: config.stt.model.clone(), ..ListenSettings::default() };
-    let speak = SpeakSettings { model: config.tts.voice.clone() };
-    let mut openai = OpenAiOptions::new(config.llm.api_key.as_ref().map(Secret::expose).unwrap_or_default().to_owned(), &config.llm.model);
-    openai.base_url.clone_from(&config.llm.base_url);
     let engine = VadEngine::start().map_err(|error| ReceptionError::Vad(error.to_string()))?;
     let vad =
         frontdesk_agent::vad::SileroVad::new(engine, VadOptions::default()).map_err(|error| ReceptionError::Vad(error.to_string()))?;
+    let options = FallbackOptions::default();
     Ok(Providers {
-        stt: Arc::new(DeepgramStt::new(deepgram(&config.stt.base_url, config.stt.api_key.as_ref())).with_settings(listen)),
-        llm: Arc::new(OpenAiLlm::new(openai)?),
-        tts: Arc::new(DeepgramTts::new(deepgram(&config.tts.base_url, config.tts.api_key.as_ref())).with_settings(speak)),
+        stt: Arc::new(FallbackStt::new(recognisers(config), options)),
+        llm: Arc::new(FallbackLlm::new(models(config)?, options)),
+        tts: Arc::new(FallbackTts::new(synthesisers(config), options)),
         vad: Arc::new(vad),
         turn: None,
         store: None,
@@ -162,6 +160,43 @@ pub(crate) fn turn_model(config: &Config, tenants: &TenantDirectory) -> Result<O
         return Ok(None);
     }
     TurnEngine::start(config.worker.turn_model.as_deref().map(Path::new)).map(Some)
+}
+
+fn deepgram(base_url: &str, key: Option<&Secret>) -> DeepgramOptions {
+    let mut options = DeepgramOptions::new(key.map(Secret::expose).unwrap_or_default().to_owned());
+    base_url.clone_into(&mut options.base_url);
+    options
+}
+
+fn recognisers(config: &Config) -> Vec<Arc<dyn SpeechToText>> {
+    let Stt { base_url, api_key, model, secondary_base_url, secondary_api_key, secondary_model } = &config.stt;
+    let client = |base_url: &str, key: &Option<Secret>, model: &String| {
+        let listen = ListenSettings { model: model.clone(), ..ListenSettings::default() };
+        Arc::new(DeepgramStt::new(deepgram(base_url, key.as_ref())).with_settings(listen)) as Arc<dyn SpeechToText>
+    };
+    let secondary = secondary_base_url.as_ref().map(|url| client(url, secondary_api_key, secondary_model));
+    std::iter::once(client(base_url, api_key, model)).chain(secondary).collect()
+}
+
+fn synthesisers(config: &Config) -> Vec<Arc<dyn TextToSpeech>> {
+    let Tts { base_url, api_key, voice, secondary_base_url, secondary_api_key, secondary_voice } = &config.tts;
+    let client = |base_url: &str, key: &Option<Secret>, voice: &String| {
+        let speak = SpeakSettings { model: voice.clone() };
+        Arc::new(DeepgramTts::new(deepgram(base_url, key.as_ref())).with_settings(speak)) as Arc<dyn TextToSpeech>
+    };
+    let secondary = secondary_base_url.as_ref().map(|url| client(url, secondary_api_key, secondary_voice));
+    std::iter::once(client(base_url, api_key, voice)).chain(secondary).collect()
+}
+
+fn models(config: &Config) -> Result<Vec<Arc<dyn LanguageModel>>, ReceptionError> {
+    let Llm { base_url, api_key, model, secondary_base_url, secondary_api_key, secondary_model, .. } = &config.llm;
+    let client = |base_url: &String, key: &Option<Secret>, model: &String| -> Result<Arc<dyn LanguageModel>, ReceptionError> {
+        let mut options = OpenAiOptions::new(key.as_ref().map(Secret::expose).unwrap_or_default().to_owned(), model);
+        options.base_url.clone_from(base_url);
+        Ok(Arc::new(OpenAiLlm::new(options)?))
+    };
+    let secondary = secondary_base_url.as_ref().map(|url| client(url, secondary_api_key, secondary_model));
+    std::iter::once(client(base_url, api_key, model)).chain(secondary).collect()
 }
 
 #[async_trait]

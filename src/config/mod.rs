@@ -9,6 +9,7 @@ mod validate;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -37,6 +38,8 @@ pub struct Config {
     pub llm: Llm,
     /// Text-to-speech.
     pub tts: Tts,
+    /// How long the stages of a turn may take.
+    pub latency_targets: LatencyTargets,
     /// Tenants.
     pub tenants: Tenants,
     /// Call records.
@@ -157,6 +160,15 @@ pub struct Stt {
     /// Model.
     #[serde(deserialize_with = "scalar::text")]
     pub model: String,
+    /// A second service for when the first fails; `None` for none.
+    #[serde(default, deserialize_with = "scalar::optional_text")]
+    pub secondary_base_url: Option<String>,
+    /// Its API key.
+    #[serde(default, deserialize_with = "scalar::optional_secret")]
+    pub secondary_api_key: Option<Secret>,
+    /// Its model.
+    #[serde(deserialize_with = "scalar::text")]
+    pub secondary_model: String,
 }
 
 /// Language model (any OpenAI-compatible service).
@@ -174,6 +186,15 @@ pub struct Llm {
     pub model: String,
     /// Sampling temperature, 0 to 2.
     pub temperature: f32,
+    /// A second service for when the first fails; `None` for none.
+    #[serde(default, deserialize_with = "scalar::optional_text")]
+    pub secondary_base_url: Option<String>,
+    /// Its API key.
+    #[serde(default, deserialize_with = "scalar::optional_secret")]
+    pub secondary_api_key: Option<Secret>,
+    /// Its model.
+    #[serde(deserialize_with = "scalar::text")]
+    pub secondary_model: String,
 }
 
 /// Text-to-speech (Deepgram).
@@ -189,6 +210,54 @@ pub struct Tts {
     /// Voice, unless the tenant names one.
     #[serde(deserialize_with = "scalar::text")]
     pub voice: String,
+    /// A second service for when the first fails; `None` for none.
+    #[serde(default, deserialize_with = "scalar::optional_text")]
+    pub secondary_base_url: Option<String>,
+    /// Its API key.
+    #[serde(default, deserialize_with = "scalar::optional_secret")]
+    pub secondary_api_key: Option<Secret>,
+    /// Its voice.
+    #[serde(deserialize_with = "scalar::text")]
+    pub secondary_voice: String,
+}
+
+/// How long the stages of a turn may take, in milliseconds; zero for no target.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LatencyTargets {
+    /// From the caller's last sound to the final transcript.
+    pub transcription_delay_ms: u64,
+    /// From the caller's last sound to the end of the turn.
+    pub end_of_turn_delay_ms: u64,
+    /// From the question to the model's first token.
+    pub llm_ttft_ms: u64,
+    /// From the first token to the first clause.
+    pub time_to_first_clause_ms: u64,
+    /// From the first clause to the first byte of speech.
+    pub tts_ttfb_ms: u64,
+    /// From the first byte of speech to the first sample played.
+    pub playout_delay_ms: u64,
+    /// From the caller's last sound to the agent's first.
+    pub e2e_latency_ms: u64,
+}
+
+impl LatencyTargets {
+    /// As the session counts them.
+    #[must_use]
+    pub fn to_session(self) -> frontdesk_agent::LatencyTargets {
+        use frontdesk_agent::Stage;
+        let target = |stage: Stage| match stage {
+            Stage::TranscriptionDelay => self.transcription_delay_ms,
+            Stage::EndOfTurnDelay => self.end_of_turn_delay_ms,
+            Stage::LlmTtft => self.llm_ttft_ms,
+            Stage::TimeToFirstClause => self.time_to_first_clause_ms,
+            Stage::TtsTtfb => self.tts_ttfb_ms,
+            Stage::PlayoutDelay => self.playout_delay_ms,
+            Stage::E2eLatency => self.e2e_latency_ms,
+        };
+        let targets = frontdesk_agent::LatencyTargets::none();
+        Stage::ALL.into_iter().fold(targets, |targets, stage| targets.with(stage, Duration::from_millis(target(stage))))
+    }
 }
 
 /// Tenants.

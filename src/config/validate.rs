@@ -46,6 +46,16 @@ fn ranges(config: &Config, faults: &mut Vec<String>) {
     }
 }
 
+/// Key, address and schemes of each secondary that is configured.
+fn secondaries(config: &Config) -> impl Iterator<Item = (&'static str, &str, [&'static str; 2])> {
+    let all = [
+        ("stt.secondary_base_url", &config.stt.secondary_base_url, ["ws://", "wss://"]),
+        ("tts.secondary_base_url", &config.tts.secondary_base_url, ["ws://", "wss://"]),
+        ("llm.secondary_base_url", &config.llm.secondary_base_url, ["http://", "https://"]),
+    ];
+    all.into_iter().filter_map(|(key, url, allowed)| Some((key, url.as_deref()?, allowed)))
+}
+
 fn urls(config: &Config, faults: &mut Vec<String>) {
     let mut scheme = |key: &str, value: &str, allowed: &[&str]| {
         let host = allowed.iter().find_map(|scheme| value.strip_prefix(scheme));
@@ -57,6 +67,9 @@ fn urls(config: &Config, faults: &mut Vec<String>) {
     scheme("stt.base_url", &config.stt.base_url, &["ws://", "wss://"]);
     scheme("tts.base_url", &config.tts.base_url, &["ws://", "wss://"]);
     scheme("llm.base_url", &config.llm.base_url, &["http://", "https://"]);
+    for (key, url, allowed) in secondaries(config) {
+        scheme(key, url, &allowed);
+    }
     if let Some(url) = &config.database.url {
         let url = url.expose();
         if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
@@ -82,6 +95,11 @@ fn production(config: &Config, faults: &mut Vec<String>) {
     for (key, url) in
         [("stt.base_url", &config.stt.base_url), ("tts.base_url", &config.tts.base_url), ("llm.base_url", &config.llm.base_url)]
     {
+        if !encrypted(url) {
+            refuse(key, "a provider without TLS, and so a simulator (use wss:// or https://)");
+        }
+    }
+    for (key, url, _) in secondaries(config) {
         if !encrypted(url) {
             refuse(key, "a provider without TLS, and so a simulator (use wss:// or https://)");
         }

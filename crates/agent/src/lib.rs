@@ -4,25 +4,34 @@
 
 #![forbid(unsafe_code)]
 
+pub mod agent;
+pub mod arguments;
+mod control;
 pub mod error;
 mod hearing;
+mod helpers;
 mod incidents;
 mod line;
 pub mod llm;
 mod model;
+pub mod numbers;
 pub mod observe;
+pub mod phone;
 pub mod pii;
 pub mod playout;
 pub mod record;
 mod recording;
+pub mod resilience;
 pub mod session;
 mod speech;
+pub mod spoken;
 mod storage;
 pub mod store;
 pub mod stt;
-mod tasks;
+pub mod tasks;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+pub mod text;
 pub mod tool;
 mod tools;
 pub mod transport;
@@ -30,11 +39,15 @@ pub mod tts;
 pub mod turn;
 pub mod vad;
 
+pub use agent::Agent;
+pub use control::CallControl;
 pub use error::ProviderError;
-pub use llm::{LanguageModel, ModelEvent, ModelRequest, ModelStream, ToolSchema};
+pub use llm::{LanguageModel, Message, ModelEvent, ModelRequest, ModelStream, ToolCall, ToolSchema};
+pub use numbers::{LatencyTargets, Stage};
 pub use observe::{Observation, Observer, SessionEvent, ToolPhase};
 pub use pii::Pii;
 pub use record::CallRecord;
+pub use resilience::{FallbackLlm, FallbackOptions, FallbackStt, FallbackTts, ProviderHealth};
 pub use session::{Fallback, Providers, Session, SessionLimits, SessionOptions};
 pub use store::{CallStore, StoreError};
 pub use stt::{SpeechToText, SttEvent, SttOptions, SttStream};

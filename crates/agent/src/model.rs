@@ -1,18 +1,21 @@
 //! Asking the model: one request a task, cancelled by ending the task.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use frontdesk_conversation::{CONFIRM_TOOL, CONFIRM_TOOL_DESCRIPTION, GenerationId, Message, confirm_tool_schema};
 use futures_util::FutureExt;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
 
 use crate::error::ProviderError;
+use crate::helpers::Tasks;
 use crate::llm::{LanguageModel, ModelEvent, ModelRequest, ToolSchema};
-use crate::tasks::Tasks;
+use crate::numbers;
 
 /// The whole of one answer; clients bound its stages.
 const ANSWER_MAX: Duration = Duration::from_secs(60);
@@ -29,7 +32,6 @@ pub(crate) enum ModelReport {
 /// Requests of one call.
 pub(crate) struct Model {
     service: Arc<dyn LanguageModel>,
-    tools: Vec<ToolSchema>,
     temperature: Option<f32>,
     max_tokens: Option<u32>,
     reports: mpsc::Sender<ModelReport>,
@@ -37,26 +39,35 @@ pub(crate) struct Model {
 }
 
 impl Model {
-    /// A call's access to the model. `tools` must hold `confirm` where it is wanted (see [`confirm_schema`]).
+    /// A call's access to the model.
     #[must_use]
     pub(crate) const fn new(
         service: Arc<dyn LanguageModel>,
-        tools: Vec<ToolSchema>,
         (temperature, max_tokens): (Option<f32>, Option<u32>),
         reports: mpsc::Sender<ModelReport>,
     ) -> Self {
-        Self { service, tools, temperature, max_tokens, reports, running: Vec::new() }
+        Self { service, temperature, max_tokens, reports, running: Vec::new() }
     }
 
-    /// Starts a request as a task of `tasks`.
-    pub(crate) fn ask(&mut self, tasks: &mut Tasks, generation: GenerationId, messages: Vec<Message>, allow_tools: bool) {
-        let tools = if allow_tools { self.tools.clone() } else { Vec::new() };
+    /// Starts a request as a task of `tasks`. `tools` must hold `confirm` where it is wanted (see [`confirm_schema`]).
+    pub(crate) fn ask(&mut self, tasks: &mut Tasks, generation: GenerationId, messages: Vec<Message>, tools: Vec<ToolSchema>) {
         let request = ModelRequest { messages, tools, temperature: self.temperature, max_tokens: self.max_tokens };
         let (service, reports) = (Arc::clone(&self.service), self.reports.clone());
+        let name = service.name();
+        let span = tracing::info_span!("chat", gen_ai.operation.name = "chat", gen_ai.provider.name = name, "error.type" = Empty);
         let answer = async move {
-            let name = service.name();
-            let answering = AssertUnwindSafe(answer(service, request, generation, &reports)).catch_unwind();
-            let failure = match timeout(ANSWER_MAX, answering).await {
+            let clock = Clock { asked: Instant::now(), first: OnceLock::new() };
+            let answering = AssertUnwindSafe(answer(service, request, generation, &reports, &clock)).catch_unwind();
+            let answered = timeout(ANSWER_MAX, answering).await;
+            let error = match &answered {
+                Ok(Ok(Ok(()))) => None,
+                Ok(Ok(Err(error))) => Some(error.kind()),
+                Ok(Err(_)) => Some("panic"),
+                Err(_) => Some("timeout"),
+            };
+            Span::current().record("error.type", error);
+            numbers::chat(name, clock.first.get().copied(), clock.asked.elapsed(), error);
+            let failure = match answered {
                 Ok(Ok(Ok(()))) => return,
                 Ok(Ok(Err(error))) => error,
                 Ok(Err(_)) => ProviderError::Broken { provider: name, reason: "the client panicked".into() },
@@ -66,7 +77,7 @@ impl Model {
             let _ = reports.send(ModelReport::Failed(generation, failure)).await;
         };
         self.running.retain(|(_, task)| !task.is_finished());
-        self.running.push((generation, tasks.spawn(answer)));
+        self.running.push((generation, tasks.spawn(answer.instrument(span))));
     }
 
     /// Drops a request; pieces of it that are under way are dropped by the conversation.
@@ -87,15 +98,23 @@ impl Model {
     }
 }
 
+/// When a request was made and how long its first piece took.
+struct Clock {
+    asked: Instant,
+    first: OnceLock<Duration>,
+}
+
 async fn answer(
     service: Arc<dyn LanguageModel>,
     request: ModelRequest,
     generation: GenerationId,
     reports: &mpsc::Sender<ModelReport>,
+    clock: &Clock,
 ) -> Result<(), ProviderError> {
     let mut stream = service.ask(request).await?;
     let mut done = false;
     while let Some(event) = stream.next_event().await? {
+        clock.first.get_or_init(|| clock.asked.elapsed());
         done = event == ModelEvent::Done;
         if reports.send(ModelReport::Event(generation, event)).await.is_err() || done {
             return Ok(());

@@ -67,6 +67,11 @@ pub enum SessionEvent {
         /// How long it took.
         took: Duration,
     },
+    /// Another agent has the call, or a task, or the agent before it again.
+    HandedOff {
+        /// Its name.
+        to: String,
+    },
     /// The call ended; the last event of a call.
     Ended(EndReason),
 }

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use frontdesk_conversation::{CommitOutcome, Effect, Prepared, ToolError, ToolSpec};
 use serde_json::Value;
 
+use crate::control::CallControl;
 use crate::llm::ToolSchema;
 
 /// A tool. Implementations validate their arguments and answer with errors that a model can repair from.
@@ -76,6 +77,8 @@ pub struct ToolContext {
     pub tool_call_id: String,
     /// The caller's number, if the trunk gave it.
     pub caller_number: Option<crate::Pii<String>>,
+    /// What the tool can do to the call.
+    pub call: CallControl,
 }
 
 /// The tools of one call.
@@ -112,8 +115,16 @@ impl ToolSet {
     /// What the model sees.
     #[must_use]
     pub fn schemas(&self) -> Vec<ToolSchema> {
-        let schema =
-            |tool: &Arc<dyn Tool>| ToolSchema { name: tool.name().into(), description: tool.description(), parameters: tool.parameters() };
-        self.tools.iter().map(schema).collect()
+        self.tools.iter().map(schema_of).collect()
     }
+
+    /// Whether one of them is a `Commit`.
+    pub(crate) fn commits(&self) -> bool {
+        self.tools.iter().any(|tool| tool.effect() == Effect::Commit)
+    }
+}
+
+/// A tool as the model sees it.
+pub(crate) fn schema_of(tool: &Arc<dyn Tool>) -> ToolSchema {
+    ToolSchema { name: tool.name().into(), description: tool.description(), parameters: tool.parameters() }
 }

@@ -23,10 +23,8 @@ pub mod insurance;
 pub mod local_time;
 pub mod messages;
 pub mod migrate;
-pub mod phone;
 pub mod schedule;
 pub mod slots;
-pub mod spoken;
 mod store;
 pub mod tools;
 
@@ -34,7 +32,9 @@ pub use call_store::PgCallStore;
 pub use config::{ConfigError, Tenant, TenantDirectory};
 pub use crypto::{Keyring, Sealed};
 pub use db::{Database, DatabaseOptions, DbError};
+pub use frontdesk_agent::phone::{self, PhoneNumber};
+pub use frontdesk_agent::spoken;
 pub use ids::{AppointmentId, CommitKey, PatientId, PractitionerId, ServiceCode, TenantId};
 pub use migrate::migrate;
-pub use phone::PhoneNumber;
+
 pub use store::{ClinicStore, Clock};

@@ -60,6 +60,17 @@ impl Default for Config {
     }
 }
 
+/// Who speaks for the agent: what changes when one agent hands the call to another.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct AgentProfile {
+    /// Its name, for the record; no personal data.
+    pub name: String,
+    /// The system prompt.
+    pub instructions: String,
+    /// Its tools.
+    pub tools: Vec<ToolSpec>,
+}
+
 /// What a tool does to the world.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]

@@ -9,6 +9,7 @@ use crate::ids::GenerationId;
 use crate::input::Input;
 use crate::machine::Conversation;
 use crate::message::Message;
+use crate::time::CallTime;
 
 /// Drafts of one turn; a recogniser that changes its mind more often has to be waited for.
 const DRAFTS_MAX: u32 = 3;
@@ -25,6 +26,8 @@ pub(crate) struct Draft {
     words: String,
     /// What came of it.
     pieces: Vec<Input>,
+    asked_at: CallTime,
+    first_token_at: Option<CallTime>,
 }
 
 impl Draft {
@@ -64,7 +67,14 @@ impl Conversation {
         let messages = self.state.history.messages(&self.config.instructions, Some(&text));
         let allow_tools = self.config.max_tool_steps > 0;
         self.push(Command::AskModel { generation, messages: messages.clone(), allow_tools });
-        self.state.draft = Some(Draft { generation, messages, words: normalise(&text), pieces: Vec::new() });
+        self.state.draft = Some(Draft {
+            generation,
+            messages,
+            words: normalise(&text),
+            pieces: Vec::new(),
+            asked_at: self.state.now,
+            first_token_at: None,
+        });
         true
     }
 
@@ -90,6 +100,9 @@ impl Conversation {
             self.state.draft = None;
             self.state.drafts = DRAFTS_MAX;
         } else if draft.pieces.len() < PIECES_MAX {
+            if matches!(input, Input::ModelText { .. } | Input::ModelToolCall { .. }) {
+                draft.first_token_at.get_or_insert(self.state.now);
+            }
             draft.pieces.push(input);
         } else {
             self.drop_draft();
@@ -100,7 +113,13 @@ impl Conversation {
     /// Takes the draft if it answers these messages: its generation and what came of it so far. Else it is dropped.
     pub(crate) fn adopt_draft(&mut self, messages: &[Message]) -> Option<(GenerationId, Vec<Input>)> {
         match self.state.draft.take_if(|draft| draft.answers(messages)) {
-            Some(draft) => Some((draft.generation, draft.pieces)),
+            Some(draft) => {
+                let turn = self.state.reply.as_ref().and_then(|reply| reply.turn);
+                if let Some(metrics) = self.state.record.metrics(turn) {
+                    (metrics.model_asked, metrics.first_token) = (Some(draft.asked_at), draft.first_token_at);
+                }
+                Some((draft.generation, draft.pieces))
+            }
             None => {
                 self.drop_draft();
                 None

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::config::AgentProfile;
 use crate::fields::FieldKind;
 use crate::ids::{ConfirmationId, GenerationId, ReplyId, ToolCallId, UtteranceId};
 use crate::message::ToolCall;
@@ -144,6 +145,9 @@ pub enum Input {
         /// What is known of its effect.
         outcome: CommitOutcome,
     },
+    /// Another agent takes over, or a task begins or ends: from the next question to the model on these instructions and tools count.
+    /// The history stays; tools that run and commits that were read back go on. Counts before the answer as well.
+    Reconfigure(Box<AgentProfile>),
     /// The caller pressed a key.
     Dtmf {
         /// One of `0`–`9`, `*`, `#`, `A`–`D`.

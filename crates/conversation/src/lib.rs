@@ -17,6 +17,7 @@ mod draft;
 mod endpointing;
 pub mod fields;
 pub mod floor;
+mod handoff;
 mod heard;
 mod history;
 pub mod ids;
@@ -42,7 +43,7 @@ mod utterance;
 mod words;
 
 pub use command::{AgentState, Command, Speaker, TranscriptLine};
-pub use config::{Config, Effect, EndpointingMode, Phrases, ToolSpec};
+pub use config::{AgentProfile, Config, Effect, EndpointingMode, Phrases, ToolSpec};
 pub use confirm::{CONFIRM_TOOL, CONFIRM_TOOL_DESCRIPTION, ConfirmArguments, confirm_tool_schema};
 pub use fields::FieldKind;
 pub use floor::Floor;
@@ -51,5 +52,5 @@ pub use input::{CommitOutcome, Failure, HeardWord, Input, Prepared, SpokenWord, 
 pub use machine::Conversation;
 pub use message::{Message, ToolCall};
 pub use state::{STATE_VERSION, StateError, StoredState};
-pub use summary::{CallSummary, EndReason, SaidLine, ToolStatus, ToolTrace, TurnMetrics};
+pub use summary::{CallSummary, EndReason, HandOff, SaidLine, ToolStatus, ToolTrace, TurnMetrics};
 pub use time::{CallTime, PlayedPos};

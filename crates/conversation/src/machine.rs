@@ -153,6 +153,7 @@ impl Conversation {
                     self.start_reply(now, Purpose::Greeting, None, Some(greeting), After::Floor);
                 }
             }
+            Input::Reconfigure(agent) => self.reconfigure(now, *agent),
             Input::CallerLeft => self.close(now, EndReason::CallerHungUp),
             Input::Stop => self.close(now, EndReason::Stopped),
             _ => {}
@@ -180,6 +181,7 @@ impl Conversation {
             Input::ModelText { .. } | Input::ModelToolCall { .. } | Input::ModelDone { .. } | Input::ModelFailed { .. } => {
                 self.model_input(now, input);
             }
+            Input::Reconfigure(agent) => self.reconfigure(now, *agent),
             Input::Dtmf { digit } => self.key_pressed(now, digit),
             Input::Text { text } => self.settled_turn(now, &text),
             Input::CallerLeft => self.close(now, EndReason::CallerHungUp),

@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::command::Speaker;
 use crate::ids::{ConfirmationId, ToolCallId, TurnId};
 use crate::message::ToolCall;
-use crate::summary::{CallSummary, EndReason, SaidLine, ToolStatus, ToolTrace, TurnMetrics};
+use crate::summary::{CallSummary, EndReason, HandOff, SaidLine, ToolStatus, ToolTrace, TurnMetrics};
 use crate::time::CallTime;
 use crate::words::Heard;
 
@@ -26,6 +26,7 @@ struct Line {
 pub(crate) struct Record {
     lines: Vec<Line>,
     tools: Vec<ToolTrace>,
+    hand_offs: Vec<HandOff>,
     turns: Vec<TurnMetrics>,
     /// The turn whose figures are not complete yet.
     open_turn: Option<TurnId>,
@@ -65,6 +66,11 @@ impl Record {
     pub(crate) fn agent_line(&mut self, text: String, start: CallTime, end: CallTime, interrupted: bool) {
         let line = SaidLine { speaker: Speaker::Agent, text, start, end: end.max(start), words: Vec::new(), interrupted };
         push_bounded(&mut self.lines, Line { turn: None, line });
+    }
+
+    /// Notes that another agent took over.
+    pub(crate) fn handed_off(&mut self, to: String, now: CallTime) {
+        push_bounded(&mut self.hand_offs, HandOff { to, at: now });
     }
 
     /// Notes a tool call that starts.
@@ -137,6 +143,7 @@ impl Record {
             ended_at,
             transcript,
             tools: self.tools.clone(),
+            hand_offs: self.hand_offs.clone(),
             turns: self.turns.clone(),
             interruptions: self.interruptions,
             language: self.language.clone(),

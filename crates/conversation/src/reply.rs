@@ -183,6 +183,10 @@ impl Conversation {
     fn ask(&mut self, now: CallTime) {
         let messages = self.state.history.messages(&self.config.instructions, None);
         let draft = self.adopt_draft(&messages);
+        let turn = self.state.reply.as_ref().and_then(|reply| reply.turn);
+        if let Some(metrics) = self.state.record.metrics(turn) {
+            metrics.model_asked.get_or_insert(now);
+        }
         let Some(reply) = &mut self.state.reply else { return };
         let allow_tools = reply.tool_steps < self.config.max_tool_steps;
         let (generation, pieces) = match draft {

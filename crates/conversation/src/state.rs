@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::command::{AgentState, Command};
-use crate::config::Effect;
+use crate::config::{AgentProfile, Effect};
 use crate::confirm::Progress;
 use crate::delay::Pace;
 use crate::draft::Draft;
@@ -26,7 +26,7 @@ use crate::turns::Committed;
 use crate::utterance::Playback;
 
 /// Version of the stored state; raised when an older reader could misread it.
-pub const STATE_VERSION: u32 = 1;
+pub const STATE_VERSION: u32 = 2;
 
 /// A conversation's state, to be stored as JSON and given to [`Conversation::resume`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -129,6 +129,9 @@ pub(crate) struct State {
     pub(crate) phase: Phase,
     pub(crate) now: CallTime,
     pub(crate) ids: Ids,
+    /// Who has the call, if not the agent of the settings; kept here because the settings of the worker that goes on are the first
+    /// agent's.
+    pub(crate) agent: Option<AgentProfile>,
     pub(crate) caller: CallerTurn,
     pub(crate) committed: Option<Committed>,
     /// What the turns of this caller have taught.
@@ -168,6 +171,7 @@ pub(crate) struct State {
 impl Conversation {
     /// Brings the state to a new worker: nothing plays there, no model answers, no tool runs.
     pub(crate) fn take_over(&mut self, now: CallTime) {
+        self.restore_agent();
         self.state.now = self.state.now.max(now);
         let now = self.state.now;
         self.state.agent_state = None;
@@ -254,7 +258,7 @@ impl Conversation {
 
 #[cfg(test)]
 mod tests {
-    use super::{StateError, StoredState};
+    use super::{STATE_VERSION, StateError, StoredState};
     use crate::{Config, Conversation};
 
     #[test]
@@ -262,7 +266,7 @@ mod tests {
         let stored = Conversation::new(Config::default()).state();
         let json = stored.to_json().unwrap();
         assert_eq!(StoredState::from_json(&json).unwrap(), stored);
-        let later = String::from_utf8(json).unwrap().replace("\"version\":1", "\"version\":99");
+        let later = String::from_utf8(json).unwrap().replace(&format!("\"version\":{STATE_VERSION}"), "\"version\":99");
         assert!(matches!(StoredState::from_json(later.as_bytes()), Err(StateError::Version { found: 99 })));
         assert!(matches!(StoredState::from_json(b"[]"), Err(StateError::Malformed(_))));
     }

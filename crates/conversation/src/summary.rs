@@ -1,5 +1,7 @@
 //! What is left of a call: transcript, tool trace, figures.
 
+use std::time::Duration;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -22,10 +24,21 @@ pub struct CallSummary {
     pub tools: Vec<ToolTrace>,
     /// Figures of every turn.
     pub turns: Vec<TurnMetrics>,
+    /// When which agent took over, in order; empty while the first one has the call.
+    pub hand_offs: Vec<HandOff>,
     /// How often the caller interrupted the agent for good.
     pub interruptions: u32,
     /// The last language that the recogniser reported.
     pub language: Option<String>,
+}
+
+/// An agent that took over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HandOff {
+    /// Its name.
+    pub to: String,
+    /// When.
+    pub at: CallTime,
 }
 
 /// Why a call ended.
@@ -114,7 +127,8 @@ pub enum ToolStatus {
     Unknown,
 }
 
-/// When each stage of a turn was reached; all counted from the answer. `None` for a stage that was not reached.
+/// When each stage of a turn was reached; all counted from the answer. `None` for a stage that was not reached. What lies between two
+/// of them is told by the methods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct TurnMetrics {
     /// The turn.
@@ -127,6 +141,9 @@ pub struct TurnMetrics {
     pub transcript_final: Option<CallTime>,
     /// The turn was committed and the model asked.
     pub committed: Option<CallTime>,
+    /// The model was asked; before `committed` if the answer was begun on words that were not final yet.
+    #[serde(default)]
+    pub model_asked: Option<CallTime>,
     /// The model's first text or tool call.
     pub first_token: Option<CallTime>,
     /// The first clause went to the synthesiser.
@@ -135,4 +152,52 @@ pub struct TurnMetrics {
     pub first_audio: Option<CallTime>,
     /// The first sample of the reply left the pacer.
     pub playback_started: Option<CallTime>,
+}
+
+impl TurnMetrics {
+    /// From the caller's last sound to the final transcript.
+    #[must_use]
+    pub fn transcription_delay(&self) -> Option<Duration> {
+        between(self.last_speech, self.transcript_final)
+    }
+
+    /// From the caller's last sound to the decision that his turn is over.
+    #[must_use]
+    pub fn end_of_turn_delay(&self) -> Option<Duration> {
+        between(self.last_speech, self.committed)
+    }
+
+    /// From the question to the model's first text or tool call.
+    #[must_use]
+    pub fn llm_ttft(&self) -> Option<Duration> {
+        between(self.model_asked, self.first_token)
+    }
+
+    /// From the model's first text to the first clause for the synthesiser; tools that ran first count.
+    #[must_use]
+    pub fn time_to_first_clause(&self) -> Option<Duration> {
+        between(self.first_token, self.first_clause)
+    }
+
+    /// From the first clause to the first byte of its speech.
+    #[must_use]
+    pub fn tts_ttfb(&self) -> Option<Duration> {
+        between(self.first_clause, self.first_audio)
+    }
+
+    /// From the first byte of speech to the first sample that left the pacer.
+    #[must_use]
+    pub fn playout_delay(&self) -> Option<Duration> {
+        between(self.first_audio, self.playback_started)
+    }
+
+    /// From the caller's last sound to the agent's first.
+    #[must_use]
+    pub fn e2e_latency(&self) -> Option<Duration> {
+        between(self.last_speech, self.playback_started)
+    }
+}
+
+fn between(from: Option<CallTime>, to: Option<CallTime>) -> Option<Duration> {
+    from.zip(to).map(|(from, to)| to.since(from))
 }

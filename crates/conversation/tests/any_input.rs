@@ -5,8 +5,8 @@ mod support;
 use std::time::Duration;
 
 use frontdesk_conversation::{
-    CallTime, Command, CommitOutcome, Config, Conversation, EndpointingMode, Failure, FieldKind, GenerationId, HeardWord, Input, Phrases,
-    PlayedPos, Prepared, ReplyId, SpokenWord, StoredState, ToolCall, ToolCallId, ToolError, Transcript, UtteranceId,
+    AgentProfile, CallTime, Command, CommitOutcome, Config, Conversation, EndpointingMode, Failure, FieldKind, GenerationId, HeardWord,
+    Input, Phrases, PlayedPos, Prepared, ReplyId, SpokenWord, StoredState, ToolCall, ToolCallId, ToolError, Transcript, UtteranceId,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -187,6 +187,13 @@ fn turn_input(random: &mut Random, now: CallTime) -> Input {
     }
 }
 
+/// An agent with some of the tools, or none.
+fn other_agent(random: &mut Random) -> AgentProfile {
+    let mut tools = script::config().tools;
+    tools.retain(|_| !random.one_in(3));
+    AgentProfile { name: (*random.pick(&["billing", "nurse", ""])).into(), instructions: (*random.pick(&TEXTS)).into(), tools }
+}
+
 fn any_input(random: &mut Random, known: &Known, now: CallTime) -> Input {
     match random.below(20) {
         0..5 => model_input(random, known),
@@ -201,6 +208,7 @@ fn any_input(random: &mut Random, known: &Known, now: CallTime) -> Input {
             .clone(),
         18 => Input::Text { text: (*random.pick(&TEXTS)).into() },
         _ if random.one_in(8) => Input::TranscriptionFailed(failure(random)),
+        _ if random.one_in(6) => Input::Reconfigure(Box::new(other_agent(random))),
         _ if random.one_in(20) => random.pick(&[Input::CallerLeft, Input::Stop]).clone(),
         _ => Input::Tick,
     }

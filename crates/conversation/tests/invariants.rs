@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 
 use frontdesk_conversation::floor::STEPS;
 use frontdesk_conversation::{
-    Command, CommitOutcome, Config, ConfirmationId, EndpointingMode, Failure, FieldKind, Floor, GenerationId, Input, Message, ReplyId,
-    Speaker, ToolCallId, Transcript, UtteranceId,
+    AgentProfile, Command, CommitOutcome, Config, ConfirmationId, EndpointingMode, Failure, FieldKind, Floor, GenerationId, Input, Message,
+    ReplyId, Speaker, ToolCallId, Transcript, UtteranceId,
 };
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
@@ -43,6 +43,10 @@ enum Act {
     EndTurn,
     Expect(Option<FieldKind>),
     TakenOver,
+    /// Another agent takes over, with so many of the tools.
+    HandOff {
+        tools: usize,
+    },
     CallerLeaves,
     Stop,
 }
@@ -69,6 +73,7 @@ fn acts(faulty: bool) -> impl Strategy<Value = Vec<(u64, Act)>> {
         1 => prop::bool::weighted(0.9).prop_map(|retryable| Act::RecogniserFails { retryable }),
         1 => prop::sample::select(vec![None, Some(FieldKind::Phone), Some(FieldKind::MemberId)]).prop_map(Act::Expect),
         2 => Just(if faulty { Act::TakenOver } else { Act::EndTurn }),
+        1 => (0..8usize).prop_map(|tools| Act::HandOff { tools }),
         1 => prop::bool::weighted(0.7).prop_map(|caller| if caller { Act::CallerLeaves } else { Act::Stop }),
     ];
     let wait = prop_oneof![3 => 0..800u64, 4 => 800..5000u64, 1 => 5000..20_000u64];
@@ -157,6 +162,11 @@ fn perform(world: &mut World, act: &Act) {
         Act::EndTurn => world.feed(Input::EndTurn),
         Act::Expect(field) => world.feed(Input::Expect { field: *field }),
         Act::TakenOver => world.resume(),
+        Act::HandOff { tools } => {
+            let tools = config().tools.into_iter().take(*tools).collect();
+            let agent = AgentProfile { name: "other".into(), instructions: "You are another.".into(), tools };
+            world.feed(Input::Reconfigure(Box::new(agent)));
+        }
         Act::CallerLeaves => world.feed(Input::CallerLeft),
         Act::Stop => world.feed(Input::Stop),
     }

@@ -4,7 +4,7 @@ mod support;
 
 use std::time::Duration;
 
-use frontdesk_conversation::{Command, CommitOutcome, Config, EndReason, Input, Message, ToolStatus};
+use frontdesk_conversation::{AgentProfile, Command, CommitOutcome, Config, EndReason, Input, Message, ToolStatus};
 use serde_json::{Value, json};
 use support::script::{Answer, bits, call, config, say, tool_error};
 use support::{World, checks};
@@ -294,4 +294,27 @@ fn an_ended_call_waits_until_everything_was_played_and_not_on_open_questions() {
     // An unknown outcome that nobody asked for is dropped.
     world.feed(Input::ToolCommitted { confirmation: frontdesk_conversation::ConfirmationId("c1".into()), outcome: CommitOutcome::Unknown });
     checks::check(&world);
+}
+
+#[test]
+fn a_hand_off_changes_instructions_and_tools_from_the_next_question_on_and_keeps_the_history() {
+    let mut world =
+        World::silent_start(vec![bits([call("find_slots", json!({}))]), bits([call("find_slots", json!({}))]), bits([say("Bye.")])]);
+    world.says("what is free");
+    world.run_until("the tool", |command| matches!(command, Command::RunTool { .. }));
+    let tools = config().tools.into_iter().filter(|tool| tool.name == "note_intent").collect();
+    let agent = AgentProfile { name: "billing".into(), instructions: "You deal with bills.".into(), tools };
+    world.feed(Input::Reconfigure(Box::new(agent.clone())));
+    world.run_until("second question", asked);
+    let question = world.last_question();
+    assert_eq!(question.first(), Some(&Message::System { text: agent.instructions.clone() }));
+    assert!(question.iter().any(|message| matches!(message, Message::User { text } if text == "what is free")));
+    assert!(outputs(&world)[0].get("slots").is_some(), "the tool that ran has its result");
+    world.run_until_listening();
+    assert_eq!(outputs(&world).last().expect("an output")["error"]["code"], "unknown_tool", "it is not the new agent's");
+    checks::check(&world);
+    world.feed(Input::CallerLeft);
+    world.run_ms(100);
+    let summary = world.summary();
+    assert_eq!(summary.hand_offs.iter().map(|hand_off| hand_off.to.as_str()).collect::<Vec<_>>(), ["billing"]);
 }

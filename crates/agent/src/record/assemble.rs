@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use frontdesk_conversation::{CallSummary, CallTime, HeardWord, SaidLine, Speaker, ToolStatus, ToolTrace, TurnMetrics};
+use frontdesk_conversation::{CallSummary, CallTime, HandOff, HeardWord, SaidLine, Speaker, ToolStatus, ToolTrace, TurnMetrics};
 use serde_json::Value;
 
 use super::confidence::Words;
-use super::{CallRecord, RECORD_VERSION, RecordField, RecordIntent, RecordLine, RecordTool, RecordTurn};
+use super::{CallRecord, RECORD_VERSION, RecordField, RecordHandOff, RecordIntent, RecordLine, RecordTool, RecordTurn};
 use crate::session::SessionOptions;
 use crate::tool::ToolSet;
 
@@ -32,6 +32,8 @@ pub(crate) fn assemble(
         duration_ms: millis(length),
         intents: summary.tools.iter().filter_map(intent).collect(),
         fields: fields(&summary, &options.tools),
+        hand_offs: summary.hand_offs.into_iter().map(hand_off).collect(),
+        latency_misses: options.targets.count(&summary.turns),
         turns: summary.turns.iter().map(turn).collect(),
         transcript: summary.transcript.into_iter().map(line).collect(),
         tools: summary.tools.into_iter().map(tool).collect(),
@@ -103,6 +105,10 @@ fn tool(trace: ToolTrace) -> RecordTool {
     }
 }
 
+fn hand_off(hand_off: HandOff) -> RecordHandOff {
+    RecordHandOff { agent: hand_off.to, at_ms: hand_off.at.as_millis() }
+}
+
 fn turn(metrics: &TurnMetrics) -> RecordTurn {
     let since = |stage: Option<CallTime>| metrics.last_speech.zip(stage).map(|(last, stage)| millis(stage.since(last)));
     RecordTurn {
@@ -110,6 +116,7 @@ fn turn(metrics: &TurnMetrics) -> RecordTurn {
         speech_ended_ms: since(metrics.speech_ended),
         transcript_final_ms: since(metrics.transcript_final),
         committed_ms: since(metrics.committed),
+        model_asked_ms: since(metrics.model_asked),
         first_token_ms: since(metrics.first_token),
         first_clause_ms: since(metrics.first_clause),
         first_audio_ms: since(metrics.first_audio),

@@ -5,6 +5,8 @@
 
 use frontdesk_conversation::HeardWord;
 
+use crate::spoken::listen::{Piece, read, tokens};
+
 /// A digit string is accepted without its first digits (a country code that was added) down to this length.
 const DIGITS_MIN: usize = 6;
 
@@ -15,13 +17,6 @@ pub(super) struct Words {
     digits: Vec<(char, f32)>,
     /// Letters and digits in the order in which they were said, for what is spelt out.
     spelt: Vec<(char, f32)>,
-}
-
-/// One piece of text in that form.
-#[derive(Debug, PartialEq, Eq)]
-enum Piece {
-    Word(String),
-    Digits(String),
 }
 
 impl Words {
@@ -95,120 +90,6 @@ fn last_run<T, W>(heard: &[(T, f32)], wanted: &[W], same: impl Fn(&T, &W) -> boo
     let fits = |window: &&[(T, f32)]| window.iter().zip(wanted).all(|((heard, _), wanted)| same(heard, wanted));
     let run = heard.windows(wanted.len().max(1)).rev().find(fits)?;
     run.iter().map(|(_, confidence)| *confidence).reduce(f32::min)
-}
-
-/// Lower-case runs of letters and of digits; `23rd` gives `23`, `O'Neil` gives `oneil`.
-fn tokens(text: &str) -> Vec<String> {
-    let mut tokens: Vec<String> = Vec::new();
-    let mut last = None;
-    for c in text.to_lowercase().chars().filter(|c| !matches!(c, '\'' | '’')) {
-        let kind = if c.is_ascii_digit() { Some(true) } else { c.is_alphanumeric().then_some(false) };
-        match (kind, last, tokens.last_mut()) {
-            (None, _, _) => {}
-            (Some(_), _, Some(token)) if kind == last => token.push(c),
-            (Some(_), _, _) => tokens.push(c.into()),
-        }
-        last = kind;
-    }
-    let ordinal =
-        |pair: &[String]| pair[0].ends_with(|c: char| c.is_ascii_digit()) && matches!(pair[1].as_str(), "st" | "nd" | "rd" | "th");
-    let endings: Vec<usize> = tokens.windows(2).enumerate().filter(|(_, pair)| ordinal(pair)).map(|(at, _)| at + 1).collect();
-    for at in endings.into_iter().rev() {
-        tokens.remove(at);
-    }
-    tokens
-}
-
-/// Reads one piece; says how many tokens it took.
-fn read(first: &str, second: Option<&str>) -> (Piece, usize) {
-    if first.chars().all(|c| c.is_ascii_digit()) {
-        return (Piece::Digits(first.into()), 1);
-    }
-    let times = match first {
-        "double" => 2,
-        "triple" => 3,
-        _ => 1,
-    };
-    if times > 1
-        && let Some(digit) = second.and_then(|word| if word.len() == 1 { word.parse().ok() } else { unit(word) })
-    {
-        return (Piece::Digits(digit.to_string().repeat(times)), 2);
-    }
-    if let Some(tens) = tens(first) {
-        return match second.and_then(unit).filter(|unit| *unit > 0) {
-            Some(unit) => (Piece::Digits((tens + unit).to_string()), 2),
-            None => (Piece::Digits(tens.to_string()), 1),
-        };
-    }
-    match unit(first) {
-        Some(number) => (Piece::Digits(number.to_string()), 1),
-        None => (Piece::Word(first.into()), 1),
-    }
-}
-
-/// Zero to nineteen, cardinal or ordinal; `oh` is a spoken zero.
-fn unit(word: &str) -> Option<u32> {
-    const CARDINALS: [&str; 20] = [
-        "zero",
-        "one",
-        "two",
-        "three",
-        "four",
-        "five",
-        "six",
-        "seven",
-        "eight",
-        "nine",
-        "ten",
-        "eleven",
-        "twelve",
-        "thirteen",
-        "fourteen",
-        "fifteen",
-        "sixteen",
-        "seventeen",
-        "eighteen",
-        "nineteen",
-    ];
-    const ORDINALS: [&str; 20] = [
-        "zeroth",
-        "first",
-        "second",
-        "third",
-        "fourth",
-        "fifth",
-        "sixth",
-        "seventh",
-        "eighth",
-        "ninth",
-        "tenth",
-        "eleventh",
-        "twelfth",
-        "thirteenth",
-        "fourteenth",
-        "fifteenth",
-        "sixteenth",
-        "seventeenth",
-        "eighteenth",
-        "nineteenth",
-    ];
-    let at = CARDINALS.iter().position(|known| *known == word).or_else(|| ORDINALS.iter().position(|known| *known == word));
-    at.and_then(|at| u32::try_from(at).ok()).or_else(|| (word == "oh").then_some(0))
-}
-
-fn tens(word: &str) -> Option<u32> {
-    const TENS: [(&str, &str); 8] = [
-        ("twenty", "twentieth"),
-        ("thirty", "thirtieth"),
-        ("forty", "fortieth"),
-        ("fifty", "fiftieth"),
-        ("sixty", "sixtieth"),
-        ("seventy", "seventieth"),
-        ("eighty", "eightieth"),
-        ("ninety", "ninetieth"),
-    ];
-    let at = TENS.iter().position(|(cardinal, ordinal)| *cardinal == word || *ordinal == word)?;
-    u32::try_from((at + 2) * 10).ok()
 }
 
 #[cfg(test)]

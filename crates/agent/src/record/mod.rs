@@ -3,6 +3,8 @@
 mod assemble;
 mod confidence;
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use frontdesk_conversation::{EndReason, Speaker, ToolStatus, TurnId};
 use schemars::JsonSchema;
@@ -10,6 +12,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub(crate) use assemble::assemble;
+
+use crate::numbers::Stage;
 
 /// Version of the document; raised with every change that a reader could notice.
 pub const RECORD_VERSION: u32 = 1;
@@ -41,8 +45,14 @@ pub struct CallRecord {
     pub fields: Vec<RecordField>,
     /// Every tool call.
     pub tools: Vec<RecordTool>,
+    /// When which agent took over; empty while the first one has the call.
+    #[serde(default)]
+    pub hand_offs: Vec<RecordHandOff>,
     /// Latency of each turn by stage.
     pub turns: Vec<RecordTurn>,
+    /// How many turns took longer in a stage than its target, by stage.
+    #[serde(default)]
+    pub latency_misses: BTreeMap<Stage, u32>,
     /// How often the caller cut the agent short.
     pub interruptions: u32,
     /// Path of the recording, if one was made.
@@ -109,6 +119,15 @@ pub struct RecordTool {
     pub turn: Option<TurnId>,
 }
 
+/// An agent that took over, or a task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RecordHandOff {
+    /// Its name.
+    pub agent: String,
+    /// When, ms since the answer.
+    pub at_ms: u64,
+}
+
 /// Latency of one turn by stage, each in milliseconds from the caller's last sound; null for a stage that was not reached.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RecordTurn {
@@ -120,6 +139,9 @@ pub struct RecordTurn {
     pub transcript_final_ms: Option<u64>,
     /// The turn was committed and the model asked.
     pub committed_ms: Option<u64>,
+    /// The model was asked: before `committed_ms` if it was asked on words that were not final yet.
+    #[serde(default)]
+    pub model_asked_ms: Option<u64>,
     /// The model's first token.
     pub first_token_ms: Option<u64>,
     /// The first clause went to the synthesiser.

@@ -60,6 +60,7 @@ fn record() -> CallRecord {
             playback_started: Some(ms(3_600)),
             ..TurnMetrics::default()
         }],
+        hand_offs: Vec::new(),
         interruptions: 2,
         language: Some("en".into()),
     };

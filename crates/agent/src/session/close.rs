@@ -19,6 +19,7 @@ impl Driver {
             sleep_until(at).await;
         }
         self.parts.line = None;
+        self.parts.over.cancel();
         self.parts.model.cancel_all();
         self.wait_for_effects().await;
         let reason = self.end_by.map_or(EndReason::Failed, |(_, reason)| reason);
@@ -79,7 +80,16 @@ fn enter_late_result(summary: &mut CallSummary, confirmation: &ConfirmationId, o
 
 /// The summary of a call in which nothing was said.
 pub(super) const fn blank_summary(end: EndReason, ended_at: CallTime) -> CallSummary {
-    CallSummary { end, ended_at, transcript: Vec::new(), tools: Vec::new(), turns: Vec::new(), interruptions: 0, language: None }
+    CallSummary {
+        end,
+        ended_at,
+        transcript: Vec::new(),
+        tools: Vec::new(),
+        turns: Vec::new(),
+        hand_offs: Vec::new(),
+        interruptions: 0,
+        language: None,
+    }
 }
 
 impl Start {

@@ -14,18 +14,20 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::options::{Fallback, SessionLimits};
+use super::speakers::Speakers;
 use crate::hearing::clock::SampleClock;
 use crate::hearing::questions::TurnQuestions;
 use crate::hearing::{Heard, HearingOrder};
+use crate::helpers::Tasks;
 use crate::incidents::Incidents;
 use crate::line::LineOrder;
 use crate::model::{Model, ModelReport};
+use crate::numbers::LatencyTargets;
 use crate::observe::{ToolPhase, Watch};
 use crate::playout::{Playout, PlayoutEvent};
 use crate::recording::CallerTap;
 use crate::speech::{SpeechOrder, SpeechReport};
 use crate::storage::Storage;
-use crate::tasks::Tasks;
 use crate::tools::{ToolReport, Tools};
 use crate::transport::TransportEvent;
 use crate::vad::{VoiceActivity, VoiceEvent};
@@ -42,6 +44,7 @@ const COMMANDS_MAX: usize = 10_000;
 /// What a driver is given.
 pub(super) struct Parts {
     pub(super) limits: SessionLimits,
+    pub(super) targets: LatencyTargets,
     pub(super) playout: Playout,
     pub(super) hearing: mpsc::Sender<HearingOrder>,
     pub(super) speech: mpsc::Sender<SpeechOrder>,
@@ -49,6 +52,10 @@ pub(super) struct Parts {
     pub(super) line: Option<mpsc::Sender<LineOrder>>,
     pub(super) model: Model,
     pub(super) tools: Tools,
+    /// Who has the call.
+    pub(super) speakers: Speakers,
+    /// Cancelled when the call is over, for tools that wait for the caller.
+    pub(super) over: CancellationToken,
     pub(super) storage: Storage,
     pub(super) watch: Watch,
     pub(super) incidents: Incidents,

@@ -184,11 +184,12 @@ impl Driver {
                 }
                 Input::ToolCommitted { confirmation, outcome }
             }
+            ToolReport::Order(order) => return self.on_order(order),
         };
         self.inputs.push_back(input);
     }
 
-    fn tool_ended(&mut self, call: &ToolCallId, succeeded: Option<bool>) {
+    pub(super) fn tool_ended(&mut self, call: &ToolCallId, succeeded: Option<bool>) {
         let Some(running) = self.running.remove(call) else { return };
         let took = running.since.elapsed();
         tracing::info!(tool = %running.name, phase = ?running.phase, ?succeeded, took_ms = took.as_millis() as u64, "tool ended");

@@ -10,6 +10,7 @@ mod events;
 mod fallback;
 mod options;
 mod orders;
+mod speakers;
 mod start;
 mod warm;
 

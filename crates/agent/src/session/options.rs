@@ -7,7 +7,9 @@ use std::time::Duration;
 use frontdesk_audio::{Frame, SampleRate};
 use frontdesk_conversation::Config;
 
+use crate::agent::Agent;
 use crate::llm::LanguageModel;
+use crate::numbers::LatencyTargets;
 use crate::observe::Observer;
 use crate::playout::PlayoutLimits;
 use crate::store::CallStore;
@@ -54,6 +56,8 @@ pub struct SessionOptions {
     pub conversation: Config,
     /// The tools that the model may call.
     pub tools: ToolSet,
+    /// The agents that the call may be handed to; the first is the one that these settings describe. Empty where there is but one.
+    pub agents: Arc<[Agent]>,
     /// What the recogniser is to hear.
     pub stt: SttOptions,
     /// How the synthesiser is to speak; also the rate of all audio that is sent.
@@ -72,6 +76,8 @@ pub struct SessionOptions {
     pub observer: Option<Observer>,
     /// Bounds of the playout.
     pub playout: PlayoutLimits,
+    /// How long the stages of a turn may take before that counts as a miss.
+    pub targets: LatencyTargets,
     /// Bounds of waits.
     pub limits: SessionLimits,
 }
@@ -85,6 +91,7 @@ impl SessionOptions {
             tenant_id: tenant_id.into(),
             conversation: Config::default(),
             tools: ToolSet::default(),
+            agents: Arc::default(),
             stt: SttOptions::default(),
             tts: TtsOptions { voice: None, rate: SampleRate::HZ_24000 },
             temperature: None,
@@ -94,6 +101,7 @@ impl SessionOptions {
             recording_dir: None,
             observer: None,
             playout: PlayoutLimits::default(),
+            targets: LatencyTargets::default(),
             limits: SessionLimits::default(),
         }
     }

@@ -1,11 +1,12 @@
 //! Carrying out the conversation's commands. Nothing here waits.
 
-use frontdesk_conversation::{Command, Failure, Input, ToolCall, TurnMetrics};
+use frontdesk_conversation::{Command, Failure, Input, ToolCall};
 use tokio::time::Instant;
 
 use super::driver::{Driver, RunningTool};
 use crate::hearing::HearingOrder;
 use crate::line::LineOrder;
+use crate::numbers;
 use crate::observe::{SessionEvent, ToolPhase};
 use crate::pii::Pii;
 use crate::speech::SpeechOrder;
@@ -22,7 +23,8 @@ impl Driver {
                 self.parts.turn.ask(last_speech, first, self.samples.total());
             }
             Command::AskModel { generation, messages, allow_tools } => {
-                self.parts.model.ask(&mut self.parts.tasks, generation, messages, allow_tools);
+                let tools = if allow_tools { self.parts.tools.schemas(&self.machine.config().tools) } else { Vec::new() };
+                self.parts.model.ask(&mut self.parts.tasks, generation, messages, tools);
             }
             Command::CancelModel { generation } => self.parts.model.cancel(generation),
             Command::Synthesise { utterance, reply, text } => {
@@ -80,7 +82,7 @@ impl Driver {
                 self.signal(LineOrder::Transcript(line));
             }
             Command::TurnCompleted(metrics) => {
-                log_turn(&metrics);
+                numbers::turn(&metrics, &self.parts.targets);
                 self.parts.watch.tell(self.now(), SessionEvent::Turn(metrics));
             }
             Command::StoreState => {
@@ -122,19 +124,4 @@ impl Driver {
         };
         self.parts.watch.tell(self.now(), event);
     }
-}
-
-fn log_turn(metrics: &TurnMetrics) {
-    let since = |stage: Option<frontdesk_conversation::CallTime>| {
-        metrics.last_speech.zip(stage).map(|(last, stage)| stage.since(last).as_millis() as u64)
-    };
-    tracing::info!(
-        turn = metrics.turn.0,
-        transcript_final_ms = since(metrics.transcript_final),
-        committed_ms = since(metrics.committed),
-        first_token_ms = since(metrics.first_token),
-        first_audio_ms = since(metrics.first_audio),
-        playback_started_ms = since(metrics.playback_started),
-        "turn completed"
-    );
 }

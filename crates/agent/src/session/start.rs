@@ -15,13 +15,16 @@ use super::close::{blank_summary, file_name};
 use super::driver::{Driver, Parts, Reports};
 use super::fallback;
 use super::options::{Providers, SessionOptions};
+use super::speakers::Speakers;
 use super::warm;
+use crate::control::{CallControl, Shared};
 use crate::error::ProviderError;
 use crate::hearing::Hearing;
 use crate::hearing::questions::TurnQuestions;
+use crate::helpers::Tasks;
 use crate::incidents::Incidents;
 use crate::line;
-use crate::model::{Model, confirm_schema};
+use crate::model::Model;
 use crate::observe::{SessionEvent, Watch};
 use crate::playout::{FrameTap, Playout};
 use crate::record::CallRecord;
@@ -30,7 +33,6 @@ use crate::speech::{Speech, SpeechOrder, SpeechReport};
 use crate::storage::Storage;
 use crate::store::CallStart;
 use crate::stt::SttStream;
-use crate::tasks::Tasks;
 use crate::tool::ToolContext;
 use crate::tools::Tools;
 use crate::transport::{AudioSink, Transport, TransportError, TransportEvent};
@@ -246,7 +248,11 @@ impl Start {
         self.tasks.spawn(voice.playout.clone().run(sink, agent_tap, self.helpers.clone()));
 
         let info = transport.info();
+        let (tool_report, tool_queue) = mpsc::channel(REPORT_QUEUE);
+        let over = self.helpers.child_token();
+        let shared = Shared { reports: tool_report.clone(), agents: Arc::clone(&self.options.agents), over: over.clone() };
         let context = ToolContext {
+            call: CallControl::new(Arc::new(shared)),
             call_id: self.options.call_id.clone(),
             tenant_id: self.options.tenant_id.clone(),
             tool_call_id: String::new(),
@@ -271,8 +277,7 @@ impl Start {
 
         let (model_report, model_queue) = mpsc::channel(REPORT_QUEUE);
         let sampling = (self.options.temperature, self.options.max_tokens);
-        let model = Model::new(Arc::clone(&self.providers.llm), self.schemas(), sampling, model_report);
-        let (tool_report, tool_queue) = mpsc::channel(REPORT_QUEUE);
+        let model = Model::new(Arc::clone(&self.providers.llm), sampling, model_report);
         let tools = Tools::new(self.options.tools.clone(), context, tool_report);
 
         let asks = self.options.conversation.endpointing.mode == EndpointingMode::Model;
@@ -280,6 +285,7 @@ impl Start {
         let reports = Reports { line: line_queue, heard: heard_queue, spoken: voice.reports, model: model_queue, tools: tool_queue };
         let parts = Parts {
             limits: self.options.limits,
+            targets: self.options.targets.clone(),
             playout: voice.playout,
             hearing,
             speech: voice.orders,
@@ -289,6 +295,8 @@ impl Start {
             storage,
             watch: self.watch.clone(),
             incidents: self.incidents.clone(),
+            over,
+            speakers: Speakers::new(&self.options),
             vad: self.providers.vad.open(),
             turn: TurnQuestions::new(turn),
             caller_tap,
@@ -303,13 +311,6 @@ impl Start {
             None => None,
         };
         self.finish(summary, recording).await
-    }
-
-    fn schemas(&self) -> Vec<crate::llm::ToolSchema> {
-        let mut schemas = self.options.tools.schemas();
-        let commits = self.options.conversation.tools.iter().any(|tool| tool.effect == frontdesk_conversation::Effect::Commit);
-        schemas.extend(commits.then(confirm_schema));
-        schemas
     }
 
     fn record_audio(&mut self) -> Option<Recording> {

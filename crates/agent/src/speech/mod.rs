@@ -38,6 +38,8 @@ pub(crate) enum SpeechOrder {
         /// What to say.
         text: String,
     },
+    /// Speak with this voice from the next utterance on; what was ordered before is spoken to its end with the voice before.
+    Voice(Option<String>),
     /// Drop everything of that reply and earlier ones; the playout was flushed already.
     Flush {
         /// The youngest reply to drop.
@@ -83,6 +85,8 @@ pub(crate) struct Speech {
     reports: mpsc::Sender<SpeechReport>,
     stop: CancellationToken,
     pending: VecDeque<Pending>,
+    /// The voice that is to come, and what is to be spoken with it.
+    next_voice: Option<(Option<String>, VecDeque<Pending>)>,
     stalls_at: Instant,
 }
 
@@ -105,7 +109,7 @@ impl Speech {
         stop: CancellationToken,
     ) -> Self {
         let (stream, pending, stalls_at) = (Some(stream), VecDeque::new(), Instant::now());
-        Self { service, options, stream, playout, orders, reports, stop, pending, stalls_at }
+        Self { service, options, stream, playout, orders, reports, stop, pending, next_voice: None, stalls_at }
     }
 
     /// Runs until stopped, then closes the connection.
@@ -128,8 +132,17 @@ impl Speech {
             match step {
                 Step::Stop | Step::Order(None) => break,
                 Step::Order(Some(SpeechOrder::Speak { utterance, reply, text })) => {
-                    self.pending.push_back(Pending { utterance, reply, text, began: false, tried_again: false });
-                    self.speak_last().await;
+                    let pending = Pending { utterance, reply, text, began: false, tried_again: false };
+                    if let Some((_, held)) = &mut self.next_voice {
+                        held.push_back(pending);
+                    } else {
+                        self.pending.push_back(pending);
+                        self.speak_last().await;
+                    }
+                }
+                Step::Order(Some(SpeechOrder::Voice(voice))) => {
+                    let held = self.next_voice.take().map(|(_, held)| held).unwrap_or_default();
+                    self.next_voice = Some((voice, held));
                 }
                 Step::Order(Some(SpeechOrder::Flush { reply })) => self.flush(reply).await,
                 Step::Event(Ok(Some(event))) => self.take(event).await,
@@ -140,10 +153,27 @@ impl Speech {
                     self.lost(ProviderError::Timeout { provider: self.service.name(), stage: "further data", limit_ms }).await;
                 }
             }
+            self.change_voice().await;
         }
         if let Some(mut stream) = self.stream.take() {
             // A connection that does not close within its own bound is dropped, which closes it less politely.
             let _ = timeout(SEND_MAX, stream.close()).await;
+        }
+    }
+
+    /// Changes the voice once nothing is left to be spoken with the one before: a connection has one voice.
+    async fn change_voice(&mut self) {
+        if !self.pending.is_empty() {
+            return;
+        }
+        let Some((voice, held)) = self.next_voice.take() else { return };
+        self.options.voice = voice;
+        if let Some(mut stream) = self.stream.take() {
+            let _ = timeout(SEND_MAX, stream.close()).await;
+        }
+        self.pending = held;
+        if let Err(error) = self.open().await {
+            self.give_up(&error).await;
         }
     }
 
@@ -193,6 +223,9 @@ impl Speech {
     }
 
     async fn flush(&mut self, reply: ReplyId) {
+        if let Some((_, held)) = &mut self.next_voice {
+            held.retain(|pending| pending.reply > reply);
+        }
         let before = self.pending.len();
         self.pending.retain(|pending| pending.reply > reply);
         if self.pending.len() == before {

@@ -65,6 +65,11 @@ impl FakeTts {
         self.script().open_delay = delay;
     }
 
+    /// Time to the first byte of an utterance.
+    pub fn set_first_byte(&self, delay: Duration) {
+        self.script().first_byte = delay;
+    }
+
     /// The next attempts to open fail so, the last one first.
     pub fn fail_to_open(&self, errors: Vec<ProviderError>) {
         self.script().open_errors = errors;

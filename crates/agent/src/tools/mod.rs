@@ -1,20 +1,25 @@
 //! Running tools: each call is a task of its own, with a time-out, and a panic in one is an error like any other.
 
+use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use frontdesk_conversation::{CommitOutcome, ConfirmationId, Effect, Prepared, ToolCall, ToolCallId, ToolError};
+use frontdesk_conversation::{CommitOutcome, ConfirmationId, Effect, Prepared, ToolCall, ToolCallId, ToolError, ToolSpec};
 use futures_util::FutureExt;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
-use crate::tasks::Tasks;
-use crate::tool::{Tool, ToolContext, ToolSet};
+use crate::control::{CallControl, CallOrder};
+use crate::helpers::Tasks;
+use crate::llm::ToolSchema;
+use crate::model::confirm_schema;
+use crate::numbers;
+use crate::tool::{Tool, ToolContext, ToolSet, schema_of};
 
 /// Tools of one call that run at the same time; one more is refused.
 const RUNNING_MAX: usize = 16;
@@ -28,11 +33,17 @@ pub(crate) enum ToolReport {
     Prepared(ToolCallId, Result<Prepared, ToolError>),
     /// A `Commit` tool ran.
     Committed(ConfirmationId, CommitOutcome),
+    /// A tool orders something of the session; comes before its result.
+    Order(CallOrder),
 }
+
+/// Sets of earlier agents and tasks that are kept for commits which they prepared.
+const EARLIER_MAX: usize = 8;
 
 /// The tools of one call and those of them that run.
 pub(crate) struct Tools {
     set: ToolSet,
+    earlier: VecDeque<ToolSet>,
     context: ToolContext,
     reports: mpsc::Sender<ToolReport>,
     running: Vec<(ToolCallId, AbortHandle)>,
@@ -44,11 +55,35 @@ impl Tools {
     /// The tools of one call; `context` is completed with the id of each tool call.
     #[must_use]
     pub(crate) fn new(set: ToolSet, context: ToolContext, reports: mpsc::Sender<ToolReport>) -> Self {
-        Self { set, context, reports, running: Vec::new(), effects: TaskTracker::new() }
+        Self { set, earlier: VecDeque::new(), context, reports, running: Vec::new(), effects: TaskTracker::new() }
     }
 
     fn context(&self, call: &ToolCallId) -> ToolContext {
-        ToolContext { tool_call_id: call.0.clone(), ..self.context.clone() }
+        ToolContext { tool_call_id: call.0.clone(), call: self.context.call.for_tool_call(), ..self.context.clone() }
+    }
+
+    /// Another agent has the call: its tools are found first; what the ones before prepared can still be committed.
+    pub(crate) fn replace(&mut self, set: ToolSet) {
+        self.earlier.push_front(std::mem::replace(&mut self.set, set));
+        self.earlier.truncate(EARLIER_MAX);
+    }
+
+    fn known(&self, name: &str) -> Option<&Arc<dyn Tool>> {
+        self.set.get(name).or_else(|| self.earlier.iter().find_map(|set| set.get(name)))
+    }
+
+    /// What the model sees of the tools that the conversation has at the moment, and of `confirm` once there is something to confirm.
+    #[must_use]
+    pub(crate) fn schemas(&self, specs: &[ToolSpec]) -> Vec<ToolSchema> {
+        let mut schemas: Vec<ToolSchema> = specs.iter().filter_map(|spec| self.known(&spec.name)).map(schema_of).collect();
+        let commits = specs.iter().any(|spec| spec.effect == Effect::Commit) || self.earlier.iter().any(ToolSet::commits);
+        schemas.extend(commits.then(confirm_schema));
+        schemas
+    }
+
+    /// A tool call was answered while its tool goes on: nothing may cut it off any more.
+    pub(crate) fn detach(&mut self, call: &ToolCallId) {
+        self.running.retain(|(id, _)| id != call);
     }
 
     fn find(&mut self, name: &str) -> Result<Arc<dyn Tool>, ToolError> {
@@ -57,7 +92,7 @@ impl Tools {
             let message = format!("more than {RUNNING_MAX} tools are running; wait for their results");
             return Err(error("busy", message, true));
         }
-        self.set.get(name).cloned().ok_or_else(|| error("unknown_tool", format!("there is no tool `{name}`"), false))
+        self.known(name).cloned().ok_or_else(|| error("unknown_tool", format!("there is no tool `{name}`"), false))
     }
 
     /// Runs a `Read` or `Record` tool; a `Read` as a task of `tasks`, which may be cut off.
@@ -69,9 +104,20 @@ impl Tools {
         let cancellable = tool.as_ref().map_or(true, |tool| tool.effect() == Effect::Read);
         let work = async move {
             let outcome = match tool {
-                Ok(tool) => bounded(tool.timeout(), tool.run(&context, call.arguments)).await,
+                Ok(tool) => {
+                    let run = unless_asking(tool.timeout(), &context.call, tool.run(&context, call.arguments));
+                    measured(tool.name(), &context, run, Result::is_err).await
+                }
                 Err(error) => Err(error),
             };
+            if context.call.is_asking() {
+                // The call was answered when it began to ask the caller; now the task's own tool says what came of it.
+                let result = outcome.map_or_else(|error| json!({ "error": error }), |result| json!({ "result": result }));
+                if !context.call.tell_next(result) {
+                    tracing::warn!(tool = %call.name, "the result of a tool that asked the caller comes too late");
+                }
+                return;
+            }
             // Fails only when the session is gone.
             let _ = reports.send(ToolReport::Finished(call.id, outcome)).await;
         };
@@ -90,7 +136,10 @@ impl Tools {
         let id = call.id.clone();
         let task = tasks.spawn(async move {
             let outcome = match tool {
-                Ok(tool) => bounded(tool.timeout(), tool.prepare(&context, call.arguments)).await,
+                Ok(tool) => {
+                    let prepare = bounded(tool.timeout(), tool.prepare(&context, call.arguments));
+                    measured(tool.name(), &context, prepare, Result::is_err).await
+                }
                 Err(error) => Err(error),
             };
             // Fails only when the session is gone.
@@ -102,16 +151,17 @@ impl Tools {
     /// Runs a prepared `Commit` tool. It has no time-out here: at its time-out the conversation tells the model that the outcome is
     /// unknown, and the late result still counts.
     pub(crate) fn commit(&mut self, confirmation: ConfirmationId, call: ToolCall) {
-        let tool = self.set.get(&call.name).cloned();
+        let tool = self.known(&call.name).cloned();
         let reports = self.reports.clone();
         let context = self.context(&call.id);
         let commit = async move {
             let outcome = match tool {
-                Some(tool) => AssertUnwindSafe(tool.commit(&context, &confirmation.0, call.arguments))
-                    .catch_unwind()
-                    .await
-                    // Nobody can tell how far it came.
-                    .unwrap_or(CommitOutcome::Unknown),
+                Some(tool) => {
+                    let commit = AssertUnwindSafe(tool.commit(&context, &confirmation.0, call.arguments)).catch_unwind();
+                    // Nobody can tell how far one that panicked came.
+                    let commit = commit.map(|outcome| outcome.unwrap_or(CommitOutcome::Unknown));
+                    measured(tool.name(), &context, commit, |outcome| !matches!(outcome, CommitOutcome::Done(_))).await
+                }
                 None => CommitOutcome::Refused(error("unknown_tool", format!("there is no tool `{}`", call.name), false)),
             };
             if reports.send(ToolReport::Committed(confirmation, outcome)).await.is_err() {
@@ -148,11 +198,45 @@ impl Tools {
     }
 }
 
+/// Runs a tool in a span of its own and tells how long it took.
+async fn measured<T>(name: &'static str, context: &ToolContext, work: impl Future<Output = T>, failed: impl Fn(&T) -> bool) -> T {
+    let span = tracing::info_span!(
+        "execute_tool",
+        gen_ai.operation.name = "execute_tool",
+        gen_ai.tool.name = name,
+        gen_ai.tool.call.id = %context.tool_call_id
+    );
+    let began = Instant::now();
+    let outcome = work.instrument(span).await;
+    numbers::tool(name, began.elapsed(), failed(&outcome));
+    outcome
+}
+
+/// Like [`bounded`]; a tool that asks the caller has the time that the caller takes.
+async fn unless_asking<T>(limit: Duration, call: &CallControl, work: impl Future<Output = Result<T, ToolError>>) -> Result<T, ToolError> {
+    let work = AssertUnwindSafe(work).catch_unwind();
+    tokio::pin!(work);
+    let done = match timeout(limit, &mut work).await {
+        Ok(done) => done,
+        Err(_) if call.is_asking() => work.await,
+        Err(_) => return Err(late(limit)),
+    };
+    done.unwrap_or_else(|_| Err(panicked()))
+}
+
+fn late(limit: Duration) -> ToolError {
+    error("timeout", format!("no answer within {} ms", limit.as_millis()), true)
+}
+
+fn panicked() -> ToolError {
+    error("internal", "the tool failed by a fault of ours; do not call it again in this turn".into(), false)
+}
+
 async fn bounded<T>(limit: Duration, work: impl Future<Output = Result<T, ToolError>>) -> Result<T, ToolError> {
     match timeout(limit, AssertUnwindSafe(work).catch_unwind()).await {
         Ok(Ok(outcome)) => outcome,
-        Ok(Err(_)) => Err(error("internal", "the tool failed by a fault of ours; do not call it again in this turn".into(), false)),
-        Err(_) => Err(error("timeout", format!("no answer within {} ms", limit.as_millis()), true)),
+        Ok(Err(_)) => Err(panicked()),
+        Err(_) => Err(late(limit)),
     }
 }
 

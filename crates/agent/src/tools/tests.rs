@@ -15,7 +15,13 @@ fn call(name: &str) -> ToolCall {
 
 fn bench(tools: Vec<FakeTool>) -> (Tools, Tasks, mpsc::Receiver<ToolReport>) {
     let (report, reports) = mpsc::channel(64);
-    let context = ToolContext { call_id: "call-1".into(), tenant_id: "demo".into(), tool_call_id: String::new(), caller_number: None };
+    let context = ToolContext {
+        call_id: "call-1".into(),
+        tenant_id: "demo".into(),
+        tool_call_id: String::new(),
+        caller_number: None,
+        call: CallControl::default(),
+    };
     let set = ToolSet::new(tools.into_iter().map(|tool| Arc::new(tool) as Arc<dyn Tool>).collect());
     (Tools::new(set, context, report), Tasks::default(), reports)
 }

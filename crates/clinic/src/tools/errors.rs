@@ -1,50 +1,13 @@
 //! Errors worded for the model.
 
 use chrono_tz::Tz;
+pub(super) use frontdesk_agent::arguments::Fault;
 use frontdesk_conversation::ToolError;
-use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::result::slots;
 use crate::booking::{PrepareError, Refusal};
 use crate::db::DbError;
-
-/// One thing that is wrong with the arguments.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub(super) struct Fault {
-    /// The argument.
-    pub(super) field: String,
-    /// What came; null if nothing.
-    pub(super) got: Value,
-    /// What should have come.
-    pub(super) expected: String,
-    /// A good value, if one is known.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) example: Option<Value>,
-}
-
-impl Fault {
-    pub(super) fn new(field: impl Into<String>, got: impl Into<Value>, expected: impl Into<String>, example: Option<Value>) -> Self {
-        Self { field: field.into(), got: got.into(), expected: expected.into(), example }
-    }
-
-    fn sentence(&self) -> String {
-        let example = self.example.as_ref().map(|example| format!(", for example {example}")).unwrap_or_default();
-        format!("{}: got {}, expected {}{example}", self.field, self.got, self.expected)
-    }
-}
-
-/// The error for arguments that do not validate.
-pub(super) fn invalid(faults: &[Fault]) -> ToolError {
-    let message = faults.iter().map(Fault::sentence).collect::<Vec<_>>().join("; ");
-    ToolError { code: "invalid_arguments".into(), message, details: Some(json!({ "faults": faults })), retryable: false }
-}
-
-impl From<Fault> for ToolError {
-    fn from(fault: Fault) -> Self {
-        invalid(&[fault])
-    }
-}
 
 /// The error for a database that failed. The cause goes to the log, not to the model.
 pub(super) fn database(tool: &'static str, error: &DbError) -> ToolError {

@@ -4,7 +4,6 @@
 //! validation all come from the type. What does not validate goes back to the model as an error that names the field, what
 //! came, what is expected and an example.
 
-mod arguments;
 mod book;
 mod cancel;
 mod commit;
@@ -19,7 +18,7 @@ mod result;
 
 use std::sync::Arc;
 
-use frontdesk_agent::{Tool, ToolSet};
+use frontdesk_agent::{Tool, ToolSet, arguments};
 
 use crate::config::Tenant;
 use crate::store::ClinicStore;

@@ -17,7 +17,13 @@ fn tools() -> ToolSet {
 }
 
 fn context() -> frontdesk_agent::ToolContext {
-    frontdesk_agent::ToolContext { call_id: "call".into(), tenant_id: "demo".into(), tool_call_id: "1".into(), caller_number: None }
+    frontdesk_agent::ToolContext {
+        call_id: "call".into(),
+        tenant_id: "demo".into(),
+        tool_call_id: "1".into(),
+        caller_number: None,
+        call: frontdesk_agent::CallControl::default(),
+    }
 }
 
 async fn error(tool: &str, arguments: serde_json::Value) -> frontdesk_conversation::ToolError {

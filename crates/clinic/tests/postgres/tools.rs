@@ -26,7 +26,13 @@ impl Call {
     pub(crate) fn at(clinic: &ClinicStore, call_id: &str) -> Self {
         let tools = tool_set(clinic, &Arc::new(demo_tenant()));
         let caller_number = Some("+12025550199".to_string().into());
-        let context = ToolContext { call_id: call_id.into(), tenant_id: "demo".into(), tool_call_id: "t1".into(), caller_number };
+        let context = ToolContext {
+            call_id: call_id.into(),
+            tenant_id: "demo".into(),
+            tool_call_id: "t1".into(),
+            caller_number,
+            call: frontdesk_agent::CallControl::default(),
+        };
         Self { tools, context }
     }
 

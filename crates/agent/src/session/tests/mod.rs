@@ -1,11 +1,13 @@
 //! Whole calls in virtual time, over fakes of every trait.
 
+mod agents;
 mod endings;
 mod faults;
 mod latency;
 mod privacy;
 mod recording;
 mod starts;
+mod takeover;
 mod talk;
 mod tools;
 mod turn;

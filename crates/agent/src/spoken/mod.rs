@@ -1,8 +1,10 @@
-//! English words for what a synthesiser would otherwise guess at: numbers, dates, times, codes, money.
+//! English words for what a synthesiser would otherwise guess at: numbers, dates, times, codes, money; and numbers as callers say them.
 
+pub(crate) mod listen;
 mod moment;
 mod number;
 
+pub use listen::digits_in;
 pub use moment::{date, moment, time};
 pub use number::{cardinal, ordinal};
 

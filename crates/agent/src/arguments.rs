@@ -4,14 +4,54 @@ use frontdesk_conversation::ToolError;
 use garde::Validate;
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
-use super::errors::{Fault, invalid};
+/// One thing that is wrong with the arguments.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Fault {
+    /// The argument.
+    pub field: String,
+    /// What came; null if nothing.
+    pub got: Value,
+    /// What should have come.
+    pub expected: String,
+    /// A good value, if one is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub example: Option<Value>,
+}
+
+impl Fault {
+    /// A fault of the argument `field`.
+    #[must_use]
+    pub fn new(field: impl Into<String>, got: impl Into<Value>, expected: impl Into<String>, example: Option<Value>) -> Self {
+        Self { field: field.into(), got: got.into(), expected: expected.into(), example }
+    }
+
+    fn sentence(&self) -> String {
+        let example = self.example.as_ref().map(|example| format!(", for example {example}")).unwrap_or_default();
+        format!("{}: got {}, expected {}{example}", self.field, self.got, self.expected)
+    }
+}
+
+/// The error for arguments that do not validate.
+#[must_use]
+pub fn invalid(faults: &[Fault]) -> ToolError {
+    let message = faults.iter().map(Fault::sentence).collect::<Vec<_>>().join("; ");
+    ToolError { code: "invalid_arguments".into(), message, details: Some(json!({ "faults": faults })), retryable: false }
+}
+
+impl From<Fault> for ToolError {
+    fn from(fault: Fault) -> Self {
+        invalid(&[fault])
+    }
+}
 
 /// The JSON Schema of a tool's arguments: one flat object, everything in line, no title. Optional arguments are told by
 /// `required` alone; `null` is accepted for them but not advertised, because small models then send it everywhere.
-pub(super) fn schema<T: JsonSchema>() -> Value {
+#[must_use]
+pub fn schema<T: JsonSchema>() -> Value {
     let settings = SchemaSettings::draft2020_12().with(|settings| {
         settings.inline_subschemas = true;
         settings.meta_schema = None;
@@ -45,7 +85,10 @@ fn drop_null(property: &mut Value) {
 }
 
 /// Reads and validates arguments.
-pub(super) fn read<T>(arguments: Value) -> Result<T, ToolError>
+///
+/// # Errors
+/// `invalid_arguments`, with every fault by field: what came, what is expected and an example.
+pub fn read<T>(arguments: Value) -> Result<T, ToolError>
 where
     T: DeserializeOwned + JsonSchema + Validate<Context = ()>,
 {
@@ -76,7 +119,8 @@ where
 }
 
 /// A fault of one argument, worded by its schema.
-pub(super) fn fault<T: JsonSchema>(field: &str, got: &str, expected: &str) -> Fault {
+#[must_use]
+pub fn fault<T: JsonSchema>(field: &str, got: &str, expected: &str) -> Fault {
     Fault::new(field, got, expected, property(&schema::<T>(), field).and_then(example))
 }
 
