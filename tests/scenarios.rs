@@ -17,7 +17,8 @@ fn scenarios() -> Vec<Scenario> {
 
 /// Plays all scenarios that have this depth; tells each that failed by its name.
 fn play(depth: Depth) -> Vec<Outcome> {
-    let plays: Vec<_> = scenarios().into_iter().filter(|scenario| scenario.depths.contains(&depth)).map(|scenario| (scenario, depth)).collect();
+    let plays: Vec<_> =
+        scenarios().into_iter().filter(|scenario| scenario.depths.contains(&depth)).map(|scenario| (scenario, depth)).collect();
     let rehearsal = Rehearsal::new(&repository().join("agent-config")).expect("threads can be had");
     let at_once = std::thread::available_parallelism().map_or(1, usize::from);
     let outcomes = rehearsal.play_all(&plays, at_once, |outcome| println!("{}", report::line(outcome, false)));
@@ -36,7 +37,11 @@ fn every_scenario_ends_as_it_says_when_played_as_text() {
     let lines = |outcome: &Outcome| {
         let lines = outcome.trace.as_ref().expect("it was played").record.transcript.iter();
         // The code is drawn by lot.
-        lines.filter(|line| !line.text.contains("confirmation code")).map(|line| (line.start_ms, line.text.clone())).take(10).collect::<Vec<_>>()
+        lines
+            .filter(|line| !line.text.contains("confirmation code"))
+            .map(|line| (line.start_ms, line.text.clone()))
+            .take(10)
+            .collect::<Vec<_>>()
     };
     assert_eq!(lines(first), lines(&again));
     reports_hold_every_call(&outcomes);

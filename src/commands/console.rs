@@ -100,7 +100,13 @@ async fn talk(console: &Console, config: &Config, clinic: &Clinic, audio: Option
     let record = session.await.map_err(CommandError::new)?;
     // Everything was observed by now; what is still to be printed comes first.
     let _printed = shown.await;
-    println!("\n{:?} after {:.1} s, {} turns, cut short {}×", record.outcome, record.duration_ms as f64 / 1000.0, record.turns.len(), record.interruptions);
+    println!(
+        "\n{:?} after {:.1} s, {} turns, cut short {}×",
+        record.outcome,
+        record.duration_ms as f64 / 1000.0,
+        record.turns.len(),
+        record.interruptions
+    );
     for incident in &record.incidents {
         println!("  incident: {incident}");
     }

@@ -72,7 +72,13 @@ fn transcript(outcome: &Outcome) -> String {
         (line.start_ms, format!("{who:>6}: {}{cut}", line.text))
     };
     let mut lines: Vec<(u64, String)> = trace.record.transcript.iter().map(line).collect();
-    lines.extend(trace.record.tools.iter().map(|tool| (tool.start_ms, format!("{:>6}: {} {} -> {:?}", "tool", tool.name, tool.arguments, tool.status))));
+    lines.extend(
+        trace
+            .record
+            .tools
+            .iter()
+            .map(|tool| (tool.start_ms, format!("{:>6}: {} {} -> {:?}", "tool", tool.name, tool.arguments, tool.status))),
+    );
     lines.extend(trace.acts.iter().map(|act| ((act.start * 1000.0) as u64, format!("{:>6}: [{:?}] {}", "act", act.kind, act.text))));
     lines.sort();
     lines.iter().map(|(at, text)| format!("         {:>6.1} s {text}\n", *at as f64 / 1000.0)).collect()

@@ -27,7 +27,8 @@ struct OutsideTool {
 
 /// The same tools, working outside.
 pub(super) fn tools(names: &[&str], tools: &ToolSet, real: &Handle) -> Vec<Arc<dyn Tool>> {
-    let tool = |name: &&str| tools.get(name).map(|inner| Arc::new(OutsideTool { inner: Arc::clone(inner), real: real.clone() }) as Arc<dyn Tool>);
+    let tool =
+        |name: &&str| tools.get(name).map(|inner| Arc::new(OutsideTool { inner: Arc::clone(inner), real: real.clone() }) as Arc<dyn Tool>);
     names.iter().filter_map(tool).collect()
 }
 

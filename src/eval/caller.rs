@@ -6,6 +6,7 @@ use std::time::Duration;
 use frontdesk_agent::transport::AgentState;
 use frontdesk_agent::{Pii, TransportEvent};
 use frontdesk_audio::{SampleRate, g711, resample};
+use frontdesk_simulators::stt::Inventory;
 use frontdesk_simulators::voice::Speaker;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -65,7 +66,7 @@ pub(super) enum Mouth {
     /// As words.
     Words(Vocabulary),
     /// As speech.
-    Speech(Arc<Speaker>),
+    Speech(Arc<Speaker>, Arc<Inventory>),
 }
 
 /// One caller.
@@ -205,10 +206,11 @@ impl Caller {
     }
 
     async fn speak(&self, text: &str, kind: ActKind, story: &mut Story) {
-        for (piece, pause) in Step::pieces(text) {
+        let code = self.end.state().code.clone().unwrap_or_default();
+        for (piece, pause) in Step::pieces(&text.replace("{code}", &code)) {
             if !piece.is_empty() {
                 let (samples, lead) = match self.render(&piece).await {
-                    Ok(samples) if matches!(self.mouth, Mouth::Speech(_)) => trimmed(samples),
+                    Ok(samples) if matches!(self.mouth, Mouth::Speech(..)) => trimmed(samples),
                     Ok(samples) => (samples, 0.0),
                     Err(error) => {
                         story.trouble.get_or_insert(format!("the caller cannot speak: {error}"));
@@ -226,7 +228,9 @@ impl Caller {
     async fn render(&self, text: &str) -> Result<Vec<i16>, String> {
         match &self.mouth {
             Mouth::Words(vocabulary) => Ok(vocabulary.speak(text)),
-            Mouth::Speech(speaker) => {
+            Mouth::Speech(speaker, inventory) => {
+                // Only what was not known beforehand is learnt here.
+                inventory.register_async(vec![text.to_owned()]).await.map_err(|error| error.to_string())?;
                 let clip = speaker.render_async(text, SampleRate::HZ_8000).await.map_err(|error| error.to_string())?;
                 let heard = g711::decode_ulaw(&g711::encode_ulaw(&clip));
                 Ok(resample::convert(&heard, SampleRate::HZ_8000, CALLER_RATE))
@@ -245,7 +249,7 @@ impl Caller {
     fn noise(&self, count: usize) -> Vec<i16> {
         match self.mouth {
             Mouth::Words(_) => vec![NOISE; count],
-            Mouth::Speech(_) => {
+            Mouth::Speech(..) => {
                 let mut random = 1_u64;
                 let mut next = || {
                     random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

@@ -8,9 +8,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use frontdesk_clinic::booking::BookingWish;
 use frontdesk_clinic::config::{import, load_tenant};
-use frontdesk_clinic::{
-    ClinicStore, Clock, CommitKey, DatabaseOptions, Keyring, PhoneNumber, PractitionerId, Tenant, local_time, migrate,
-};
+use frontdesk_clinic::{ClinicStore, Clock, CommitKey, DatabaseOptions, Keyring, PhoneNumber, PractitionerId, Tenant, local_time, migrate};
 use frontdesk_simulators::stack::Database;
 use tokio::sync::Mutex;
 
@@ -99,7 +97,8 @@ pub(crate) async fn take(clinic: (ClinicStore, Arc<Tenant>), taken: Taken, numbe
         phone,
     };
     let call_id = format!("before-{number}");
-    let prepared = store.prepare_booking(&call_id, &wish).await.map_err(|error| format!("taken: {} cannot be booked: {error}", taken.start))?;
+    let prepared =
+        store.prepare_booking(&call_id, &wish).await.map_err(|error| format!("taken: {} cannot be booked: {error}", taken.start))?;
     let key = CommitKey { call_id, confirmation_id: "c1".into() };
     store.commit_booking(&key, &prepared.booking).await.map_err(|error| format!("taken: {error}"))?;
     Ok(())

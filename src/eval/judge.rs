@@ -34,7 +34,9 @@ pub fn judge(scenario: &Scenario, trace: &Trace) -> Vec<String> {
             found.push(format!("said: {} is expected {times}, it was said {count} times", describe(said)));
         }
     }
-    found.extend(expect.never_said.iter().filter(|said| count(said, trace) > 0).map(|said| format!("never_said: {} was said", describe(said))));
+    found.extend(
+        expect.never_said.iter().filter(|said| count(said, trace) > 0).map(|said| format!("never_said: {} was said", describe(said))),
+    );
     let remembered = trace.remembered.join(" ").to_lowercase();
     let forgotten = expect.remembered.iter().filter(|text| !remembered.contains(&text.to_lowercase()));
     found.extend(forgotten.map(|text| format!("remembered: {text:?} is not in the model's last history")));
@@ -59,8 +61,7 @@ fn tools(expect: &Expect, trace: &Trace, found: &mut Vec<String>) {
         match called.iter().skip(from).position(|tool| matches(&tool)) {
             Some(at) => from += at + 1,
             None => {
-                let names: Vec<String> =
-                    called.iter().map(|tool| format!("{}{} [{:?}]", tool.name, tool.arguments, tool.status)).collect();
+                let names: Vec<String> = called.iter().map(|tool| format!("{}{} [{:?}]", tool.name, tool.arguments, tool.status)).collect();
                 found.push(format!("tools: {} is expected (in this place); called were: {}", wanted(expected), names.join(", ")));
                 break;
             }
@@ -89,8 +90,10 @@ fn holds(given: &Value, expected: &Value) -> bool {
 
 fn appointments(expected: &[Appointment], booked: &[Booked], found: &mut Vec<String>) {
     let list = || {
-        let all: Vec<String> =
-            booked.iter().map(|row| format!("{} {} with {} for {} ({})", row.status, row.start, row.practitioner, row.name, row.phone)).collect();
+        let all: Vec<String> = booked
+            .iter()
+            .map(|row| format!("{} {} with {} for {} ({})", row.status, row.start, row.practitioner, row.name, row.phone))
+            .collect();
         if all.is_empty() { "none".to_owned() } else { all.join("; ") }
     };
     if expected.len() != booked.len() {

@@ -34,6 +34,8 @@ pub(crate) struct State {
     pub(crate) agent: Option<AgentState>,
     /// The agent's lines so far: (segment, text).
     pub(crate) lines: Vec<(String, String)>,
+    /// The confirmation code that was told last, letter by letter.
+    pub(crate) code: Option<String>,
     /// First sound of the agent since the caller's last act, and its last sound of all.
     pub(crate) agent_began: Option<Instant>,
     pub(crate) agent_last: Option<Instant>,
@@ -165,6 +167,9 @@ impl Transport for LineTransport {
             return;
         }
         let mut state = self.state();
+        if let Some((_, rest)) = line.text.split_once("confirmation code is ") {
+            state.code = rest.split('.').next().map(str::to_owned);
+        }
         match state.lines.iter_mut().find(|(segment, _)| *segment == line.segment) {
             Some((_, text)) => text.clone_from(&line.text),
             None => state.lines.push((line.segment.clone(), line.text.clone())),

@@ -130,7 +130,8 @@ mod tests {
         parse(Path::new("a.yaml"), text).expect_err("it is faulty").to_string()
     }
 
-    const GOOD: &str = "name: a\ndescription: b\ncaller:\n  - say: Hello [0.5] there\n    into: 1\n  - hang_up: true\nexpect:\n  outcome: completed\n";
+    const GOOD: &str =
+        "name: a\ndescription: b\ncaller:\n  - say: Hello [0.5] there\n    into: 1\n  - hang_up: true\nexpect:\n  outcome: completed\n";
 
     #[test]
     fn a_scenario_is_read() {

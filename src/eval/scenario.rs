@@ -94,7 +94,7 @@ pub struct Taken {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Step {
-    /// Words; `[0.8]` between them is a pause of so many seconds.
+    /// Words; `[0.8]` between them is a pause of so many seconds, `{code}` the confirmation code that was told last.
     pub say: Option<String>,
     /// A short word of attention ("mm-hm"); like `say`, but drawn apart.
     pub backchannel: Option<String>,
@@ -366,7 +366,7 @@ impl Scenario {
     /// Every piece of speech of the caller, for a recogniser that must learn it.
     pub fn utterances(&self) -> impl Iterator<Item = String> {
         let spoken = self.caller.iter().filter_map(|step| step.say.as_ref().or(step.backchannel.as_ref()));
-        spoken.flat_map(|text| Step::pieces(text)).map(|(text, _)| text).filter(|text| !text.is_empty())
+        spoken.flat_map(|text| Step::pieces(text)).map(|(text, _)| text).filter(|text| !text.is_empty() && !text.contains("{code}"))
     }
 
     /// Whether it is known to fail at this depth, and why.
@@ -399,7 +399,10 @@ impl Scenario {
                 ));
             }
             if step.wait.is_some() && (step.into.is_some() || step.hears.is_some()) {
-                found.push(format!("caller step {}: `wait` goes by the clock, so neither `into` nor `hears` may stand beside it", number + 1));
+                found.push(format!(
+                    "caller step {}: `wait` goes by the clock, so neither `into` nor `hears` may stand beside it",
+                    number + 1
+                ));
             }
             let times = [step.noise, step.silence, step.into, step.wait, step.thinks];
             if times.into_iter().flatten().any(|seconds| !(0.0..=600.0).contains(&seconds)) {

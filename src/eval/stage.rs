@@ -76,7 +76,8 @@ impl Kit {
     async fn call(&self, scenario: &Scenario, depth: Depth, clinic: &Clinic) -> Result<Trace, EvalError> {
         let asked = Arc::new(Mutex::new(Asked::default()));
         let vocabulary = Vocabulary::default();
-        let providers = self.providers(scenario, depth, clinic, (&vocabulary, &asked))?;
+        let inventory = Arc::new(Inventory::new(Arc::clone(&self.caller)));
+        let providers = self.providers(scenario, depth, clinic, (&vocabulary, &inventory, &asked))?;
         let call_id = format!("eval-{}-{}", scenario.name, depth.as_str());
         let (observer, observations) = broadcast::channel(OBSERVATIONS_MAX);
         let mut options = SessionOptions::new(call_id.clone(), clinic.tenant.id.as_str());
@@ -90,11 +91,12 @@ impl Kit {
         end.state().noise = if depth == Depth::Audio { scenario.noise } else { 0 };
         let mouth = match depth {
             Depth::Text => Mouth::Words(vocabulary),
-            Depth::Audio => Mouth::Speech(Arc::clone(&self.caller)),
+            Depth::Audio => Mouth::Speech(Arc::clone(&self.caller), inventory),
         };
         let stop = CancellationToken::new();
         let session = tokio::spawn(Session::new(options, providers, Box::new(transport)).run(stop.clone()));
-        let rivals = tokio::spawn(rivals(scenario.clone(), end.clone(), clinic.store.clone(), Arc::clone(&clinic.tenant), self.real.clone()));
+        let rivals =
+            tokio::spawn(rivals(scenario.clone(), end.clone(), clinic.store.clone(), Arc::clone(&clinic.tenant), self.real.clone()));
         let caller = Caller { end: end.clone(), mouth, steps: scenario.caller.clone() };
         let acting = timeout(CALL_MAX, caller.run());
         tokio::pin!(acting, session);
@@ -133,7 +135,7 @@ impl Kit {
         scenario: &Scenario,
         depth: Depth,
         clinic: &Clinic,
-        (vocabulary, asked): (&Vocabulary, &Arc<Mutex<Asked>>),
+        (vocabulary, inventory, asked): (&Vocabulary, &Arc<Inventory>, &Arc<Mutex<Asked>>),
     ) -> Result<Providers, EvalError> {
         let machine = |error: &dyn std::fmt::Display| EvalError::Machine(error.to_string());
         let (hears, says, vad): (Arc<dyn SpeechToText>, TtsMode, Arc<dyn VoiceActivityDetector>) = match depth {
@@ -141,11 +143,10 @@ impl Kit {
                 (Arc::new(WordsStt(vocabulary.clone())), TtsMode::Tone { hz: TONE_HZ, ms_per_char: MS_PER_CHAR }, Arc::new(WordsVad))
             }
             Depth::Audio => {
-                let inventory = Arc::new(Inventory::new(Arc::clone(&self.caller)));
                 inventory.register(scenario.utterances()).map_err(|error| machine(&error))?;
                 let engine = VadEngine::inline().map_err(|error| machine(&error))?;
                 let vad = SileroVad::new(engine, VadOptions::default()).map_err(|error| machine(&error))?;
-                let hears = SimulatedStt::new(stt::SessionOptions::new(SttMode::Listen(inventory)));
+                let hears = SimulatedStt::new(stt::SessionOptions::new(SttMode::Listen(Arc::clone(inventory))));
                 (Arc::new(hears), TtsMode::Speak(Arc::clone(&self.agent)), Arc::new(vad))
             }
         };

@@ -7,7 +7,7 @@ use frontdesk_conversation::Speaker;
 use super::table::summary;
 use crate::eval::caller::{Act, ActKind};
 use crate::eval::run::{Outcome, Verdict};
-use crate::eval::trace::{Trace, ToolSpan};
+use crate::eval::trace::{ToolSpan, Trace};
 
 const STYLE: &str = include_str!("page.css");
 /// Width of one second, in SVG units.
@@ -69,7 +69,12 @@ fn id(outcome: &Outcome) -> String {
 fn overview(outcomes: &[Outcome]) -> String {
     let dot = |outcome: &Outcome| {
         let (class, word) = class(&outcome.verdict);
-        format!("<a class=\"dot {class}\" href=\"#{}\" title=\"{} ({}): {word}\"></a>", id(outcome), outcome.scenario.name, outcome.depth.as_str())
+        format!(
+            "<a class=\"dot {class}\" href=\"#{}\" title=\"{} ({}): {word}\"></a>",
+            id(outcome),
+            outcome.scenario.name,
+            outcome.depth.as_str()
+        )
     };
     format!("<nav>{}</nav>", outcomes.iter().map(dot).collect::<String>())
 }
@@ -157,7 +162,10 @@ fn wave(page: &mut String, levels: &[u16], middle: f64, class: &str) {
         let (left, half) = (x(at as f64 * block), height(*level).max(1.5));
         let _ = write!(path, "M{left:.1} {:.1}v{:.1}", middle - half, half * 2.0);
     }
-    let _ = write!(page, "<path class=\"wave {class}\" d=\"{path}\"/><line class=\"base\" x1=\"{LEFT}\" x2=\"100%\" y1=\"{middle}\" y2=\"{middle}\"/>");
+    let _ = write!(
+        page,
+        "<path class=\"wave {class}\" d=\"{path}\"/><line class=\"base\" x1=\"{LEFT}\" x2=\"100%\" y1=\"{middle}\" y2=\"{middle}\"/>"
+    );
 }
 
 /// What the agent did, as a strip.
@@ -165,7 +173,12 @@ fn states(page: &mut String, trace: &Trace) {
     let ends = trace.states.iter().skip(1).map(|(at, _)| *at).chain([trace.seconds()]);
     for ((start, state), end) in trace.states.iter().zip(ends) {
         let width = ((end - start) * SECOND).max(0.5);
-        let _ = write!(page, "<rect class=\"state {state}\" x=\"{:.1}\" y=\"{:.0}\" width=\"{width:.1}\" height=\"7\"><title>{state} {start:.2}–{end:.2} s</title></rect>", x(*start), AGENT_Y + 28.0);
+        let _ = write!(
+            page,
+            "<rect class=\"state {state}\" x=\"{:.1}\" y=\"{:.0}\" width=\"{width:.1}\" height=\"7\"><title>{state} {start:.2}–{end:.2} s</title></rect>",
+            x(*start),
+            AGENT_Y + 28.0
+        );
     }
 }
 
@@ -192,7 +205,12 @@ fn agent_words(page: &mut String, trace: &Trace) {
         words(page, &line.text, x(start), ((end - start) * SECOND).max(60.0), AGENT_Y - 27.0, "agent");
         if line.interrupted {
             let at = x(end);
-            let _ = write!(page, "<line class=\"cut\" x1=\"{at:.1}\" x2=\"{at:.1}\" y1=\"{:.0}\" y2=\"{:.0}\"><title>cut short at {end:.2} s</title></line>", CALLER_Y + 16.0, AGENT_Y + 26.0);
+            let _ = write!(
+                page,
+                "<line class=\"cut\" x1=\"{at:.1}\" x2=\"{at:.1}\" y1=\"{:.0}\" y2=\"{:.0}\"><title>cut short at {end:.2} s</title></line>",
+                CALLER_Y + 16.0,
+                AGENT_Y + 26.0
+            );
         }
     }
 }
@@ -200,8 +218,10 @@ fn agent_words(page: &mut String, trace: &Trace) {
 /// Words above a stretch, as many as fit; all of them when it is pointed at.
 fn words(page: &mut String, text: &str, left: f64, width: f64, y: f64, class: &str) {
     let fit = (width / 5.4) as usize;
-    let shown = if text.chars().count() <= fit { text.to_owned() } else { text.chars().take(fit.saturating_sub(1)).collect::<String>() + "…" };
-    let _ = write!(page, "<text class=\"words {class}\" x=\"{left:.1}\" y=\"{y:.0}\">{}<title>{}</title></text>", escape(&shown), escape(text));
+    let shown =
+        if text.chars().count() <= fit { text.to_owned() } else { text.chars().take(fit.saturating_sub(1)).collect::<String>() + "…" };
+    let _ =
+        write!(page, "<text class=\"words {class}\" x=\"{left:.1}\" y=\"{y:.0}\">{}<title>{}</title></text>", escape(&shown), escape(text));
 }
 
 fn tools(page: &mut String, tools: &[ToolSpan]) {
@@ -234,7 +254,14 @@ fn transcript(page: &mut String, trace: &Trace) {
     for line in &trace.record.transcript {
         let (who, class) = if line.speaker == Speaker::Agent { ("agent", "a") } else { ("caller", "c") };
         let cut = if line.interrupted { "<em> cut short</em>" } else { "" };
-        lines.push((line.start_ms, format!("<li class=\"{class}\"><time>{:.1}</time><b>{who}</b><span>{}{cut}</span></li>", line.start_ms as f64 / 1000.0, escape(&line.text))));
+        lines.push((
+            line.start_ms,
+            format!(
+                "<li class=\"{class}\"><time>{:.1}</time><b>{who}</b><span>{}{cut}</span></li>",
+                line.start_ms as f64 / 1000.0,
+                escape(&line.text)
+            ),
+        ));
     }
     for tool in &trace.record.tools {
         let status = serde_json::to_value(tool.status).unwrap_or_default();
@@ -267,11 +294,18 @@ fn outcome_of(page: &mut String, outcome: &Outcome, trace: &Trace) {
     let ended = serde_json::to_value(trace.record.outcome).unwrap_or_default();
     row("outcome", format!("{} (expected: {})", ended.as_str().unwrap_or_default(), expect.outcome.as_deref().unwrap_or("anything")));
     row("expected tools", expect.tools.iter().map(|tool| tool.tool.clone()).collect::<Vec<_>>().join(" → "));
-    let booked = trace.appointments.iter().map(|row| format!("{}: {} with {}, {} ({})", row.status, row.start, row.practitioner, row.name, row.phone));
+    let booked = trace
+        .appointments
+        .iter()
+        .map(|row| format!("{}: {} with {}, {} ({})", row.status, row.start, row.practitioner, row.name, row.phone));
     let booked: Vec<String> = booked.collect();
     row("appointments", if booked.is_empty() { "none".into() } else { booked.join("; ") });
     let said = |list: &[crate::eval::scenario::Said]| {
-        list.iter().filter_map(|said| said.text.clone().or_else(|| said.pattern.clone())).map(|text| format!("“{text}”")).collect::<Vec<_>>().join(", ")
+        list.iter()
+            .filter_map(|said| said.text.clone().or_else(|| said.pattern.clone()))
+            .map(|text| format!("“{text}”"))
+            .collect::<Vec<_>>()
+            .join(", ")
     };
     row("must be said", said(&expect.said));
     row("must not be said", said(&expect.never_said));

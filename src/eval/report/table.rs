@@ -17,7 +17,12 @@ pub fn line(outcome: &Outcome, colours: bool) -> String {
         let median = latencies.get(latencies.len() / 2).map_or_else(|| "      -".to_owned(), |median| format!("{median:>4} ms"));
         format!("{:>6.1} s  {median}  {:>2} turns", trace.seconds(), trace.record.turns.len())
     });
-    let mut text = format!("{mark}  {:<5}  {:<44}  {figures:<30}  {:>5.2} s", outcome.depth.as_str(), outcome.scenario.name, outcome.took.as_secs_f64());
+    let mut text = format!(
+        "{mark}  {:<5}  {:<44}  {figures:<30}  {:>5.2} s",
+        outcome.depth.as_str(),
+        outcome.scenario.name,
+        outcome.took.as_secs_f64()
+    );
     for fault in faults {
         text.push_str(&format!("\n         {prefix}{fault}"));
     }
