@@ -110,8 +110,25 @@ fn appointments(expected: &[Appointment], booked: &[Booked], found: &mut Vec<Str
             && wanted.service.as_ref().is_none_or(|service| *service == row.service)
     };
     for (row, wanted) in booked.iter().zip(expected).filter(|(row, wanted)| !is_so(row, wanted)) {
-        found.push(format!("appointments: {wanted:?} is expected, in the database: {row:?}"));
+        found.push(format!("appointments: {} is expected, in the database: {}", described(wanted), shown(row)));
     }
+}
+
+fn shown(row: &Booked) -> String {
+    let service = if row.service.is_empty() { String::new() } else { format!(", {}", row.service) };
+    format!("{} {} with {} for {} ({}){service}", row.status, row.start, row.practitioner, row.name, row.phone)
+}
+
+fn described(wanted: &Appointment) -> String {
+    let parts = [
+        (" ", &wanted.start),
+        (" with ", &wanted.practitioner),
+        (" for ", &wanted.name),
+        (" number ", &wanted.phone),
+        (" service ", &wanted.service),
+    ];
+    let given: String = parts.iter().filter_map(|(word, part)| part.as_ref().map(|part| format!("{word}{part}"))).collect();
+    format!("{}{given}", wanted.status)
 }
 
 /// How often something was said, by the transcript.

@@ -21,11 +21,16 @@ const EVENTS_MAX: usize = 256;
 /// Amplitude above which a frame sounds.
 const SOUND: u16 = 60;
 
+/// How loud a word without sound is drawn.
+const WORD_LEVEL: u16 = 4_000;
+
 /// What a line looks like from outside.
 #[derive(Debug, Default)]
 pub(crate) struct State {
     /// What the caller still has to say.
     pub(crate) speech: VecDeque<i16>,
+    /// Whether the caller's samples name words, so that their value is no loudness.
+    pub(crate) is_words: bool,
     /// Amplitude of the noise behind it.
     pub(crate) noise: i16,
     random: u64,
@@ -49,6 +54,7 @@ impl State {
     fn note(&mut self, side: usize, samples: &[i16]) {
         let Some(answered) = self.answered else { return };
         let loudest = samples.iter().map(|sample| sample.unsigned_abs()).max().unwrap_or(0);
+        let loudest = if side == 0 && self.is_words && loudest > 0 { WORD_LEVEL } else { loudest };
         let now = Instant::now();
         let block = (now - answered).as_millis() as usize / LEVEL_MS as usize;
         let levels = &mut self.levels[side];

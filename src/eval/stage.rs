@@ -88,6 +88,7 @@ impl Kit {
         options.fallback = Some(fallback());
         options.observer = Some(observer);
         let (transport, end) = line(&call_id);
+        end.state().is_words = depth == Depth::Text;
         end.state().noise = if depth == Depth::Audio { scenario.noise } else { 0 };
         let mouth = match depth {
             Depth::Text => Mouth::Words(vocabulary),

@@ -11,7 +11,7 @@ use crate::eval::trace::{ToolSpan, Trace};
 
 const STYLE: &str = include_str!("page.css");
 /// Width of one second, in SVG units.
-const SECOND: f64 = 34.0;
+const SECOND: f64 = 62.0;
 /// Lanes, from the top: their middle.
 const CALLER_Y: f64 = 62.0;
 const AGENT_Y: f64 = 142.0;
@@ -142,7 +142,10 @@ fn drawing(page: &mut String, trace: &Trace) {
     wave(page, &trace.levels[0], CALLER_Y, "caller");
     wave(page, &trace.levels[1], AGENT_Y, "agent");
     states(page, trace);
-    trace.acts.iter().for_each(|act| act_mark(page, act));
+    for (number, act) in trace.acts.iter().enumerate() {
+        let next = trace.acts.get(number + 1).map_or(f64::MAX, |next| next.start);
+        act_mark(page, act, next);
+    }
     agent_words(page, trace);
     tools(page, &trace.tools);
     page.push_str("</svg>");
@@ -182,7 +185,7 @@ fn states(page: &mut String, trace: &Trace) {
     }
 }
 
-fn act_mark(page: &mut String, act: &Act) {
+fn act_mark(page: &mut String, act: &Act, next: f64) {
     let (left, right) = (x(act.start), x(act.end));
     let (class, label) = match act.kind {
         ActKind::Speech => ("said", act.text.clone()),
@@ -195,14 +198,16 @@ fn act_mark(page: &mut String, act: &Act) {
     let class = if act.into_speech && act.kind == ActKind::Speech { format!("{class} into") } else { class.to_owned() };
     let width = (right - left).max(6.0);
     let _ = write!(page, "<rect class=\"{class}\" x=\"{left:.1}\" y=\"{:.0}\" width=\"{width:.1}\" height=\"3\"/>", CALLER_Y - 28.0);
-    words(page, &label, left, width.max(60.0), CALLER_Y - 31.0, &class);
+    words(page, &label, left, room(act.start, next), CALLER_Y - 31.0, &class);
 }
 
 /// The agent's lines, and where they were cut.
 fn agent_words(page: &mut String, trace: &Trace) {
-    for line in trace.record.transcript.iter().filter(|line| line.speaker == Speaker::Agent) {
+    let lines: Vec<_> = trace.record.transcript.iter().filter(|line| line.speaker == Speaker::Agent).collect();
+    for (number, line) in lines.iter().enumerate() {
+        let next = lines.get(number + 1).map_or(f64::MAX, |next| next.start_ms as f64 / 1000.0);
         let (start, end) = (line.start_ms as f64 / 1000.0, line.end_ms as f64 / 1000.0);
-        words(page, &line.text, x(start), ((end - start) * SECOND).max(60.0), AGENT_Y - 27.0, "agent");
+        words(page, &line.text, x(start), room(start, next), AGENT_Y - 27.0, "agent");
         if line.interrupted {
             let at = x(end);
             let _ = write!(
@@ -213,6 +218,11 @@ fn agent_words(page: &mut String, trace: &Trace) {
             );
         }
     }
+}
+
+/// The width that words have before the next ones.
+fn room(start: f64, next: f64) -> f64 {
+    ((next - start) * SECOND - 6.0).clamp(12.0, 1200.0)
 }
 
 /// Words above a stretch, as many as fit; all of them when it is pointed at.
