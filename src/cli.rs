@@ -47,6 +47,12 @@ pub enum Command {
     /// Start everything on this machine and book an appointment by telephone
     #[cfg(feature = "demo")]
     Demo(Demo),
+    /// Rehearse calls: play scenario files in virtual time and judge what came of each
+    #[cfg(feature = "demo")]
+    Eval(Eval),
+    /// Talk to the agent in this terminal, by text or with a WAV file; no telephone, no LiveKit
+    #[cfg(feature = "demo")]
+    Console(Console),
     /// Validate the configuration and print what is reachable
     Check(Check),
     /// Print the version
@@ -66,6 +72,57 @@ pub struct Demo {
     /// How many callers at once, each for an appointment of his own
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=8))]
     pub callers: u8,
+}
+
+/// How to talk to the agent.
+#[cfg(feature = "demo")]
+#[derive(Debug, Args)]
+#[command(
+    after_help = "What happens is shown as it happens: words, states, tools, and how long each stage of a turn took. The database is a \
+    scratch one on the project's cluster (scripts/postgres start) and is gone afterwards. /keys 123# presses keys, /quit or Ctrl-D hangs up.\n\n\
+    The simulated recogniser hears nothing but what it was taught: give the sentences of a WAV file with --utterance, or use PROVIDERS=cloud."
+)]
+pub struct Console {
+    /// The clinic's folder below the tenants' directory
+    #[arg(long, default_value = "demo")]
+    pub tenant: String,
+    /// The caller's audio, mono: it is played into the call, and nothing is read from the terminal
+    #[arg(long, value_name = "FILE")]
+    pub wav: Option<PathBuf>,
+    /// A sentence that the simulated recogniser shall know; may be repeated
+    #[arg(long, value_name = "TEXT")]
+    pub utterance: Vec<String>,
+    /// Where speech and language come from: simulated, or cloud (needs the providers' keys)
+    #[arg(long, env = "PROVIDERS", value_enum, default_value_t = ProviderChoice::Simulated)]
+    pub providers: ProviderChoice,
+}
+
+/// Which calls to rehearse.
+#[cfg(feature = "demo")]
+#[derive(Debug, Args)]
+#[command(after_help = "Needs the project's Postgres cluster: scripts/postgres start. docs/evaluation.md explains the files.")]
+pub struct Eval {
+    /// Scenario files, or folders of them
+    #[arg(default_value = "scenarios")]
+    pub paths: Vec<PathBuf>,
+    /// How much of a call is real; may be repeated [default: all that a scenario names]
+    #[arg(long, value_enum)]
+    pub depth: Vec<crate::eval::Depth>,
+    /// Only scenarios whose names contain this
+    #[arg(long, value_name = "TEXT")]
+    pub only: Option<String>,
+    /// Write JUnit XML
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+    /// Write one HTML page that shows each call over time
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Print the transcript of each call that failed
+    #[arg(long, short)]
+    pub verbose: bool,
+    /// How many calls at once [default: one a processor]
+    #[arg(long, value_name = "COUNT")]
+    pub jobs: Option<usize>,
 }
 
 /// Where speech and language come from.

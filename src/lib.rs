@@ -5,5 +5,7 @@
 pub mod cli;
 pub mod commands;
 pub mod config;
+#[cfg(feature = "demo")]
+pub mod eval;
 pub mod logging;
 pub mod reception;

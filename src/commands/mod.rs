@@ -2,7 +2,11 @@
 
 mod check;
 #[cfg(feature = "demo")]
+mod console;
+#[cfg(feature = "demo")]
 pub mod demo;
+#[cfg(feature = "demo")]
+mod eval;
 mod migrate;
 mod sip;
 mod start;
@@ -56,6 +60,10 @@ pub async fn run(cli: Cli) -> Result<(), CommandError> {
         Command::Migrate => migrate::run(&load(&sources)?).await,
         #[cfg(feature = "demo")]
         Command::Demo(demo) => demo::run(demo, &sources).await,
+        #[cfg(feature = "demo")]
+        Command::Console(console) => console::run(console, &load(&sources)?).await,
+        #[cfg(feature = "demo")]
+        Command::Eval(eval) => eval::run(eval, &load(&sources)?).await,
     }
 }
 
