@@ -1,6 +1,6 @@
 # The commands a developer types. The logic lives in scripts/; `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test sqlx-prepare clean distclean
+.PHONY: help setup build demo test bench-latency sqlx-prepare clean distclean
 # `make -j demo` must not build before the set-up is through.
 .NOTPARALLEL:
 SHELL := bash
@@ -24,6 +24,9 @@ demo: setup build ## Book an appointment by telephone, from an empty machine
 
 test: ## Formatting, lints, documentation, query metadata, all tests
 	@scripts/test
+
+bench-latency: setup ## Measure the time to the answer against livekit-agents; writes bench/RESULTS.md (about 15 minutes)
+	@bench/run latency
 
 sqlx-prepare: ## Regenerate .sqlx after a change to a query or a migration
 	@scripts/postgres start
