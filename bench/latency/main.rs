@@ -121,13 +121,18 @@ pub(crate) struct Block {
     pub(crate) records: Vec<CallRecord>,
     pub(crate) load: Load,
     pub(crate) was_repeated: bool,
+    /// Turns that were not made, because a call broke off or found no agent.
+    pub(crate) lost_turns: usize,
 }
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
     let arguments = Arguments::parse();
     if arguments.callers * arguments.turns > script::UTTERANCES_MAX {
-        return Err(Failure::new(format!("--callers times --turns: at most {}, for no two callers may say the same", script::UTTERANCES_MAX)));
+        return Err(Failure::new(format!(
+            "--callers times --turns: at most {}, for no two callers may say the same",
+            script::UTTERANCES_MAX
+        )));
     }
     let checkout = std::env::current_dir().map_err(Failure::new)?;
     let dir = checkout.join(&arguments.dir);
@@ -228,9 +233,10 @@ async fn play(arguments: &Arguments, caller: &Caller, row: Row, round: usize, se
         Side::Ours => stages::records(&services.calls_dir, &before, arguments.callers).await?,
         Side::Peer => Vec::new(),
     };
+    let lost_turns = (arguments.callers * arguments.turns).saturating_sub(turns.len());
     let figures = Figures::of(&turns, Kind::All);
     println!(
-        "  {:<28} round {}: median {:>5} ms, p95 {:>5} ms, {} of {} cut off, {} unanswered; {:.1} cores busy, {:.1} of them others'",
+        "  {:<28} round {}: median {:>5} ms, p95 {:>5} ms, {} of {} cut off, {} unanswered, {lost_turns} lost; {:.1} cores busy, {:.1} of them others'",
         row.title,
         round + 1,
         figures.median_ms,
@@ -241,7 +247,7 @@ async fn play(arguments: &Arguments, caller: &Caller, row: Row, round: usize, se
         load.busy_cores,
         load.foreign_cores,
     );
-    Ok(Block { row, round, turns, records, load, was_repeated: false })
+    Ok(Block { row, round, turns, records, load, was_repeated: false, lost_turns })
 }
 
 /// A path as it is written in the results.

@@ -54,7 +54,8 @@ fn summary(row: &Row, blocks: &[Block]) -> Option<Summary> {
 }
 
 fn csv(turns: &[&Turn]) -> String {
-    let mut text = "row,round,caller,turn,pause_ms,measured_pause_ms,began_ms,last_sound_ms,gap_ms,spoken_into,committed_early,text\n".to_owned();
+    let mut text =
+        "row,round,caller,turn,pause_ms,measured_pause_ms,began_ms,last_sound_ms,gap_ms,spoken_into,committed_early,text\n".to_owned();
     for turn in turns {
         let gap = turn.gap_ms.map(|gap| gap.to_string()).unwrap_or_default();
         let Turn { row, round, caller, turn: number, pause_ms, measured_pause_ms, began_ms, last_sound_ms, text: said, .. } = turn;
@@ -68,7 +69,9 @@ fn csv(turns: &[&Turn]) -> String {
 }
 
 fn results(arguments: &Arguments, checkout: &Path, dir: &Path, blocks: &[Block], summaries: &[Summary]) -> String {
-    let mut text = "# Latency: frontdesk and livekit-agents\n\nWritten by `make bench-latency`; [README.md](README.md) says how to read it.\n\n".to_owned();
+    let mut text =
+        "# Latency: frontdesk and livekit-agents\n\nWritten by `make bench-latency`; [README.md](README.md) says how to read it.\n\n"
+            .to_owned();
     text.push_str(&setting(arguments, checkout));
     text.push_str("\n## Caller's last sound to agent's first\n\n![Distributions](latency.svg)\n\n");
     text.push_str(
@@ -147,6 +150,10 @@ fn ratios(summaries: &[Summary]) -> Vec<String> {
             continue;
         };
         let (ours, peer) = (Figures::of(&ours.turns, Kind::All), Figures::of(&peer.turns, Kind::All));
+        if ours.median_ms == 0 || peer.median_ms == 0 {
+            lines.push(format!("| {what} | | not measured: no turn was answered | **miss** |\n"));
+            continue;
+        }
         for (name, ours, peer, target) in
             [("median", ours.median_ms, peer.median_ms, MEDIAN_RATIO_MAX), ("p95", ours.p95_ms, peer.p95_ms, P95_RATIO_MAX)]
         {
@@ -171,7 +178,12 @@ fn absolutes(summaries: &[Summary]) -> Vec<String> {
         let (median, p95) = (percentile(&times, 50), percentile(&times, 95));
         let measured = format!("p95 {p95} ms, median {median} ms");
         let is_met = !times.is_empty() && p95 <= FIRST_BYTE_MAX_MS;
-        lines.push(verdict(&format!("{title}: last sound to first byte of speech, p95"), &format!("≤ {FIRST_BYTE_MAX_MS} ms"), &measured, is_met));
+        lines.push(verdict(
+            &format!("{title}: last sound to first byte of speech, p95"),
+            &format!("≤ {FIRST_BYTE_MAX_MS} ms"),
+            &measured,
+            is_met,
+        ));
         let figures = Figures::of(&summary.turns, Kind::All);
         let is_met = figures.p95_ms > 0 && figures.p95_ms <= TURN_P95_MAX_MS;
         let measured = format!("{} ms", figures.p95_ms);
@@ -198,19 +210,29 @@ fn own_stages(summaries: &[Summary]) -> String {
 }
 
 fn load(blocks: &[Block]) -> String {
-    let mut text = "\n## Load while it was measured\n\nIn cores. A block is played once more when others used too much; the quieter of the two counts.\n\n| row | round | busy | others' | load average | repeated |\n|---|---|---|---|---|---|\n".to_owned();
+    let mut text = "\n## Load while it was measured\n\nIn cores. A block is played once more when others used too much; the quieter of the two counts.\n\n| row | round | busy | others' | load average | repeated | turns lost |\n|---|---|---|---|---|---|---|\n".to_owned();
     for block in blocks {
         let repeated = if block.was_repeated { "yes" } else { "" };
         let _infallible = writeln!(
             text,
-            "| {} | {} | {:.2} | {:.2} | {:.1} | {repeated} |",
-            block.row.title, block.round + 1, block.load.busy_cores, block.load.foreign_cores, block.load.average
+            "| {} | {} | {:.2} | {:.2} | {:.1} | {repeated} | {} |",
+            block.row.title,
+            block.round + 1,
+            block.load.busy_cores,
+            block.load.foreign_cores,
+            block.load.average,
+            block.lost_turns
         );
     }
     let _infallible = writeln!(text, "\nLoad average at the end: {:.1}.", load_average());
-    let missing = ROWS.iter().filter(|row| row.side == Side::Ours && row.turns == Turns::Model).any(|row| !blocks.iter().any(|block| block.row == *row));
+    let missing = ROWS
+        .iter()
+        .filter(|row| row.side == Side::Ours && row.turns == Turns::Model)
+        .any(|row| !blocks.iter().any(|block| block.row == *row));
     if missing {
-        text.push_str("\nThe row with the turn model was not played: this build has no `turn_taking.mode`, or the row was not asked for.\n");
+        text.push_str(
+            "\nThe row with the turn model was not played: this build has no `turn_taking.mode`, or the row was not asked for.\n",
+        );
     }
     text
 }

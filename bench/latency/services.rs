@@ -125,8 +125,8 @@ impl Services {
             .variable("FRONTDESK_RTP_PORT_MIN", rtp.to_string())
             .variable("FRONTDESK_RTP_PORT_MAX", (rtp + RTP_PORTS - 1).to_string())
             .variable("FRONTDESK_CALLS_DIR", self.calls_dir.display().to_string())
-            // As for the peer: the other side's share of a small machine's load must not keep it from taking calls.
-            .variable("FRONTDESK_LOAD_THRESHOLD", "0.99")
+            // As for the peer: the load of everything else must not keep it from taking calls.
+            .variable("FRONTDESK_LOAD_THRESHOLD", "1")
             .variable("FRONTDESK_DRAIN_TIMEOUT_S", "5"))
     }
 
