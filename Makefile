@@ -1,6 +1,6 @@
 # The commands a developer types. The logic lives in scripts/; `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test test-long sqlx-prepare clean distclean
+.PHONY: help setup build demo test test-long bench-latency sqlx-prepare clean distclean
 # `make -j demo` must not build before the set-up is through.
 .NOTPARALLEL:
 SHELL := bash
@@ -29,6 +29,9 @@ SCHEDULES ?= 1000000
 SEED ?= random
 test-long: ## Try a million random calls on the conversation's invariants (SCHEDULES=, SEED= to repeat a run)
 	FRONTDESK_SCHEDULES=$(SCHEDULES) FRONTDESK_SEED=$(SEED) cargo test --locked --release -p frontdesk-conversation --test invariants --test any_input --test barge_in -- --nocapture
+
+bench-latency: setup ## Measure the time to the answer against livekit-agents; writes bench/RESULTS.md (about 15 minutes)
+	@bench/run latency
 
 sqlx-prepare: ## Regenerate .sqlx after a change to a query or a migration
 	@scripts/postgres start

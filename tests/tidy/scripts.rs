@@ -35,7 +35,7 @@ fn script(path: &Path, name: &str) -> Vec<Problem> {
 #[test]
 fn scripts_parse_and_stop_at_errors() {
     let mut checked = 0;
-    for folder in ["scripts", ".ci"] {
+    for folder in ["scripts", ".ci", "bench"] {
         for entry in root().join(folder).read_dir().expect("the folder of scripts can be read") {
             let path = entry.expect("the folder of scripts can be read").path();
             let name = format!("{folder}/{}", path.file_name().unwrap_or_default().to_string_lossy());

@@ -24,7 +24,7 @@ async fn serve(router: Router) -> SocketAddr {
 }
 
 fn brisk() -> LlmOptions {
-    LlmOptions { first_token: Duration::ZERO, word: Duration::ZERO, mode: LlmMode::Receptionist }
+    LlmOptions { first_token: Duration::ZERO, word: Duration::ZERO, ..LlmOptions::default() }
 }
 
 async fn simulator(options: LlmOptions) -> SocketAddr {

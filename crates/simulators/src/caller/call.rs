@@ -27,6 +27,8 @@ use crate::voice::{Speaker, Voice, VoiceError};
 const HANG_UP_TIMEOUT: Duration = Duration::from_secs(5);
 /// Ticks sent at once after a stall, as a network does that held packets back; beyond it they are left out.
 const CATCH_UP_MAX: u32 = 10;
+/// Beginnings of the agent that are kept: an hour of talk.
+const AGENT_BEGAN_MAX: usize = 4_096;
 
 /// Places calls in one voice. Clones share what was rendered before.
 #[derive(Debug, Clone)]
@@ -39,6 +41,17 @@ impl Caller {
     #[must_use]
     pub fn new(voice: Voice) -> Self {
         Self { speaker: Arc::new(Speaker::new(voice)) }
+    }
+
+    /// Renders what will be said, so that no pause of a call waits for the voice.
+    ///
+    /// # Errors
+    /// [`CallerError::Voice`].
+    pub async fn rehearse(&self, texts: &[String]) -> Result<(), CallerError> {
+        for text in texts {
+            self.speaker.render_async(text, SampleRate::HZ_8000).await?;
+        }
+        Ok(())
     }
 
     /// Places a call and carries it to its end. `events` is never waited for: what does not fit is not told.
@@ -85,6 +98,7 @@ impl Caller {
             greeted_after: None,
             awaits_answer: false,
             turns: Vec::new(),
+            agent_began: Vec::new(),
             events: events.clone(),
         };
         live.carry(line, answered_after).await
@@ -166,6 +180,7 @@ struct Live {
     /// The agent has not answered the last turn yet.
     awaits_answer: bool,
     turns: Vec<SpokenTurn>,
+    agent_began: Vec<Duration>,
     events: mpsc::Sender<CallerEvent>,
 }
 
@@ -215,8 +230,8 @@ impl Live {
         tell(&self.events, CallerEvent::Ended(end.clone()));
         let (agent, stream) = self.stream.finish();
         let recording = Recording { caller: self.sent, agent };
-        let (greeted_after, turns) = (self.greeted_after, self.turns);
-        Ok(CallOutcome { answered_after, greeted_after, duration, end, turns, recording, stream })
+        let (greeted_after, turns, agent_began) = (self.greeted_after, self.turns, self.agent_began);
+        Ok(CallOutcome { answered_after, greeted_after, duration, end, turns, agent_began, recording, stream })
     }
 
     /// The packet of the next 20 ms.
@@ -265,6 +280,9 @@ impl Live {
     fn agent_began(&mut self, at: Duration) {
         self.manners.agent_began(at);
         self.greeted_after.get_or_insert(at);
+        if self.agent_began.len() < AGENT_BEGAN_MAX {
+            self.agent_began.push(at);
+        }
         let mut gap = None;
         if self.awaits_answer && self.act.is_none() {
             self.awaits_answer = false;

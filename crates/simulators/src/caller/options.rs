@@ -197,6 +197,8 @@ pub struct CallOutcome {
     pub end: CallEnd,
     /// What the caller did, in order.
     pub turns: Vec<SpokenTurn>,
+    /// When the agent was heard after silence, each time, in order; from the answer.
+    pub agent_began: Vec<Duration>,
     /// Both directions.
     pub recording: Recording,
     /// How the agent's stream came in.

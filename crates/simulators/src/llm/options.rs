@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use frontdesk_agent::ModelRequest;
 use frontdesk_agent::llm::Message;
+use tokio::sync::mpsc;
 
 use super::answer::Answer;
 use super::receptionist::Receptionist;
@@ -17,11 +18,25 @@ pub struct LlmOptions {
     pub word: Duration,
     /// What is answered.
     pub mode: LlmMode,
+    /// Is told what the caller has said, line by line, as each request gives it. Never waited for: what does not fit is not told.
+    pub caller_lines: Option<mpsc::Sender<Vec<String>>>,
 }
 
 impl Default for LlmOptions {
     fn default() -> Self {
-        Self { first_token: Duration::from_millis(200), word: Duration::from_millis(20), mode: LlmMode::Receptionist }
+        Self { first_token: Duration::from_millis(200), word: Duration::from_millis(20), mode: LlmMode::Receptionist, caller_lines: None }
+    }
+}
+
+impl LlmOptions {
+    /// Tells the caller's lines of a request to whoever wants them.
+    pub(super) fn tell(&self, request: &ModelRequest) {
+        let Some(listener) = &self.caller_lines else { return };
+        let line = |message: &Message| match message {
+            Message::User { text } => Some(text.clone()),
+            _ => None,
+        };
+        let _untold = listener.try_send(request.messages.iter().filter_map(line).collect());
     }
 }
 

@@ -28,6 +28,7 @@ impl SimulatedLlm {
 #[async_trait]
 impl LanguageModel for SimulatedLlm {
     async fn ask(&self, request: ModelRequest) -> Result<Box<dyn ModelStream>, ProviderError> {
+        self.options.tell(&request);
         let answer = self.options.mode.answer(&request);
         let mut events = VecDeque::new();
         for (due, piece) in schedule(pieces(&answer, request.max_tokens), &self.options) {

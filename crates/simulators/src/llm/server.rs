@@ -87,6 +87,7 @@ async fn complete(State(shared): State<Shared>, headers: HeaderMap, body: Bytes)
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1));
         return Ok(response);
     }
+    shared.options.tell(&asked.request);
     let answer = shared.options.mode.answer(&asked.request);
     let pieces = pieces(&answer, asked.request.max_tokens);
     let completion = Completion::new(asked, &pieces);

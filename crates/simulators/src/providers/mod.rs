@@ -64,7 +64,7 @@ impl ProviderSimulators {
     /// See [`SimulatorError`].
     pub async fn start(options: SimulatorOptions) -> Result<Self, SimulatorError> {
         let inventory = Arc::new(Inventory::default());
-        if matches!(options.mode, SimulatorMode::Faithful) {
+        if !matches!(options.mode, SimulatorMode::Cheap(_)) {
             inventory.register_async(options.utterances.clone()).await?;
         }
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
@@ -137,10 +137,10 @@ impl Drop for ProviderSimulators {
 
 fn routes(key: &str, options: &SimulatorOptions, inventory: &Arc<Inventory>, stop: &CancellationToken) -> Router {
     let latency = options.latency;
+    let (listens, speaks) = (SttMode::Listen(Arc::clone(inventory)), TtsMode::Speak(Arc::new(Speaker::new(Voice::agent()))));
     let (hears, says, answers) = match &options.mode {
-        SimulatorMode::Faithful => {
-            (SttMode::Listen(Arc::clone(inventory)), TtsMode::Speak(Arc::new(Speaker::new(Voice::agent()))), LlmMode::Receptionist)
-        }
+        SimulatorMode::Faithful => (listens, speaks, LlmMode::Receptionist),
+        SimulatorMode::Reciting(answers) => (listens, speaks, LlmMode::Scripted(answers.clone())),
         SimulatorMode::Cheap(cheap) => (
             SttMode::Scripted(Arc::new(cheap.heard.clone())),
             TtsMode::Tone { hz: cheap.tone_hz, ms_per_char: cheap.ms_per_char },
@@ -150,6 +150,7 @@ fn routes(key: &str, options: &SimulatorOptions, inventory: &Arc<Inventory>, sto
     let final_ms = u32::try_from(latency.stt_final.as_millis()).unwrap_or(u32::MAX);
     let hearing = stt::SessionOptions { final_ms, ..stt::SessionOptions::new(hears) };
     let speaking = tts::SessionOptions { first_byte: latency.tts_first_byte, ..tts::SessionOptions::new(says) };
-    let answering = LlmOptions { first_token: latency.llm_first_token, word: latency.llm_word, mode: answers };
+    let caller_lines = options.caller_lines.clone();
+    let answering = LlmOptions { first_token: latency.llm_first_token, word: latency.llm_word, mode: answers, caller_lines };
     stt::router(key, hearing, stop.clone()).merge(tts::router(key, speaking, stop.clone())).merge(llm::router(key, answering, stop.clone()))
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::sync::mpsc;
+
 use super::Faults;
 use crate::llm::Answer;
 
@@ -16,6 +18,8 @@ pub struct SimulatorOptions {
     pub mode: SimulatorMode,
     /// What goes wrong. Keep a clone, or use [`super::ProviderSimulators::faults`], to change it while they run.
     pub faults: Faults,
+    /// See [`crate::llm::LlmOptions::caller_lines`].
+    pub caller_lines: Option<mpsc::Sender<Vec<String>>>,
 }
 
 /// Delays of the services.
@@ -48,6 +52,8 @@ pub enum SimulatorMode {
     /// They listen, follow rules and speak.
     #[default]
     Faithful,
+    /// They listen and speak, but the language model gives these answers in turn, whatever is said.
+    Reciting(Vec<Answer>),
     /// They pretend, and cost next to nothing.
     Cheap(CheapAnswers),
 }

@@ -1,0 +1,159 @@
+//! From calls to turns, and from turns to figures.
+
+use std::time::Duration;
+
+use frontdesk_simulators::caller::CallOutcome;
+use serde::Serialize;
+
+use crate::script::{Script, Utterance};
+
+/// One turn of a caller and what came of it. Times in milliseconds from the call's answer.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Turn {
+    pub(crate) row: &'static str,
+    pub(crate) round: usize,
+    pub(crate) caller: usize,
+    pub(crate) turn: usize,
+    /// The pause within it as it was meant; 0 for none.
+    pub(crate) pause_ms: u64,
+    /// The same as it was made.
+    pub(crate) measured_pause_ms: u64,
+    pub(crate) began_ms: u64,
+    pub(crate) last_sound_ms: u64,
+    /// From the caller's last sound to the agent's first after it; none if nothing came before the next turn.
+    pub(crate) gap_ms: Option<u64>,
+    /// The agent was heard before the utterance was over.
+    pub(crate) was_spoken_into: bool,
+    /// In the history that the model was given, a line of the caller ends within the utterance.
+    pub(crate) was_committed_early: bool,
+    pub(crate) text: String,
+}
+
+impl Turn {
+    pub(crate) const fn is_cut_off(&self) -> bool {
+        self.was_spoken_into || self.was_committed_early
+    }
+}
+
+/// Which turns a figure is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    All,
+    Plain,
+    Paused,
+}
+
+impl Kind {
+    pub(crate) const fn holds(self, turn: &Turn) -> bool {
+        match self {
+            Self::All => true,
+            Self::Plain => turn.pause_ms == 0,
+            Self::Paused => turn.pause_ms > 0,
+        }
+    }
+}
+
+/// The figures of a row.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub(crate) struct Figures {
+    pub(crate) turns: usize,
+    pub(crate) unanswered: usize,
+    pub(crate) median_ms: u64,
+    pub(crate) p95_ms: u64,
+    pub(crate) worst_ms: u64,
+    pub(crate) spoken_into: usize,
+    pub(crate) committed_early: usize,
+    /// Either of the two.
+    pub(crate) cut_off: usize,
+}
+
+impl Figures {
+    pub(crate) fn of<'a>(turns: impl IntoIterator<Item = &'a Turn>, kind: Kind) -> Self {
+        let turns: Vec<&Turn> = turns.into_iter().filter(|turn| kind.holds(turn)).collect();
+        let mut gaps: Vec<u64> = turns.iter().filter_map(|turn| turn.gap_ms).collect();
+        gaps.sort_unstable();
+        let count = |wanted: fn(&Turn) -> bool| turns.iter().filter(|turn| wanted(turn)).count();
+        Self {
+            turns: turns.len(),
+            unanswered: count(|turn| turn.gap_ms.is_none()),
+            median_ms: percentile(&gaps, 50),
+            p95_ms: percentile(&gaps, 95),
+            worst_ms: gaps.last().copied().unwrap_or_default(),
+            spoken_into: count(|turn| turn.was_spoken_into),
+            committed_early: count(|turn| turn.was_committed_early),
+            cut_off: count(Turn::is_cut_off),
+        }
+    }
+}
+
+/// The value at a percentile by nearest rank; 0 of nothing.
+pub(crate) fn percentile(sorted: &[u64], percent: usize) -> u64 {
+    let rank = (sorted.len() * percent).div_ceil(100).max(1);
+    sorted.get(rank - 1).copied().unwrap_or_default()
+}
+
+/// Which call of which row a turn belongs to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    pub(crate) row: &'static str,
+    pub(crate) round: usize,
+    pub(crate) caller: usize,
+}
+
+/// The turns of a call. `histories` are the caller's lines of every request to the model during the row, of all its calls: no two
+/// callers of a round say the same.
+pub(crate) fn turns(place: Place, script: &Script, outcome: &CallOutcome, histories: &[Vec<String>]) -> Vec<Turn> {
+    let mut acts = outcome.turns.iter();
+    let mut spans = Vec::new();
+    for utterance in &script.utterances {
+        let parts: Vec<_> = acts.by_ref().take(utterance.parts.len()).collect();
+        // A call that broke off leaves its last utterances unsaid.
+        let (Some(first), Some(last)) = (parts.first(), parts.last().filter(|_| parts.len() == utterance.parts.len())) else { break };
+        let pause = if parts.len() > 1 { last.began.saturating_sub(first.last_sound) } else { Duration::ZERO };
+        spans.push((utterance, first.began, last.last_sound, pause));
+    }
+    let next_began = |number: usize| spans.get(number + 1).map_or(outcome.duration, |(_, began, ..)| *began);
+    let turn = |(number, (utterance, began, last_sound, pause)): (usize, &(&Utterance, Duration, Duration, Duration))| {
+        let mut sounds = outcome.agent_began.iter();
+        let first_after = sounds.clone().find(|at| *at >= last_sound).filter(|at| **at < next_began(number));
+        Turn {
+            row: place.row,
+            round: place.round,
+            caller: place.caller,
+            turn: number,
+            pause_ms: millis(utterance.pause),
+            measured_pause_ms: millis(*pause),
+            began_ms: millis(*began),
+            last_sound_ms: millis(*last_sound),
+            gap_ms: first_after.map(|at| millis(*at - *last_sound)),
+            was_spoken_into: sounds.any(|at| began < at && at < last_sound),
+            was_committed_early: is_committed_early(utterance, histories),
+            text: utterance.parts.join(" "),
+        }
+    };
+    spans.iter().enumerate().filter(|(_, (utterance, ..))| !utterance.is_warm_up).map(turn).collect()
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Whether a settled line of the caller ends within an utterance. The newest line of a request is not settled: a side may ask ahead,
+/// and drop the question again.
+fn is_committed_early(utterance: &Utterance, histories: &[Vec<String>]) -> bool {
+    let said: Vec<String> = utterance.parts.iter().flat_map(|part| words(part)).collect();
+    let longest = histories.iter().filter(|lines| lines.iter().any(|line| begins(line, &said).is_some())).max_by_key(|lines| lines.len());
+    let settled = longest.map_or(&[][..], |lines| lines.split_last().map_or(&[][..], |(_, settled)| settled));
+    settled.iter().any(|line| begins(line, &said).is_some_and(|length| length < said.len()))
+}
+
+/// How many words of `said`, from its first, stand at the end of a line; at least two, else none.
+fn begins(line: &str, said: &[String]) -> Option<usize> {
+    let line = words(line);
+    (2..=said.len()).rev().find(|length| line.ends_with(&said[..*length]))
+}
+
+fn words(text: &str) -> Vec<String> {
+    let plain = |word: &str| word.trim_matches(|c: char| !c.is_alphanumeric()).to_lowercase();
+    text.split_whitespace().map(plain).filter(|word| !word.is_empty()).collect()
+}
