@@ -84,7 +84,7 @@ impl Script {
         for turn in 0..turns {
             let place = caller * turns + turn;
             let index = place / 2 % PLAIN.len();
-            utterances.push(if (place + round) % 2 == 0 { plain(index) } else { paused(index, index * 7 + round * 5) });
+            utterances.push(if (place + round).is_multiple_of(2) { plain(index) } else { paused(index, index * 7 + round * 5) });
         }
         Self { utterances, answer_window }
     }

@@ -12,6 +12,8 @@ const FADE: f64 = 0.85;
 /// The caller's next pause may be longer than the last by this factor.
 const MARGIN: f64 = 1.25;
 
+/// What is left of the turn model's doubt after words that the recogniser took for a whole sentence.
+const SENTENCE_DOUBT: f64 = 0.35;
 /// In the mode `manual` a turn that nobody ends is over after this long: the caller must not wait for ever.
 const MANUAL_MAX: Duration = Duration::from_secs(10);
 
@@ -61,7 +63,7 @@ pub(crate) fn delay(config: &Endpointing, signs: Signs, pace: Pace, field: Optio
         EndpointingMode::Vad => config.vad_delay,
         EndpointingMode::Stt if signs.ends_turn => config.min_delay,
         EndpointingMode::Stt => config.max_delay,
-        EndpointingMode::Model => signs.probability.map_or(config.vad_delay, |probability| by_probability(config, probability)),
+        EndpointingMode::Model => signs.probability.map_or(config.vad_delay, |probability| by_probability(config, probability, text)),
     };
     let delay = by_mode.max(pace.floor()).max(config.min_delay).min(config.max_delay.max(config.min_delay));
     let is_partial = field.is_some_and(|field| progress(field, text, config.phone_digits) == Progress::Partial);
@@ -69,9 +71,12 @@ pub(crate) fn delay(config: &Endpointing, signs: Signs, pace: Pace, field: Optio
 }
 
 /// `min_delay` for a complete turn, growing to `max_delay` as the probability falls to zero.
-fn by_probability(config: &Endpointing, probability: f32) -> Duration {
+///
+/// The recogniser's punctuation is a second witness: words that it takes for a whole sentence leave less doubt.
+fn by_probability(config: &Endpointing, probability: f32, text: &str) -> Duration {
     let complete = f64::from(config.complete_at).clamp(f64::EPSILON, 1.0);
     let doubt = (1.0 - f64::from(probability) / complete).clamp(0.0, 1.0);
+    let doubt = if text.trim_end().ends_with(['.', '?', '!']) { doubt * SENTENCE_DOUBT } else { doubt };
     config.min_delay + config.max_delay.saturating_sub(config.min_delay).mul_f64(doubt)
 }
 
@@ -99,6 +104,7 @@ mod tests {
         for (signs, expected) in [(none, 550), (judged(1.0), 300), (judged(0.5), 300), (judged(0.25), 1400), (judged(0.0), 2500)] {
             assert_eq!(wait(EndpointingMode::Model, signs, pace, None, "yes"), expected, "{signs:?}");
         }
+        assert_eq!(wait(EndpointingMode::Model, judged(0.0), pace, None, "Yes, please."), 1070, "a sentence, says the recogniser");
         assert_eq!(wait(EndpointingMode::Stt, none, pace, None, "yes"), 2500);
         assert_eq!(wait(EndpointingMode::Stt, Signs { ends_turn: true, ..none }, pace, None, "yes"), 300);
         assert_eq!(wait(EndpointingMode::Manual, judged(1.0), pace, None, "yes"), 10_000);
