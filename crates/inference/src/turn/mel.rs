@@ -29,7 +29,7 @@ const RANGE: f64 = 8.0;
 /// Keeps silence from being divided by nothing.
 const VARIANCE_MIN: f64 = 1e-7;
 
-/// Computes features; window, filters and buffers are made once. A clip takes about 3 ms.
+/// Computes features; window, filters and buffers are made once.
 pub struct LogMel {
     fft: Arc<dyn RealToComplex<f64>>,
     window: Vec<f64>,
@@ -65,7 +65,7 @@ impl Default for LogMel {
 }
 
 impl LogMel {
-    /// Prepares window, filters and buffers (1.7 MB).
+    /// Prepares window, filters and buffers (1.8 MB).
     #[must_use]
     pub fn new() -> Self {
         let fft = RealFftPlanner::new().plan_fft_forward(FRAME);
