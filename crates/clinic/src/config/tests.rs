@@ -53,7 +53,7 @@ fn the_demo_tenant_is_valid() {
 fn turns_end_as_the_tenant_says_and_by_the_turn_model_if_it_says_nothing() {
     use frontdesk_conversation::EndpointingMode;
     let mode = |to: &str| {
-        let folder = Folder::demo_with("tenant.toml", "turn_detection = \"model\"", to);
+        let folder = Folder::demo_with("tenant.toml", "turn_detection = \"vad\"", to);
         let config = load_tenant(&folder.0.join("demo")).unwrap().conversation_config(chrono::Utc::now(), Vec::new());
         (config.endpointing.mode, config.preemptive_generation)
     };
@@ -61,7 +61,7 @@ fn turns_end_as_the_tenant_says_and_by_the_turn_model_if_it_says_nothing() {
     assert_eq!(mode("turn_detection = \"stt\""), (EndpointingMode::Stt, true));
     let folder = Folder::demo_with("tenant.toml", "preemptive_generation = true", "preemptive_generation = false");
     assert!(!load_tenant(&folder.0.join("demo")).unwrap().conversation_config(chrono::Utc::now(), Vec::new()).preemptive_generation);
-    let folder = Folder::demo_with("tenant.toml", "turn_detection = \"model\"", "turn_detection = \"guess\"");
+    let folder = Folder::demo_with("tenant.toml", "turn_detection = \"vad\"", "turn_detection = \"guess\"");
     let problem = folder.problem();
     assert!(problem.contains("turn_detection") && problem.contains("`vad`"), "{problem}");
 }
