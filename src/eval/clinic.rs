@@ -23,8 +23,11 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(20);
 /// Migrated databases, one a tenant, from which scenarios clone theirs.
 pub(crate) struct Clinics {
     folder: PathBuf,
-    templates: Mutex<HashMap<String, (Arc<Tenant>, Arc<Database>)>>,
+    templates: Mutex<HashMap<String, Template>>,
 }
+
+/// A tenant, and the database that holds it.
+type Template = (Arc<Tenant>, Arc<Database>);
 
 /// The clinic of one scenario.
 pub(crate) struct Clinic {
@@ -56,7 +59,7 @@ impl Clinics {
         Ok(Clinic { tenant, store, database, pool })
     }
 
-    async fn template(&self, tenant: &str) -> Result<(Arc<Tenant>, Arc<Database>), EvalError> {
+    async fn template(&self, tenant: &str) -> Result<Template, EvalError> {
         let mut templates = self.templates.lock().await;
         if let Some((known, template)) = templates.get(tenant) {
             return Ok((Arc::clone(known), Arc::clone(template)));

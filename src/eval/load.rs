@@ -79,7 +79,7 @@ pub fn read(path: &Path) -> Result<Scenario, LoadError> {
 fn parse(path: &Path, text: &str) -> Result<Scenario, LoadError> {
     let faulty = |line, reason| LoadError::Faulty { path: path.to_owned(), line, reason };
     let scenario: Scenario = serde_saphyr::from_str(text).map_err(|error| {
-        let line = error.location().map_or(1, |location| u64::from(location.line()));
+        let line = error.location().map_or(1, |location| location.line());
         let error = error.without_snippet();
         faulty(line.max(1), error.to_string())
     })?;
