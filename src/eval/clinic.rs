@@ -29,6 +29,9 @@ pub(crate) struct Clinics {
     templates: Mutex<HashMap<String, Template>>,
 }
 
+/// A tenant, and the database that holds it.
+type Template = (Arc<Tenant>, Arc<Database>);
+
 /// The clinic of one scenario.
 pub(crate) struct Clinic {
     pub(crate) tenant: Arc<Tenant>,
@@ -59,7 +62,7 @@ impl Clinics {
         Ok(Clinic { tenant, store, database, pool })
     }
 
-    async fn template(&self, tenant: &str) -> Result<(Arc<Tenant>, Arc<Database>), EvalError> {
+    async fn template(&self, tenant: &str) -> Result<Template, EvalError> {
         let mut templates = self.templates.lock().await;
         if let Some((known, template)) = templates.get(tenant) {
             return Ok((Arc::clone(known), Arc::clone(template)));

@@ -1,9 +1,11 @@
 //! One call on the stage: a real session, a scripted caller, simulated providers, a real database; in virtual time.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use frontdesk_agent::session::{Fallback, Providers, Session, SessionOptions};
+use frontdesk_agent::turn::TurnDetector;
 use frontdesk_agent::vad::SileroVad;
 use frontdesk_agent::{
     LanguageModel, Observation, SessionEvent, SpeechToText, SttOptions, TextToSpeech, Tool, ToolPhase, ToolSet, TtsOptions,
@@ -13,6 +15,7 @@ use frontdesk_audio::SampleRate;
 use frontdesk_clinic::PgCallStore;
 use frontdesk_clinic::tools::tool_set;
 use frontdesk_conversation::Message;
+use frontdesk_inference::turn::TurnEngine;
 use frontdesk_inference::vad::{VadEngine, VadOptions};
 use frontdesk_simulators::stt::{self, Inventory, SimulatedStt, SttMode};
 use frontdesk_simulators::tts::{self, SimulatedTts, TtsMode};
@@ -39,9 +42,24 @@ const OBSERVATIONS_MAX: usize = 16_384;
 /// How long a character of the agent's tone lasts at depth text; about the pace of speech.
 const MS_PER_CHAR: u32 = 60;
 const TONE_HZ: u32 = 220;
+/// What one judgement of the turn model takes on a worker.
+const TURN_MODEL_TIME: Duration = Duration::from_millis(45);
 /// Tools of a call.
 const TOOLS: [&str; 7] =
     ["find_slots", "book_appointment", "cancel_appointment", "check_insurance_coverage", "take_message", "note_intent", "end_call"];
+
+/// The turn model in the thread that asks, with the time that it takes on a worker.
+struct InlineTurn(TurnEngine);
+
+impl TurnDetector for InlineTurn {
+    fn ask(&self, audio: Vec<i16>) -> Pin<Box<dyn Future<Output = Option<f32>> + Send>> {
+        let judged = self.0.ask(audio);
+        Box::pin(async move {
+            tokio::time::sleep(TURN_MODEL_TIME).await;
+            judged.await
+        })
+    }
+}
 
 /// What scenarios share.
 pub(super) struct Kit {
@@ -50,11 +68,13 @@ pub(super) struct Kit {
     pub(super) real: Handle,
     caller: Arc<Speaker>,
     agent: Arc<Speaker>,
+    turn: OnceLock<Result<TurnEngine, String>>,
 }
 
 impl Kit {
     pub(super) fn new(clinics: Clinics, real: Handle) -> Self {
-        Self { clinics, real, caller: Arc::new(Speaker::new(Voice::caller())), agent: Arc::new(Speaker::new(Voice::agent())) }
+        let speaker = |voice| Arc::new(Speaker::new(voice));
+        Self { clinics, real, caller: speaker(Voice::caller()), agent: speaker(Voice::agent()), turn: OnceLock::new() }
     }
 
     /// Plays a scenario. Blocks; call it from a thread that belongs to no runtime.
@@ -151,6 +171,11 @@ impl Kit {
                 (Arc::new(hears), TtsMode::Speak(Arc::clone(&self.agent)), Arc::new(vad))
             }
         };
+        let turn: Option<Arc<dyn TurnDetector>> = match depth {
+            // Words have no melody.
+            Depth::Text => None,
+            Depth::Audio => Some(Arc::new(InlineTurn(self.turn_model()?))),
+        };
         let speech: Arc<dyn TextToSpeech> = Arc::new(SimulatedTts::new(tts::SessionOptions::new(says)));
         let faults = &scenario.faults;
         let model: Arc<dyn LanguageModel> = Arc::new(FaultyModel::new(&faults.model, Arc::clone(asked)));
@@ -160,9 +185,15 @@ impl Kit {
             llm: model,
             tts: if faults.speech.is_empty() { speech } else { Arc::new(FaultySpeech::new(speech, &faults.speech)) },
             vad,
-            turn: None,
+            turn,
             store: Some(Arc::new(store)),
         })
+    }
+
+    /// The turn model, loaded when it is first asked for.
+    fn turn_model(&self) -> Result<TurnEngine, EvalError> {
+        let loaded = self.turn.get_or_init(|| TurnEngine::inline(None).map_err(|error| error.to_string()));
+        loaded.clone().map_err(EvalError::Machine)
     }
 
     fn tools(&self, scenario: &Scenario, clinic: &Clinic) -> ToolSet {
