@@ -20,9 +20,6 @@ const CONNECTIONS: u32 = 4;
 /// The machine may be busy.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A tenant and the migrated database from which those of its scenarios are cloned.
-type Template = (Arc<Tenant>, Arc<Database>);
-
 /// Migrated databases, one a tenant, from which scenarios clone theirs.
 pub(crate) struct Clinics {
     folder: PathBuf,
