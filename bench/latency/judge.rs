@@ -157,3 +157,70 @@ fn words(text: &str) -> Vec<String> {
     let plain = |word: &str| word.trim_matches(|c: char| !c.is_alphanumeric()).to_lowercase();
     text.split_whitespace().map(plain).filter(|word| !word.is_empty()).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use frontdesk_simulators::caller::{Act, CallEnd, Recording, SpokenTurn, StreamReport};
+
+    use super::*;
+
+    const PLACE: Place = Place { row: "row", round: 0, caller: 0 };
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    /// A call of one utterance in two parts, 1000 to 2000 and 2600 to 4000 ms, with the agent heard at these moments.
+    fn call(agent_began: &[u64], histories: &[&[&str]]) -> Turn {
+        let parts = vec!["I would like to book,".to_owned(), "an appointment.".to_owned()];
+        let utterance = Utterance { parts: parts.clone(), pause: ms(600), is_warm_up: false };
+        let script = Script { utterances: vec![utterance], answer_window: ms(5500) };
+        let spoken = |text: &String, began, last_sound| SpokenTurn {
+            act: Act::Say(text.clone()),
+            began: ms(began),
+            last_sound: ms(last_sound),
+            gap: None,
+            is_overlapped: false,
+        };
+        let outcome = CallOutcome {
+            answered_after: Duration::ZERO,
+            greeted_after: None,
+            duration: ms(9500),
+            end: CallEnd::Caller,
+            turns: vec![spoken(&parts[0], 1000, 2000), spoken(&parts[1], 2600, 4000)],
+            agent_began: agent_began.iter().copied().map(ms).collect(),
+            recording: Recording::default(),
+            stream: StreamReport::default(),
+        };
+        let histories: Vec<Vec<String>> = histories.iter().map(|lines| lines.iter().map(|line| (*line).to_owned()).collect()).collect();
+        turns(PLACE, &script, &outcome, &histories).remove(0)
+    }
+
+    #[test]
+    fn the_gap_runs_to_the_first_sound_after_the_whole_utterance() {
+        let turn = call(&[300, 4700, 5300], &[]);
+        assert_eq!((turn.gap_ms, turn.measured_pause_ms, turn.is_cut_off()), (Some(700), 600, false));
+        let cut = call(&[2400, 4900], &[]);
+        assert_eq!((cut.gap_ms, cut.was_spoken_into), (Some(900), true));
+        assert_eq!(call(&[300], &[]).gap_ms, None);
+    }
+
+    #[test]
+    fn a_settled_line_that_ends_within_the_utterance_is_an_early_commit() {
+        let whole = "i would like to book an appointment";
+        assert!(!call(&[], &[&["hello there", "I would like to book,"]]).was_committed_early, "asked ahead, and dropped");
+        assert!(!call(&[], &[&["I would like to book,"], &["hello there", whole]]).was_committed_early);
+        assert!(call(&[], &[&["I would like to book,"], &["I would like to book,", "an appointment."]]).was_committed_early);
+        assert!(
+            call(&[], &[&["Hello there. I would like"], &["Hello there. I would like", "to book an appointment."]]).was_committed_early
+        );
+        assert!(!call(&[], &[&[whole, "something else"]]).was_committed_early);
+    }
+
+    #[test]
+    fn percentiles_are_by_nearest_rank() {
+        let values: Vec<u64> = (1..=20).collect();
+        assert_eq!((percentile(&values, 50), percentile(&values, 95), percentile(&values, 100)), (10, 19, 20));
+        assert_eq!((percentile(&[7], 95), percentile(&[], 50)), (7, 0));
+    }
+}

@@ -82,6 +82,7 @@ fn results(arguments: &Arguments, checkout: &Path, dir: &Path, blocks: &[Block],
             text.push_str(&line(summary.row.title, name, &Figures::of(&summary.turns, kind)));
         }
     }
+    text.push_str(&disturbance(arguments, blocks));
     text.push_str("\n## Verdicts\n\n| what | target | measured | verdict |\n|---|---|---|---|\n");
     for verdict in ratios(summaries).into_iter().chain(absolutes(summaries)) {
         text.push_str(&verdict);
@@ -192,10 +193,27 @@ fn absolutes(summaries: &[Summary]) -> Vec<String> {
     lines
 }
 
+/// Says so when others used the machine too much for the figures to count.
+fn disturbance(arguments: &Arguments, blocks: &[Block]) -> String {
+    let disturbed = blocks.iter().filter(|block| block.load.foreign_cores > arguments.foreign_cores_max).count();
+    if disturbed == 0 {
+        return String::new();
+    }
+    format!(
+        "\n**Disturbed: during {disturbed} of {} blocks other programs used more than {} cores. The figures do not count; repeat on a quiet \
+         machine.**\n",
+        blocks.len(),
+        arguments.foreign_cores_max
+    )
+}
+
 /// Where our own time goes.
 fn own_stages(summaries: &[Summary]) -> String {
     let mut text = "\n## Stages of our own turns\n\nFrom the caller's last sound as the worker heard it, from the call records; the first turn of each call is left out.\n\n| stage | ".to_owned();
     let own: Vec<&Summary> = summaries.iter().filter(|summary| summary.row.side == Side::Ours).collect();
+    if own.is_empty() {
+        return String::new();
+    }
     let titles: Vec<&str> = own.iter().map(|summary| summary.row.title).collect();
     let _infallible = writeln!(text, "{} |\n|---|{}", titles.join(" | "), "---|".repeat(own.len()));
     for (place, (name, _)) in stages::STAGES.iter().enumerate() {
@@ -231,7 +249,7 @@ fn load(blocks: &[Block]) -> String {
         .any(|row| !blocks.iter().any(|block| block.row == *row));
     if missing {
         text.push_str(
-            "\nThe row with the turn model was not played: this build has no `turn_taking.mode`, or the row was not asked for.\n",
+            "\nThe row with the turn model was not played: this build has no `turn_taking.turn_detection`, or the row was not asked for.\n",
         );
     }
     text

@@ -131,3 +131,32 @@ pub(crate) fn texts() -> Vec<String> {
     let parts = PAUSED.iter().flatten().chain(&PLAIN);
     parts.map(|text| (*text).to_owned()).chain(["Hello there.".to_owned()]).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_of_the_turns_have_a_pause_and_no_two_callers_say_the_same() {
+        let (callers, turns) = (4, 8);
+        for round in 0..2 {
+            let scripts = (0..callers).map(|caller| Script::new(caller, round, turns, Duration::from_secs(5)));
+            let mut said: Vec<Utterance> = scripts.flat_map(|script| script.utterances).filter(|utterance| !utterance.is_warm_up).collect();
+            let paused: Vec<u64> =
+                said.iter().filter(|utterance| utterance.parts.len() > 1).map(|utterance| utterance.pause.as_millis() as u64).collect();
+            assert_eq!((said.len(), paused.len()), (32, 16));
+            assert!(paused.iter().all(|pause| (PAUSES_MS.0..=PAUSES_MS.1).contains(pause)), "{paused:?}");
+            assert!(paused.contains(&PAUSES_MS.0) && paused.contains(&PAUSES_MS.1), "{paused:?}");
+            said.sort_by(|a, b| a.parts.cmp(&b.parts));
+            said.dedup_by(|a, b| a.parts == b.parts);
+            assert_eq!(said.len(), callers * turns);
+        }
+    }
+
+    #[test]
+    fn the_recogniser_knows_every_part() {
+        let known = texts();
+        let script = Script::new(1, 1, 8, Duration::from_secs(5));
+        assert!(script.utterances.iter().flat_map(|utterance| &utterance.parts).all(|part| known.contains(part)));
+    }
+}

@@ -50,8 +50,8 @@ fn tenant(demo: &str, row: &Row, mode: Option<&str>) -> String {
             "id" if !text.contains("\nid = ") => format!("id = \"{}\"", row.id),
             "dialled_numbers" => format!("dialled_numbers = [\"{}\"]", row.number),
             "greeting" => format!("greeting = \"{GREETING}\""),
-            "[turn_taking]" => mode.map_or_else(|| line.to_owned(), |mode| format!("{line}\nmode = \"{mode}\"")),
-            "mode" => continue,
+            "[turn_taking]" => mode.map_or_else(|| line.to_owned(), |mode| format!("{line}\nturn_detection = \"{mode}\"")),
+            "turn_detection" => continue,
             _ => line.to_owned(),
         };
         text.push_str(&changed);
@@ -76,4 +76,18 @@ pub(crate) fn rules() -> String {
         );
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_build_can_play_every_row() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let playable = write(Path::new(env!("CARGO_MANIFEST_DIR")), folder.path()).expect("the demo's clinic is copied");
+        assert_eq!(playable.len(), ROWS.len());
+        let tenants = TenantDirectory::load(folder.path()).expect("valid");
+        assert!(ROWS.iter().filter(|row| row.side == Side::Ours).all(|row| tenants.by_dialled_number(row.number).is_some()));
+    }
 }
