@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
 use frontdesk_agent::{LanguageModel, Providers, SpeechToText, SttOptions, TextToSpeech, TtsOptions};
 use frontdesk_audio::SampleRate;
 use frontdesk_bridge::rules::Rules;
@@ -20,6 +20,10 @@ pub(super) fn list_settings() {
     for setting in SETTINGS {
         let default = if setting.secret { "(secret)" } else { setting.default };
         table.add_row([setting.env, setting.key, default, setting.help]);
+    }
+    // Names are there to be copied.
+    for name in table.column_iter_mut().take(2) {
+        name.set_constraint(ColumnConstraint::ContentWidth);
     }
     println!("{table}");
 }

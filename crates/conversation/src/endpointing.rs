@@ -304,10 +304,14 @@ impl CallerTurn {
         if self.finalization == Finalization::Answered { Some(last + config.min_delay) } else { Some(last + config.max_delay) }
     }
 
-    /// Whether somebody spoke at length and the recogniser, when asked, gave no answer at all.
-    pub(crate) fn is_unheard(&self) -> bool {
-        let long = self.spoken_for(self.changed_at) >= UNHEARD_MIN;
-        long && !self.has_text() && matches!(self.finalization, Finalization::Requested(_))
+    /// Whether somebody spoke at length and the recogniser, when asked, gave no answer at all; or an empty one (`again`: it was in
+    /// trouble just before, and what came anew may have missed the words).
+    pub(crate) fn is_unheard(&self, again: bool) -> bool {
+        // The whole of it, its pauses included: who tells a number speaks in short stretches.
+        let span = self.heard.started.zip(self.heard.last_speech).map(|(started, last)| last.since(started));
+        span.is_some_and(|span| span >= UNHEARD_MIN)
+            && !self.has_text()
+            && (again || matches!(self.finalization, Finalization::Requested(_)))
     }
 
     /// When the detector is no longer believed: it hears speech, but no word has come for so long that it is noise.

@@ -189,7 +189,7 @@ impl Conversation {
             return true;
         }
         if self.state.caller.forget_at(&self.config.endpointing).is_some_and(|at| at <= now) {
-            let is_unheard = self.state.caller.is_unheard();
+            let is_unheard = self.state.caller.is_unheard(self.state.unheard > 0);
             self.state.caller.clear();
             self.resume_playback(now);
             if is_unheard {
