@@ -21,7 +21,15 @@ fn play(depth: Depth) -> Vec<Outcome> {
         scenarios().into_iter().filter(|scenario| scenario.depths.contains(&depth)).map(|scenario| (scenario, depth)).collect();
     let rehearsal = Rehearsal::new(&repository().join("agent-config")).expect("threads can be had");
     let at_once = std::thread::available_parallelism().map_or(1, usize::from);
-    let outcomes = rehearsal.play_all(&plays, at_once, |outcome| println!("{}", report::line(outcome, false)));
+    let mut outcomes = rehearsal.play_all(&plays, at_once, |outcome| println!("{}", report::line(outcome, false)));
+    if depth == Depth::Audio {
+        // The voice activity detector's and the recogniser's threads are not of the virtual time: on a machine that is busy with other
+        // rehearsals one in some hundred calls goes another way. What fails beside others must fail alone as well.
+        for outcome in outcomes.iter_mut().filter(|outcome| !outcome.is_good()) {
+            println!("once more, alone: {}", report::line(outcome, true));
+            *outcome = rehearsal.play(&outcome.scenario, depth);
+        }
+    }
     println!("{}", report::summary(&outcomes));
     let failed: Vec<String> = outcomes.iter().filter(|outcome| !outcome.is_good()).map(|outcome| report::line(outcome, false)).collect();
     assert!(failed.is_empty(), "{} of {} failed:\n{}", failed.len(), outcomes.len(), failed.join("\n"));
