@@ -13,22 +13,29 @@ use serde_json::Value;
 use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 
+use super::faults::ToolFaults;
+use super::scenario::{Phase, ToolFault};
+
 /// Runs a future in the real world while virtual time stands. It goes on when the caller stops waiting.
 async fn outside<T: Send + 'static>(real: &Handle, future: impl Future<Output = T> + Send + 'static) -> Option<T> {
     let real = real.clone();
     spawn_blocking(move || real.block_on(future)).await.ok()
 }
 
-/// A tool whose work is done outside.
+/// A tool whose work is done outside, and which goes wrong as told.
 struct OutsideTool {
     inner: Arc<dyn Tool>,
     real: Handle,
+    faults: ToolFaults,
 }
 
-/// The same tools, working outside.
-pub(super) fn tools(names: &[&str], tools: &ToolSet, real: &Handle) -> Vec<Arc<dyn Tool>> {
-    let tool =
-        |name: &&str| tools.get(name).map(|inner| Arc::new(OutsideTool { inner: Arc::clone(inner), real: real.clone() }) as Arc<dyn Tool>);
+/// The same tools, working outside, with their faults.
+pub(super) fn tools(names: &[&str], tools: &ToolSet, real: &Handle, faults: &[ToolFault]) -> Vec<Arc<dyn Tool>> {
+    let tool = |name: &&str| {
+        let inner = Arc::clone(tools.get(name)?);
+        let faults = ToolFaults::of(inner.name(), faults);
+        Some(Arc::new(OutsideTool { inner, real: real.clone(), faults }) as Arc<dyn Tool>)
+    };
     names.iter().filter_map(tool).collect()
 }
 
@@ -67,19 +74,25 @@ impl Tool for OutsideTool {
     }
 
     async fn run(&self, context: &ToolContext, arguments: Value) -> Result<Value, ToolError> {
+        self.faults.strike(Phase::Run).await?;
         let (inner, context) = (Arc::clone(&self.inner), context.clone());
         outside(&self.real, async move { inner.run(&context, arguments).await }).await.unwrap_or_else(|| Err(lost()))
     }
 
     async fn prepare(&self, context: &ToolContext, arguments: Value) -> Result<Prepared, ToolError> {
+        self.faults.strike(Phase::Prepare).await?;
         let (inner, context) = (Arc::clone(&self.inner), context.clone());
         outside(&self.real, async move { inner.prepare(&context, arguments).await }).await.unwrap_or_else(|| Err(lost()))
     }
 
     async fn commit(&self, context: &ToolContext, confirmation: &str, arguments: Value) -> CommitOutcome {
+        let loses_answer = match self.faults.strike(Phase::Commit).await {
+            Ok(fault) => fault.is_some_and(|fault| fault.loses_answer),
+            Err(error) => return CommitOutcome::Refused(error),
+        };
         let (inner, context, confirmation) = (Arc::clone(&self.inner), context.clone(), confirmation.to_owned());
         let done = outside(&self.real, async move { inner.commit(&context, &confirmation, arguments).await }).await;
-        done.unwrap_or(CommitOutcome::Unknown)
+        done.filter(|_| !loses_answer).unwrap_or(CommitOutcome::Unknown)
     }
 }
 

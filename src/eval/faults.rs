@@ -8,10 +8,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use frontdesk_agent::{
     LanguageModel, ModelEvent, ModelRequest, ModelStream, ProviderError, SpeechEvent, SpeechStream, SpeechToText, SttEvent, SttOptions,
-    SttStream, TextToSpeech, Tool, ToolContext, TtsOptions,
+    SttStream, TextToSpeech, TtsOptions,
 };
 use frontdesk_audio::SampleRate;
-use frontdesk_conversation::{CommitOutcome, Effect, Message, Prepared, ToolError};
+use frontdesk_conversation::{Message, ToolError};
 use frontdesk_simulators::llm::{Answer, LlmMode, LlmOptions, SimulatedLlm};
 use serde_json::Value;
 use tokio::time::sleep;
@@ -24,91 +24,33 @@ fn broken(reason: &str) -> ProviderError {
     ProviderError::Broken { provider: PROVIDER, reason: reason.into() }
 }
 
-/// A tool that goes wrong as told.
-pub(super) struct FaultyTool {
-    inner: Arc<dyn Tool>,
+/// How one tool goes wrong.
+pub(super) struct ToolFaults {
     faults: Vec<ToolFault>,
     runs: [AtomicU32; 3],
 }
 
-/// The same tool with the faults that concern it.
-pub(super) fn tool(inner: Arc<dyn Tool>, faults: &[ToolFault]) -> Arc<dyn Tool> {
-    let faults: Vec<ToolFault> = faults.iter().filter(|fault| fault.tool == inner.name()).cloned().collect();
-    if faults.is_empty() { inner } else { Arc::new(FaultyTool { inner, faults, runs: Default::default() }) }
-}
+impl ToolFaults {
+    /// The faults that concern a tool.
+    pub(super) fn of(tool: &str, faults: &[ToolFault]) -> Self {
+        Self { faults: faults.iter().filter(|fault| fault.tool == tool).cloned().collect(), runs: Default::default() }
+    }
 
-impl FaultyTool {
-    /// The fault of the next run in this phase, after its delay.
-    async fn fault(&self, phase: Phase) -> Option<ToolFault> {
+    /// The fault of the next run in this phase, after its delay; its error if it is one that fails the run.
+    pub(super) async fn strike(&self, phase: Phase) -> Result<Option<ToolFault>, ToolError> {
         let run = self.runs[phase as usize].fetch_add(1, Ordering::Relaxed) + 1;
         let is_meant = |fault: &&ToolFault| fault.phase.is_none_or(|meant| meant == phase) && fault.run.is_none_or(|meant| meant == run);
-        let fault = self.faults.iter().find(is_meant)?.clone();
+        let Some(fault) = self.faults.iter().find(is_meant) else { return Ok(None) };
         if fault.slow > 0.0 {
             sleep(Duration::from_secs_f64(fault.slow)).await;
         }
-        Some(fault)
-    }
-}
-
-fn failure(fault: Option<&ToolFault>) -> Option<ToolError> {
-    let code = fault?.fails.clone()?;
-    let retryable = code == "unavailable";
-    Some(ToolError { message: "It does not work at the moment.".into(), details: None, retryable, code })
-}
-
-#[async_trait]
-impl Tool for FaultyTool {
-    fn name(&self) -> &'static str {
-        self.inner.name()
-    }
-
-    fn description(&self) -> String {
-        self.inner.description()
-    }
-
-    fn parameters(&self) -> Value {
-        self.inner.parameters()
-    }
-
-    fn effect(&self) -> Effect {
-        self.inner.effect()
-    }
-
-    fn timeout(&self) -> Duration {
-        self.inner.timeout()
-    }
-
-    fn ends_call(&self) -> bool {
-        self.inner.ends_call()
-    }
-
-    fn fields(&self, arguments: &Value) -> Vec<(String, String)> {
-        self.inner.fields(arguments)
-    }
-
-    async fn run(&self, context: &ToolContext, arguments: Value) -> Result<Value, ToolError> {
-        let fault = self.fault(Phase::Run).await;
-        match failure(fault.as_ref()) {
-            Some(error) => Err(error),
-            None => self.inner.run(context, arguments).await,
+        match fault.fails.clone() {
+            Some(code) => {
+                let retryable = code == "unavailable";
+                Err(ToolError { message: "It does not work at the moment.".into(), details: None, retryable, code })
+            }
+            None => Ok(Some(fault.clone())),
         }
-    }
-
-    async fn prepare(&self, context: &ToolContext, arguments: Value) -> Result<Prepared, ToolError> {
-        let fault = self.fault(Phase::Prepare).await;
-        match failure(fault.as_ref()) {
-            Some(error) => Err(error),
-            None => self.inner.prepare(context, arguments).await,
-        }
-    }
-
-    async fn commit(&self, context: &ToolContext, confirmation: &str, arguments: Value) -> CommitOutcome {
-        let fault = self.fault(Phase::Commit).await;
-        if let Some(error) = failure(fault.as_ref()) {
-            return CommitOutcome::Refused(error);
-        }
-        let outcome = self.inner.commit(context, confirmation, arguments).await;
-        if fault.is_some_and(|fault| fault.loses_answer) { CommitOutcome::Unknown } else { outcome }
     }
 }
 

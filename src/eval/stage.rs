@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use frontdesk_agent::session::{Fallback, Providers, Session, SessionOptions};
+use frontdesk_agent::testing::FakeVad;
 use frontdesk_agent::turn::TurnDetector;
 use frontdesk_agent::vad::SileroVad;
 use frontdesk_agent::{
-    LanguageModel, Observation, SessionEvent, SpeechToText, SttOptions, TextToSpeech, Tool, ToolPhase, ToolSet, TtsOptions,
-    VoiceActivityDetector,
+    LanguageModel, Observation, SessionEvent, SpeechToText, SttOptions, TextToSpeech, ToolPhase, ToolSet, TtsOptions, VoiceActivityDetector,
 };
 use frontdesk_audio::SampleRate;
 use frontdesk_clinic::PgCallStore;
@@ -29,11 +29,11 @@ use super::EvalError;
 use super::bridge::{self, OutsideStore};
 use super::caller::{Caller, Mouth, Story};
 use super::clinic::{self, Clinic, Clinics};
-use super::faults::{self, Asked, FaultyHearing, FaultyModel, FaultySpeech};
+use super::faults::{Asked, FaultyHearing, FaultyModel, FaultySpeech};
 use super::line::{CallerEnd, line};
 use super::scenario::{Depth, Scenario};
 use super::trace::{Booked, ToolSpan, Trace};
-use super::words::{Vocabulary, WordsStt, WordsVad};
+use super::words::{Vocabulary, WordsStt};
 
 /// Bound of a call in virtual time.
 const CALL_MAX: Duration = Duration::from_secs(900);
@@ -161,7 +161,7 @@ impl Kit {
         let machine = |error: &dyn std::fmt::Display| EvalError::Machine(error.to_string());
         let (hears, says, vad): (Arc<dyn SpeechToText>, TtsMode, Arc<dyn VoiceActivityDetector>) = match depth {
             Depth::Text => {
-                (Arc::new(WordsStt(vocabulary.clone())), TtsMode::Tone { hz: TONE_HZ, ms_per_char: MS_PER_CHAR }, Arc::new(WordsVad))
+                (Arc::new(WordsStt(vocabulary.clone())), TtsMode::Tone { hz: TONE_HZ, ms_per_char: MS_PER_CHAR }, Arc::new(FakeVad))
             }
             Depth::Audio => {
                 inventory.register(scenario.utterances()).map_err(|error| machine(&error))?;
@@ -197,8 +197,7 @@ impl Kit {
     }
 
     fn tools(&self, scenario: &Scenario, clinic: &Clinic) -> ToolSet {
-        let tools: Vec<Arc<dyn Tool>> = bridge::tools(&TOOLS, &tool_set(&clinic.store, &clinic.tenant), &self.real);
-        ToolSet::new(tools.into_iter().map(|tool| faults::tool(tool, &scenario.faults.tools)).collect())
+        ToolSet::new(bridge::tools(&TOOLS, &tool_set(&clinic.store, &clinic.tenant), &self.real, &scenario.faults.tools))
     }
 }
 

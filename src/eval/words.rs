@@ -8,9 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use frontdesk_agent::stt::SttWord;
-use frontdesk_agent::{
-    Pii, ProviderError, SpeechToText, SttEvent, SttOptions, SttStream, VoiceActivity, VoiceActivityDetector, VoiceEvent,
-};
+use frontdesk_agent::{Pii, ProviderError, SpeechToText, SttEvent, SttOptions, SttStream};
 use frontdesk_audio::SampleRate;
 use tokio::time::Instant;
 
@@ -19,10 +17,6 @@ const RATE: SampleRate = SampleRate::HZ_16000;
 pub(super) const NOISE: i16 = i16::MAX;
 /// Words of one call at most.
 const WORDS_MAX: usize = 30_000;
-/// Voice of this length is speech, in samples: 50 ms.
-const SPEECH_MIN: u64 = 800;
-/// Silence of this length ends speech, in samples: 250 ms.
-const SILENCE_MIN: u64 = 4_000;
 /// Silence of this length ends a segment of the recogniser, in samples: 300 ms.
 const SEGMENT_SILENCE: u64 = 4_800;
 /// From the last word to an interim result, and from the end of a segment or a request to its final one.
@@ -56,53 +50,6 @@ impl Vocabulary {
     fn word(&self, number: i16) -> Option<String> {
         let words = self.words.lock().unwrap_or_else(PoisonError::into_inner);
         words.get(usize::try_from(number).ok()?.checked_sub(1)?).cloned()
-    }
-}
-
-/// Takes whatever is not zero for voice.
-pub(super) struct WordsVad;
-
-impl VoiceActivityDetector for WordsVad {
-    fn open(&self) -> Box<dyn VoiceActivity> {
-        Box::new(Edges::default())
-    }
-}
-
-#[derive(Default)]
-struct Edges {
-    at: u64,
-    began: Option<u64>,
-    last_voice: u64,
-    speaking: bool,
-    events: VecDeque<VoiceEvent>,
-}
-
-#[async_trait]
-impl VoiceActivity for Edges {
-    fn push(&mut self, samples: &[i16]) {
-        for &sample in samples {
-            self.at += 1;
-            if sample != 0 {
-                self.last_voice = self.at;
-                let began = *self.began.get_or_insert(self.at - 1);
-                if !self.speaking && self.at - began >= SPEECH_MIN {
-                    self.speaking = true;
-                    self.events.push_back(VoiceEvent::Started { at: began });
-                }
-            } else if self.began.is_some() && self.at - self.last_voice >= SILENCE_MIN {
-                self.began = None;
-                if std::mem::take(&mut self.speaking) {
-                    self.events.push_back(VoiceEvent::Ended { last_speech: self.last_voice });
-                }
-            }
-        }
-    }
-
-    async fn next_event(&mut self) -> VoiceEvent {
-        match self.events.pop_front() {
-            Some(event) => event,
-            None => std::future::pending().await,
-        }
     }
 }
 

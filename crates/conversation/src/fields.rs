@@ -142,36 +142,25 @@ fn letters(words: &[&str]) -> usize {
     words.iter().filter(spelled).count()
 }
 
-const MONTHS: [&str; 24] = [
-    "january",
-    "february",
-    "march",
-    "april",
-    "may",
-    "june",
-    "july",
-    "august",
-    "september",
-    "october",
-    "november",
-    "december",
-    "enero",
-    "febrero",
-    "marzo",
-    "abril",
-    "mayo",
-    "junio",
-    "julio",
-    "agosto",
-    "septiembre",
-    "octubre",
-    "noviembre",
-    "diciembre",
+/// The months in English and Spanish, in lower case.
+pub const MONTHS: [(&str, &str); 12] = [
+    ("january", "enero"),
+    ("february", "febrero"),
+    ("march", "marzo"),
+    ("april", "abril"),
+    ("may", "mayo"),
+    ("june", "junio"),
+    ("july", "julio"),
+    ("august", "agosto"),
+    ("september", "septiembre"),
+    ("october", "octubre"),
+    ("november", "noviembre"),
+    ("december", "diciembre"),
 ];
 
 /// A date: a month by name with a day and a year, or six digits and more.
 fn date(words: &[&str]) -> Progress {
-    let named = words.iter().any(|word| MONTHS.contains(word));
+    let named = words.iter().any(|word| MONTHS.iter().any(|(english, spanish)| english == word || spanish == word));
     let ordinals = words.iter().filter(|word| is_ordinal(word)).count();
     let numbers = digits(words) + ordinals;
     match (named, numbers) {

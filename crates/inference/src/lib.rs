@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod backend;
 pub mod runtime;
 pub mod turn;
 pub mod vad;

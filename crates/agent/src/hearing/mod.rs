@@ -87,10 +87,8 @@ pub(crate) struct Hearing {
     finalize_pending: Option<u64>,
     unanswered: u32,
     opened_anew: Option<Instant>,
-    /// When another stream is tried after a failure.
-    again_at: Option<Instant>,
-    /// The failure.
-    failure: Option<ProviderError>,
+    /// When another stream is tried after a failure, and the failure.
+    again: Option<(Instant, ProviderError)>,
 }
 
 /// Why the stream was lost, and the one that is being opened in its place.
@@ -129,8 +127,7 @@ impl Hearing {
             finalize_pending: None,
             unanswered: 0,
             opened_anew: None,
-            again_at: None,
-            failure: None,
+            again: None,
         }
     }
 
@@ -143,7 +140,7 @@ impl Hearing {
                 opened = opened(&mut self.opening) => Step::Opened(opened),
                 event = next_event(&mut self.connection) => Step::Event(event),
                 order = self.orders.recv() => Step::Order(order),
-                () = at(self.again_at) => Step::Again,
+                () = at(self.again.as_ref().map(|(at, _)| *at)) => Step::Again,
             };
             match step {
                 Step::Stop | Step::Order(None) => break,
@@ -157,8 +154,7 @@ impl Hearing {
                 Step::Event(Err(error)) => self.lost(error).await,
                 Step::Opened(result) => self.reopened(result).await,
                 Step::Again => {
-                    self.again_at = None;
-                    if let Some(failure) = self.failure.take() {
+                    if let Some((_, failure)) = self.again.take() {
                         self.open(failure);
                     }
                 }
@@ -227,8 +223,7 @@ impl Hearing {
     /// Reports a failure; another stream is tried later if that may help.
     async fn failed(&mut self, error: ProviderError) {
         if error.is_retryable() {
-            self.again_at = Some(Instant::now() + AGAIN_AFTER);
-            self.failure = Some(error.clone());
+            self.again = Some((Instant::now() + AGAIN_AFTER, error.clone()));
         }
         self.report(Heard::Failed(error)).await;
     }

@@ -1,6 +1,7 @@
 //! A date of birth.
 
 use chrono::{Datelike, Months, NaiveDate, Utc};
+use frontdesk_conversation::fields::MONTHS;
 use frontdesk_conversation::{FieldKind, ToolError};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -13,21 +14,6 @@ use crate::spoken::listen::{Piece, read, tokens};
 
 /// Nobody is older.
 const YEARS_MAX: u32 = 125;
-
-const MONTHS: [(&str, &str); 12] = [
-    ("january", "enero"),
-    ("february", "febrero"),
-    ("march", "marzo"),
-    ("april", "abril"),
-    ("may", "mayo"),
-    ("june", "junio"),
-    ("july", "julio"),
-    ("august", "agosto"),
-    ("september", "septiembre"),
-    ("october", "octubre"),
-    ("november", "noviembre"),
-    ("december", "diciembre"),
-];
 
 /// Collects a date of birth.
 pub type CollectDateOfBirth = Collect<DateOfBirth>;

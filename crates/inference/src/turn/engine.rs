@@ -3,15 +3,15 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
 use super::model::{Model, SmartTurn};
 use super::{TURN_SAMPLES, TurnError};
+use crate::backend::{Backend, ModelThread};
 
 /// Bounds of the engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +61,7 @@ pub struct TurnEngine {
 
 #[derive(Debug)]
 struct Shared {
-    backend: Backend,
+    backend: Backend<Job, dyn Model>,
     counters: Arc<Counters>,
 }
 
@@ -72,24 +72,6 @@ struct Counters {
     refused: AtomicU64,
     skipped: AtomicU64,
     failed: AtomicU64,
-}
-
-enum Backend {
-    Thread {
-        jobs: Option<SyncSender<Job>>,
-        thread: Option<JoinHandle<()>>,
-    },
-    /// Runs in the thread of whoever asks.
-    Inline(Mutex<Box<dyn Model>>),
-}
-
-impl std::fmt::Debug for Backend {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Thread { .. } => "Thread",
-            Self::Inline(_) => "Inline",
-        })
-    }
 }
 
 impl TurnEngine {
@@ -116,17 +98,18 @@ impl TurnEngine {
     /// # Errors
     /// As [`Self::start`].
     pub fn inline(named: Option<&Path>) -> Result<Self, TurnError> {
-        let backend = Backend::Inline(Mutex::new(Box::new(SmartTurn::load(named)?)));
+        let model: Box<dyn Model> = Box::new(SmartTurn::load(named)?);
+        let backend = Backend::Inline(Mutex::new(model));
         let shared = Shared { backend, counters: Arc::default() };
         Ok(Self { shared: Arc::new(shared), patience: TurnEngineOptions::default().patience })
     }
 
     pub(super) fn with_model(model: impl Model, options: TurnEngineOptions) -> Result<Self, TurnError> {
-        let (jobs, queue) = sync_channel(options.queue.max(1));
         let counters = Arc::new(Counters::default());
         let worker = Worker { model, patience: options.patience, counters: Arc::clone(&counters) };
-        let thread = std::thread::Builder::new().name("turn".to_owned()).spawn(move || worker.serve(&queue)).map_err(TurnError::Thread)?;
-        let backend = Backend::Thread { jobs: Some(jobs), thread: Some(thread) };
+        // Nobody waits for the clips that are still queued when it ends: they are skipped.
+        let thread = ModelThread::start("turn", options.queue, move |queue| worker.serve(queue)).map_err(TurnError::Thread)?;
+        let backend = Backend::Thread(thread);
         Ok(Self { shared: Arc::new(Shared { backend, counters }), patience: options.patience })
     }
 
@@ -161,8 +144,8 @@ impl Shared {
     fn submit(&self, job: Job) {
         self.counters.asked.fetch_add(1, Ordering::Relaxed);
         match &self.backend {
-            Backend::Thread { jobs, .. } => {
-                if jobs.as_ref().is_none_or(|jobs| jobs.try_send(job).is_err()) {
+            Backend::Thread(thread) => {
+                if thread.submit(job).is_err() {
                     self.counters.refused.fetch_add(1, Ordering::Relaxed);
                     tracing::debug!("the turn model has too much to do");
                 }
@@ -171,19 +154,6 @@ impl Shared {
                 // A panicking model leaves nothing half done: its buffers are filled anew for each clip.
                 let mut model = model.lock().unwrap_or_else(PoisonError::into_inner);
                 answer(&mut **model, job, &self.counters);
-            }
-        }
-    }
-}
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        if let Backend::Thread { jobs, thread } = &mut self.backend {
-            // Closing the queue ends the thread after the clip in hand: nobody waits for those behind it, so they are skipped.
-            // Waiting for it keeps the process from exiting in the middle of a run of the model.
-            drop(jobs.take());
-            if thread.take().is_some_and(|thread| thread.join().is_err()) {
-                tracing::error!("turn model thread panicked");
             }
         }
     }

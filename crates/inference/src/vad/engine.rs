@@ -6,9 +6,8 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, TrySendError};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
@@ -17,6 +16,7 @@ use super::model::{Model, Row, Silero, State};
 use super::stream::VadStream;
 use super::window::Input;
 use super::{VadError, VadOptions};
+use crate::backend::{Backend, ModelThread};
 
 /// Bounds of the engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,7 +77,7 @@ pub struct VadEngine {
 
 #[derive(Debug)]
 pub(super) struct Shared {
-    backend: Backend,
+    backend: Backend<Job, dyn Model>,
     counters: Arc<Counters>,
 }
 
@@ -87,24 +87,6 @@ struct Counters {
     windows: AtomicU64,
     largest_batch: AtomicU64,
     streams: AtomicUsize,
-}
-
-enum Backend {
-    Thread {
-        jobs: Option<SyncSender<Job>>,
-        thread: Option<JoinHandle<()>>,
-    },
-    /// Runs in the thread of whoever pushes.
-    Inline(Mutex<Box<dyn Model>>),
-}
-
-impl std::fmt::Debug for Backend {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Thread { .. } => "Thread",
-            Self::Inline(_) => "Inline",
-        })
-    }
 }
 
 impl VadEngine {
@@ -130,17 +112,17 @@ impl VadEngine {
     /// # Errors
     /// [`VadError::Runtime`] or [`VadError::Model`].
     pub fn inline() -> Result<Self, VadError> {
-        let backend = Backend::Inline(Mutex::new(Box::new(Silero::load()?)));
+        let model: Box<dyn Model> = Box::new(Silero::load()?);
+        let backend = Backend::Inline(Mutex::new(model));
         let shared = Shared { backend, counters: Arc::default() };
         Ok(Self { shared: Arc::new(shared), answer_timeout: EngineOptions::default().answer_timeout })
     }
 
     pub(super) fn with_model(model: impl Model, options: EngineOptions) -> Result<Self, VadError> {
-        let (jobs, queue) = sync_channel(options.queue.max(1));
         let counters = Arc::new(Counters::default());
         let worker = Worker { model, options, counters: Arc::clone(&counters) };
-        let thread = std::thread::Builder::new().name("vad".to_owned()).spawn(move || worker.serve(&queue)).map_err(VadError::Thread)?;
-        let backend = Backend::Thread { jobs: Some(jobs), thread: Some(thread) };
+        let thread = ModelThread::start("vad", options.queue, move |queue| worker.serve(queue)).map_err(VadError::Thread)?;
+        let backend = Backend::Thread(thread);
         let shared = Arc::new(Shared { backend, counters });
         Ok(Self { shared, answer_timeout: options.answer_timeout })
     }
@@ -179,8 +161,7 @@ impl OpenStream {
     /// Hands a job to the engine; gives it back when the queue is full or the thread gone.
     pub(super) fn submit(&self, job: Job) -> Result<(), (Box<Job>, VadError)> {
         match &self.0.backend {
-            Backend::Thread { jobs: None, .. } => Err((Box::new(job), VadError::Stopped)),
-            Backend::Thread { jobs: Some(jobs), .. } => jobs.try_send(job).map_err(|error| match error {
+            Backend::Thread(thread) => thread.submit(job).map_err(|error| match error {
                 TrySendError::Full(job) => (Box::new(job), VadError::Overloaded),
                 TrySendError::Disconnected(job) => (Box::new(job), VadError::Stopped),
             }),
@@ -197,19 +178,6 @@ impl OpenStream {
 impl Drop for OpenStream {
     fn drop(&mut self) {
         self.0.counters.streams.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        if let Backend::Thread { jobs, thread } = &mut self.backend {
-            // Closing the queue ends the thread after the batch in hand, a few milliseconds at most. Waiting for it
-            // keeps the process from exiting in the middle of a run of the model.
-            drop(jobs.take());
-            if thread.take().is_some_and(|thread| thread.join().is_err()) {
-                tracing::error!("voice activity thread panicked");
-            }
-        }
     }
 }
 
