@@ -27,7 +27,7 @@ pub(crate) struct Load {
 pub(crate) struct Watch {
     since: Instant,
     busy: f64,
-    own: HashMap<u32, f64>,
+    own: f64,
 }
 
 impl Watch {
@@ -38,9 +38,8 @@ impl Watch {
     pub(crate) fn load(&self) -> Load {
         let seconds = self.since.elapsed().as_secs_f64().max(0.001);
         let busy = (busy_ticks() - self.busy) / TICKS_PER_S / seconds;
-        let used = own_ticks().into_iter().map(|(id, ticks)| ticks - self.own.get(&id).copied().unwrap_or_default()).sum::<f64>();
-        // A process of ours that ended meanwhile is counted as foreign: the figure errs on the side of distrust.
-        Load { busy_cores: busy, foreign_cores: (busy - used / TICKS_PER_S / seconds).max(0.0), average: load_average() }
+        let own = (own_ticks() - self.own) / TICKS_PER_S / seconds;
+        Load { busy_cores: busy, foreign_cores: (busy - own).max(0.0), average: load_average() }
     }
 }
 
@@ -57,8 +56,8 @@ fn busy_ticks() -> f64 {
     [0, 1, 2, 5, 6].iter().filter_map(|place| fields.get(*place)).sum()
 }
 
-/// Ticks of this process and all below it.
-fn own_ticks() -> HashMap<u32, f64> {
+/// Ticks of this process and all below it, those that have ended included: their time is their parent's once it has waited for them.
+fn own_ticks() -> f64 {
     let mut parents = HashMap::new();
     let mut ticks = HashMap::new();
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
@@ -69,7 +68,7 @@ fn own_ticks() -> HashMap<u32, f64> {
         let fields: Vec<&str> = rest.split_whitespace().collect();
         let number = |place: usize| fields.get(place).and_then(|value| value.parse::<f64>().ok()).unwrap_or_default();
         parents.insert(id, number(1) as u32);
-        ticks.insert(id, number(11) + number(12));
+        ticks.insert(id, (11..=14).map(number).sum::<f64>());
     }
     let mut own = HashSet::from([std::process::id()]);
     loop {
@@ -79,8 +78,7 @@ fn own_ticks() -> HashMap<u32, f64> {
             break;
         }
     }
-    ticks.retain(|id, _| own.contains(id));
-    ticks
+    own.iter().filter_map(|id| ticks.get(id)).sum()
 }
 
 /// One line: processor, cores, memory, kernel.

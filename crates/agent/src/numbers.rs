@@ -8,6 +8,8 @@ use frontdesk_conversation::TurnMetrics;
 use metrics::{counter, histogram};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tracing::Span;
+use tracing::field::Empty;
 
 /// A stage of a turn that has a target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -147,16 +149,34 @@ impl Default for LatencyTargets {
     }
 }
 
-/// Tells of a turn.
-pub(crate) fn turn(turn: &TurnMetrics, targets: &LatencyTargets) {
+/// The span of a turn: from the first question about it to its end, with its figures in seconds as attributes.
+pub(crate) fn turn_span() -> Span {
+    tracing::info_span!(
+        "turn",
+        turn = Empty,
+        lk.agents.turn.transcription_delay = Empty,
+        lk.agents.turn.end_of_turn_delay = Empty,
+        lk.agents.turn.llm_ttft = Empty,
+        frontdesk.turn.time_to_first_clause = Empty,
+        lk.agents.turn.tts_ttfb = Empty,
+        frontdesk.turn.playout_delay = Empty,
+        lk.agents.turn.e2e_latency = Empty
+    )
+}
+
+/// Tells of a turn whose span ends now.
+pub(crate) fn turn(turn: &TurnMetrics, targets: &LatencyTargets, span: &Span) {
+    span.record("turn", turn.turn.0);
     counter!(TURNS).increment(1);
     for (stage, took) in Stage::ALL.into_iter().filter_map(|stage| Some((stage, stage.of(turn)?))) {
         histogram!(stage.metric()).record(took.as_secs_f64());
+        span.record(stage.metric(), took.as_secs_f64());
     }
     for stage in targets.missed(turn) {
         counter!(TARGET_MISSES, "stage" => stage.as_str()).increment(1);
     }
     let seconds = |stage: Stage| stage.of(turn).map(|took| took.as_secs_f64());
+    let _turn = span.enter();
     tracing::info!(
         turn = turn.turn.0,
         lk.agents.turn.transcription_delay = seconds(Stage::TranscriptionDelay),

@@ -12,6 +12,7 @@ use futures_util::FutureExt;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
+use tracing::Span;
 
 use super::options::{Fallback, SessionLimits};
 use super::speakers::Speakers;
@@ -98,6 +99,8 @@ pub(super) struct Driver {
     /// Inputs that commands gave rise to.
     pub(super) inputs: VecDeque<Input>,
     pub(super) running: HashMap<ToolCallId, RunningTool>,
+    /// The turn that is being answered: what is asked and done for it lies within.
+    pub(super) turn_span: Option<Span>,
     pub(super) commits: HashMap<ConfirmationId, ToolCallId>,
     /// Results of commits that came when the summary was made already.
     pub(super) late: Vec<(ConfirmationId, CommitOutcome)>,
@@ -139,6 +142,7 @@ impl Driver {
             samples: SampleClock::default(),
             inputs: VecDeque::new(),
             running: HashMap::new(),
+            turn_span: None,
             commits: HashMap::new(),
             late: Vec::new(),
             summary: None,

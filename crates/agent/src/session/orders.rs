@@ -2,6 +2,7 @@
 
 use frontdesk_conversation::{Command, Failure, Input, ToolCall};
 use tokio::time::Instant;
+use tracing::Span;
 
 use super::driver::{Driver, RunningTool};
 use crate::hearing::HearingOrder;
@@ -23,6 +24,7 @@ impl Driver {
                 self.parts.turn.ask(last_speech, first, self.samples.total());
             }
             Command::AskModel { generation, messages, allow_tools } => {
+                let _turn = self.turn_span().entered();
                 let tools = if allow_tools { self.parts.tools.schemas(&self.machine.config().tools) } else { Vec::new() };
                 self.parts.model.ask(&mut self.parts.tasks, generation, messages, tools);
             }
@@ -46,14 +48,17 @@ impl Driver {
             Command::Pause => self.parts.playout.pause(),
             Command::Resume => self.parts.playout.resume(),
             Command::RunTool { call } => {
+                let _turn = self.turn_span().entered();
                 self.tool_started(&call, ToolPhase::Run);
                 self.parts.tools.run(&mut self.parts.tasks, call);
             }
             Command::PrepareTool { call } => {
+                let _turn = self.turn_span().entered();
                 self.tool_started(&call, ToolPhase::Prepare);
                 self.parts.tools.prepare(&mut self.parts.tasks, call);
             }
             Command::CommitTool { confirmation, call } => {
+                let _turn = self.turn_span().entered();
                 self.tool_started(&call, ToolPhase::Commit);
                 self.commits.insert(confirmation.clone(), call.id.clone());
                 self.parts.tools.commit(confirmation, call);
@@ -82,7 +87,9 @@ impl Driver {
                 self.signal(LineOrder::Transcript(line));
             }
             Command::TurnCompleted(metrics) => {
-                numbers::turn(&metrics, &self.parts.targets);
+                let span = self.turn_span();
+                self.turn_span = None;
+                numbers::turn(&metrics, &self.parts.targets, &span);
                 self.parts.watch.tell(self.now(), SessionEvent::Turn(metrics));
             }
             Command::StoreState => {
@@ -101,6 +108,11 @@ impl Driver {
                 self.parts.incidents.note("session: unknown command");
             }
         }
+    }
+
+    /// The span of the turn that is being answered; it ends with the turn's figures.
+    fn turn_span(&mut self) -> Span {
+        self.turn_span.get_or_insert_with(numbers::turn_span).clone()
     }
 
     /// Best effort: who watches may miss a line when the room is slow.

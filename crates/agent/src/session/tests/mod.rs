@@ -6,6 +6,7 @@ mod faults;
 mod latency;
 mod privacy;
 mod recording;
+mod spans;
 mod starts;
 mod takeover;
 mod talk;
