@@ -34,6 +34,11 @@ pub trait SpeechStream: Send {
     /// Queues an utterance (a sentence or clause). Quick.
     async fn speak(&mut self, text: &str) -> Result<(), ProviderError>;
 
+    /// Whether the service's limits leave room for speech that may never be wanted.
+    fn may_speak_ahead(&self) -> bool {
+        true
+    }
+
     /// Drops everything queued or being spoken; no event of it comes any more.
     async fn clear(&mut self) -> Result<(), ProviderError>;
 

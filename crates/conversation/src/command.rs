@@ -43,6 +43,14 @@ pub enum Command {
         /// What to say.
         text: String,
     },
+    /// Synthesise and keep aside what will be said first if the turn ends as it seems to; nothing of it may be played before a
+    /// `Synthesise` of the same text, which takes it over. One at a time.
+    SynthesiseAhead {
+        /// What may be said.
+        text: String,
+    },
+    /// Nothing is wanted of what was synthesised ahead.
+    DropAhead,
     /// Stop playing and drop all that is queued or being synthesised for this reply and earlier ones. Answered by `Flushed`.
     Flush {
         /// The youngest reply to drop.

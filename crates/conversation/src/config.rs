@@ -36,6 +36,9 @@ pub struct Config {
     /// Whether the model is asked as soon as the caller falls silent, on words that are not final yet; its answer counts only if
     /// the final ones agree.
     pub preemptive_generation: bool,
+    /// Whether the beginning of such an answer is synthesised as well before the turn is over; nothing of it is heard unless the
+    /// answer counts (LiveKit: `preemptive_tts`).
+    pub preemptive_tts: bool,
     /// How often the model may be asked within one reply (LiveKit: `max_tool_steps`).
     pub max_tool_steps: u32,
 }
@@ -55,6 +58,7 @@ impl Default for Config {
             languages: BTreeMap::new(),
             menu: BTreeMap::new(),
             preemptive_generation: true,
+            preemptive_tts: true,
             max_tool_steps: 5,
         }
     }
@@ -156,7 +160,7 @@ impl Default for Endpointing {
             max_delay: Duration::from_millis(2500),
             vad_delay: Duration::from_millis(550),
             complete_at: 0.5,
-            pace_max: Duration::from_millis(1200),
+            pace_max: Duration::from_millis(1000),
             field_delay: Duration::from_secs(2),
             phone_digits: 10,
             fields: vec![

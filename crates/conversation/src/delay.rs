@@ -124,13 +124,13 @@ mod tests {
     #[test]
     fn a_caller_who_was_cut_off_is_given_more_time_for_a_while_and_never_too_much() {
         let (config, mut pace) = (Endpointing::default(), Pace::default());
-        pace.cut_off(Duration::from_millis(800), &config);
-        assert_eq!(wait(EndpointingMode::Model, judged(0.9), pace, None, "yes"), 1000);
+        pace.cut_off(Duration::from_millis(600), &config);
+        assert_eq!(wait(EndpointingMode::Model, judged(0.9), pace, None, "yes"), 750);
         for _ in 0..20 {
             pace.stood();
         }
         assert_eq!(wait(EndpointingMode::Model, judged(0.9), pace, None, "yes"), 300);
         pace.cut_off(Duration::from_secs(60), &config);
-        assert_eq!(wait(EndpointingMode::Model, judged(0.9), pace, None, "yes"), 1200);
+        assert_eq!(wait(EndpointingMode::Model, judged(0.9), pace, None, "yes"), 1000);
     }
 }

@@ -1,7 +1,8 @@
 //! Pre-emptive generation: the model is asked as soon as the caller falls silent, on words that are not final yet.
 //!
 //! The answer is kept aside until the turn is committed. If the final words agree it becomes the reply's, else it is dropped and
-//! the model is asked anew. Nothing of it is spoken and no tool of it runs before the commit (invariant 2).
+//! the model is asked anew. Nothing of it is heard and no tool of it runs before the commit (invariant 2); its first words may be
+//! synthesised and kept aside.
 
 use crate::backchannel::normalise;
 use crate::command::Command;
@@ -9,6 +10,7 @@ use crate::ids::GenerationId;
 use crate::input::Input;
 use crate::machine::Conversation;
 use crate::message::Message;
+use crate::sentences::SentenceSplitter;
 use crate::time::CallTime;
 
 /// Drafts of one turn; a recogniser that changes its mind more often has to be waited for.
@@ -26,6 +28,10 @@ pub(crate) struct Draft {
     words: String,
     /// What came of it.
     pieces: Vec<Input>,
+    /// Finds the first words to be said.
+    splitter: SentenceSplitter,
+    /// They were ordered ahead.
+    is_ahead: bool,
     asked_at: CallTime,
     first_token_at: Option<CallTime>,
 }
@@ -72,6 +78,8 @@ impl Conversation {
             messages,
             words: normalise(&text),
             pieces: Vec::new(),
+            splitter: SentenceSplitter::new(true),
+            is_ahead: false,
             asked_at: self.state.now,
             first_token_at: None,
         });
@@ -82,6 +90,27 @@ impl Conversation {
     pub(crate) fn drop_draft(&mut self) {
         if let Some(draft) = self.state.draft.take() {
             self.push(Command::CancelModel { generation: draft.generation });
+            self.drop_ahead(&draft);
+        }
+    }
+
+    fn drop_ahead(&mut self, draft: &Draft) {
+        if draft.is_ahead {
+            self.push(Command::DropAhead);
+        }
+    }
+
+    /// Orders the first words of the draft, once they are whole.
+    fn speak_ahead(&mut self, input: &Input) {
+        let Some(draft) = self.state.draft.as_mut().filter(|draft| self.config.preemptive_tts && !draft.is_ahead) else { return };
+        let first = match input {
+            Input::ModelText { text, .. } => draft.splitter.push(text).into_iter().next(),
+            Input::ModelDone { .. } => draft.splitter.finish(),
+            _ => None,
+        };
+        if let Some(text) = first {
+            draft.is_ahead = true;
+            self.push(Command::SynthesiseAhead { text });
         }
     }
 
@@ -97,13 +126,16 @@ impl Conversation {
         let Some(draft) = self.state.draft.as_mut().filter(|draft| draft.generation == *generation) else { return Some(input) };
         if matches!(input, Input::ModelFailed { .. }) {
             // The caller waits for nothing yet: the reply will ask once more, and deal with a failure.
-            self.state.draft = None;
+            if let Some(draft) = self.state.draft.take() {
+                self.drop_ahead(&draft);
+            }
             self.state.drafts = DRAFTS_MAX;
         } else if draft.pieces.len() < PIECES_MAX {
             if matches!(input, Input::ModelText { .. } | Input::ModelToolCall { .. }) {
                 draft.first_token_at.get_or_insert(self.state.now);
             }
-            draft.pieces.push(input);
+            draft.pieces.push(input.clone());
+            self.speak_ahead(&input);
         } else {
             self.drop_draft();
         }

@@ -145,3 +145,49 @@ fn another_worker_asks_anew() {
     assert_eq!(world.count(asked), 2);
     checks::check(&world);
 }
+
+fn ahead(command: &Command) -> bool {
+    matches!(command, Command::SynthesiseAhead { .. })
+}
+
+fn ahead_dropped(command: &Command) -> bool {
+    *command == Command::DropAhead
+}
+
+#[test]
+fn the_first_words_are_synthesised_before_the_words_are_final() {
+    let mut world = asking("what is free", vec![bits([say("Tuesday is free. Shall I take it?")])]);
+    world.model_latency_ms = 20;
+    let order = world.run_until("order ahead", ahead);
+    assert_eq!(order, Command::SynthesiseAhead { text: "Tuesday is free.".into() });
+    assert!(world.now < COMMITTED);
+    let said = world.run_until("speech", |command| matches!(command, Command::Synthesise { .. }));
+    assert!(matches!(said, Command::Synthesise { text, .. } if text == "Tuesday is free."), "the same text, which takes it over");
+    assert_eq!(world.now, COMMITTED);
+    world.run_until_listening();
+    assert_eq!((world.count(ahead), world.count(ahead_dropped)), (1, 0));
+    checks::check(&world);
+}
+
+#[test]
+fn what_was_synthesised_for_other_words_is_dropped() {
+    let mut world = asking("what is free on Tuesday", vec![bits([say("Everything is free.")]), bits([say("Nine is free.")])]);
+    world.model_latency_ms = 20;
+    world.at(ms(900), interim("what is free"));
+    world.run_until_listening();
+    assert_eq!(world.said(), ["Nine is free."]);
+    assert_eq!(world.count(ahead_dropped), 1);
+    checks::check(&world);
+}
+
+#[test]
+fn nothing_is_synthesised_ahead_unless_the_settings_say_so() {
+    let mut world = asking("what is free", vec![bits([say("Tuesday is free.")])]);
+    world.config.preemptive_tts = false;
+    world.talk = Conversation::new(world.config.clone());
+    world.feed(Input::Answered);
+    world.speak(world.now, 800, "what is free");
+    world.model_latency_ms = 20;
+    world.run_until_listening();
+    assert_eq!((world.said().len(), world.count(ahead)), (1, 0));
+}

@@ -80,6 +80,10 @@ impl SpeechStream for Watched {
         self.note(spoken)
     }
 
+    fn may_speak_ahead(&self) -> bool {
+        self.stream.may_speak_ahead()
+    }
+
     async fn clear(&mut self) -> Result<(), ProviderError> {
         self.owed = 0;
         let cleared = self.stream.clear().await;

@@ -38,6 +38,9 @@ impl Driver {
                     self.inputs.push_back(Input::SynthesisFailed { utterance, failure });
                 }
             }
+            // Speech that is not ordered ahead is spoken when it is wanted.
+            Command::SynthesiseAhead { text } => drop(self.parts.speech.try_send(SpeechOrder::Ahead { text })),
+            Command::DropAhead => drop(self.parts.speech.try_send(SpeechOrder::DropAhead)),
             Command::Flush { reply } => {
                 let cut = self.parts.playout.flush(reply);
                 if self.parts.speech.try_send(SpeechOrder::Flush { reply }).is_err() {

@@ -3,6 +3,8 @@
 //! A connection that breaks is opened anew; the utterance that was being spoken is spoken again only when nothing of it was
 //! played yet, so that the caller never hears a word twice.
 
+mod ahead;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +13,8 @@ use frontdesk_conversation::{ReplyId, SpokenWord, UtteranceId};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
+
+use ahead::Ahead;
 
 use crate::error::ProviderError;
 use crate::playout::Playout;
@@ -38,6 +42,13 @@ pub(crate) enum SpeechOrder {
         /// What to say.
         text: String,
     },
+    /// Speak and keep aside; a `Speak` of the same text takes it over. Left undone while something else is to be spoken.
+    Ahead {
+        /// What may be said.
+        text: String,
+    },
+    /// Nothing is wanted of what was spoken ahead.
+    DropAhead,
     /// Speak with this voice from the next utterance on; what was ordered before is spoken to its end with the voice before.
     Voice(Option<String>),
     /// Drop everything of that reply and earlier ones; the playout was flushed already.
@@ -85,6 +96,8 @@ pub(crate) struct Speech {
     reports: mpsc::Sender<SpeechReport>,
     stop: CancellationToken,
     pending: VecDeque<Pending>,
+    /// While it is unfinished, nothing is pending.
+    ahead: Option<Ahead>,
     /// The voice that is to come, and what is to be spoken with it.
     next_voice: Option<(Option<String>, VecDeque<Pending>)>,
     stalls_at: Instant,
@@ -109,7 +122,7 @@ impl Speech {
         stop: CancellationToken,
     ) -> Self {
         let (stream, pending, stalls_at) = (Some(stream), VecDeque::new(), Instant::now());
-        Self { service, options, stream, playout, orders, reports, stop, pending, next_voice: None, stalls_at }
+        Self { service, options, stream, playout, orders, reports, stop, pending, ahead: None, next_voice: None, stalls_at }
     }
 
     /// Runs until stopped, then closes the connection.
@@ -133,14 +146,19 @@ impl Speech {
                 Step::Stop | Step::Order(None) => break,
                 Step::Order(Some(SpeechOrder::Speak { utterance, reply, text })) => {
                     let pending = Pending { utterance, reply, text, began: false, tried_again: false };
-                    if let Some((_, held)) = &mut self.next_voice {
+                    if let Some(ahead) = self.take_ahead(&pending).await {
+                        self.adopt(pending, ahead).await;
+                    } else if let Some((_, held)) = &mut self.next_voice {
                         held.push_back(pending);
                     } else {
                         self.pending.push_back(pending);
                         self.speak_last().await;
                     }
                 }
+                Step::Order(Some(SpeechOrder::Ahead { text })) => self.speak_ahead(text).await,
+                Step::Order(Some(SpeechOrder::DropAhead)) => self.drop_ahead().await,
                 Step::Order(Some(SpeechOrder::Voice(voice))) => {
+                    self.drop_ahead().await;
                     let held = self.next_voice.take().map(|(_, held)| held).unwrap_or_default();
                     self.next_voice = Some((voice, held));
                 }
@@ -202,6 +220,7 @@ impl Speech {
 
     async fn take(&mut self, event: SpeechEvent) {
         self.stalls_at = Instant::now() + STALL_MAX;
+        let Some(event) = self.keep_ahead(event).await else { return };
         // Nothing is owed: a late event of something that was cleared.
         let Some(front) = self.pending.front_mut() else { return };
         let utterance = front.utterance;
@@ -223,6 +242,7 @@ impl Speech {
     }
 
     async fn flush(&mut self, reply: ReplyId) {
+        self.drop_ahead().await;
         if let Some((_, held)) = &mut self.next_voice {
             held.retain(|pending| pending.reply > reply);
         }
@@ -253,6 +273,7 @@ impl Speech {
     /// Settles the utterance in progress and opens a new connection for the others.
     async fn lost(&mut self, error: ProviderError) {
         self.stream = None;
+        self.ahead = None;
         tracing::warn!(provider = self.service.name(), kind = error.kind(), "text-to-speech was lost");
         if let Some(front) = self.pending.front_mut() {
             let again = error.is_retryable() && !front.tried_again && self.playout.restart(front.utterance);

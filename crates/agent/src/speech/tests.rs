@@ -160,3 +160,59 @@ async fn a_flush_drops_older_replies_alone() {
     assert_eq!(bench.tts.cleared(), 1, "there was nothing left to clear");
     bench.end().await;
 }
+
+impl Bench {
+    async fn ahead(&self, text: &str) {
+        self.orders.send(SpeechOrder::Ahead { text: text.into() }).await.expect("the task runs");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_spoken_ahead_is_there_at_once_when_it_is_wanted() {
+    let mut bench = Bench::new(PlayoutLimits::default()).await;
+    bench.ahead("This is the first sentence of a reply.").await;
+    sleep(Duration::from_secs(3)).await;
+    assert!(bench.caller.voice().is_empty(), "nobody asked for it yet");
+    let wanted = Instant::now();
+    bench.say(0, 0, "This is the first sentence of a reply.").await;
+    bench.say(1, 0, "And this is the second one.").await;
+    assert_eq!(bench.until_settled(0).await, ["started 0", "done 0 1900"]);
+    assert_eq!(Instant::now(), wanted);
+    assert_eq!(bench.until_settled(1).await, ["started 1", "done 1 1350"]);
+    sleep(Duration::from_secs(4)).await;
+    assert_eq!(bench.tts.spoken(), ["This is the first sentence of a reply.", "And this is the second one."]);
+    assert_eq!(bench.caller.voice(), bench.tts.given());
+    bench.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_under_way_goes_on_when_it_is_wanted() {
+    let mut bench = Bench::new(PlayoutLimits::default()).await;
+    bench.ahead("This is the first sentence of a reply.").await;
+    sleep(Duration::from_millis(10)).await;
+    bench.say(0, 0, "This is the first sentence of a reply.").await;
+    assert_eq!(bench.until_settled(0).await, ["started 0", "done 0 1900"]);
+    sleep(Duration::from_secs(3)).await;
+    assert_eq!((bench.tts.spoken().len(), bench.caller.voice()), (1, bench.tts.given()));
+    bench.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_of_what_was_spoken_ahead_in_vain_is_heard() {
+    for wait in [0, 10, 3_000] {
+        let mut bench = Bench::new(PlayoutLimits::default()).await;
+        bench.ahead("Everything is free.").await;
+        sleep(Duration::from_millis(wait)).await;
+        bench.say(0, 0, "Nine is free.").await;
+        assert_eq!(bench.until_settled(0).await[0], "started 0");
+        bench.ahead("And ten.").await;
+        bench.orders.send(SpeechOrder::DropAhead).await.expect("the task runs");
+        sleep(Duration::from_secs(3)).await;
+        // The fake's samples are numbers in a row.
+        let (heard, given) = (bench.caller.voice(), bench.tts.given());
+        assert_eq!(heard.len(), 16_000 * 650 / 1000, "thirteen characters of 50 ms, after {wait} ms");
+        let at = given.windows(heard.len()).position(|window| window == heard);
+        assert!(at.is_some_and(|at| wait < 3_000 || at > 0), "the second text after {wait} ms: {at:?}");
+        bench.end().await;
+    }
+}

@@ -21,6 +21,7 @@ impl Tenant {
         };
         config.endpointing.mode = taking.turn_detection.unwrap_or(config.endpointing.mode);
         config.preemptive_generation = taking.preemptive_generation.unwrap_or(config.preemptive_generation);
+        config.preemptive_tts = taking.preemptive_tts.unwrap_or(config.preemptive_tts);
         set(taking.min_endpointing_delay, &mut config.endpointing.min_delay);
         set(taking.max_endpointing_delay, &mut config.endpointing.max_delay);
         set(taking.min_interruption_duration, &mut config.interruption.min_duration);

@@ -81,6 +81,8 @@ pub struct TurnTaking {
     pub turn_detection: Option<EndpointingMode>,
     /// Whether the language model is asked while the last words are still being recognised.
     pub preemptive_generation: Option<bool>,
+    /// Whether the beginning of its answer is synthesised meanwhile as well.
+    pub preemptive_tts: Option<bool>,
     /// A turn never ends sooner after the last sound.
     pub min_endpointing_delay: Option<f64>,
     /// A turn never ends later after the last sound.

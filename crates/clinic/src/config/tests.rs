@@ -60,7 +60,10 @@ fn turns_end_as_the_tenant_says_and_by_the_turn_model_if_it_says_nothing() {
     assert_eq!(mode(""), (EndpointingMode::Model, true));
     assert_eq!(mode("turn_detection = \"stt\""), (EndpointingMode::Stt, true));
     let folder = Folder::demo_with("tenant.toml", "preemptive_generation = true", "preemptive_generation = false");
-    assert!(!load_tenant(&folder.0.join("demo")).unwrap().conversation_config(chrono::Utc::now(), Vec::new()).preemptive_generation);
+    let config = load_tenant(&folder.0.join("demo")).unwrap().conversation_config(chrono::Utc::now(), Vec::new());
+    assert_eq!((config.preemptive_generation, config.preemptive_tts), (false, true));
+    let folder = Folder::demo_with("tenant.toml", "preemptive_generation = true", "preemptive_tts = false");
+    assert!(!load_tenant(&folder.0.join("demo")).unwrap().conversation_config(chrono::Utc::now(), Vec::new()).preemptive_tts);
     let folder = Folder::demo_with("tenant.toml", "turn_detection = \"vad\"", "turn_detection = \"guess\"");
     let problem = folder.problem();
     assert!(problem.contains("turn_detection") && problem.contains("`vad`"), "{problem}");

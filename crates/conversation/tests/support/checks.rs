@@ -11,13 +11,14 @@ type Check = fn(&World) -> Result<(), String>;
 
 /// Checks everything that holds for every call.
 pub(crate) fn check(world: &World) {
-    let checks: [(&str, Check); 8] = [
+    let checks: [(&str, Check); 9] = [
         ("1: no audio after a flush", no_audio_after_flush),
         ("2: two-phase commits", commits),
         ("2: open commits are ordered again", reissued),
         ("3: one output per call", outputs),
         ("5: no dead air", dead_air),
         ("6: an orderly end", end),
+        ("speech ahead is one piece at a time", ahead),
         ("turns are completed once", turns),
         ("ids are used once", ids),
     ];
@@ -269,6 +270,7 @@ fn end(world: &World) -> Result<(), String> {
                     command,
                     Command::CancelModel { .. }
                         | Command::CancelTool { .. }
+                        | Command::DropAhead
                         | Command::Flush { .. }
                         | Command::TurnCompleted(_)
                         | Command::PublishTranscript(_)
@@ -284,6 +286,22 @@ fn end(world: &World) -> Result<(), String> {
                 ensure(hung_up <= 1, || "hung up twice".into())?;
                 finished |= matches!(command, Command::Finish(_));
             }
+        }
+    }
+    Ok(())
+}
+
+/// Speech that was ordered ahead is taken over by the next order to speak, or dropped, before there is more of it.
+fn ahead(world: &World) -> Result<(), String> {
+    let mut open = false;
+    for (at, logged) in &world.log {
+        match logged {
+            Logged::Out(Command::SynthesiseAhead { .. }) => {
+                ensure(!open, || format!("a second piece of speech ahead at {at:?}"))?;
+                open = true;
+            }
+            Logged::Out(Command::DropAhead | Command::Synthesise { .. } | Command::Finish(_)) | Logged::Resumed => open = false,
+            _ => {}
         }
     }
     Ok(())

@@ -1,6 +1,8 @@
 //! Streaming text-to-speech: `/v1/speak`.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -112,6 +114,8 @@ type Stamped = (u64, SpeechEvent);
 
 /// One call's speech.
 struct SpeakStream {
+    /// Whether the budget of flushes is ample.
+    ample: Arc<AtomicBool>,
     commands: mpsc::Sender<Command>,
     events: mpsc::Receiver<Stamped>,
     task: Task,
@@ -125,8 +129,10 @@ impl SpeakStream {
     fn start<D: Dial>(wire: D::Wire, dial: D, timeouts: Timeouts, keep_alive: Duration, hz: u32) -> Self {
         let (commands, orders) = mpsc::channel(COMMAND_QUEUE);
         let (results, events) = mpsc::channel(EVENT_QUEUE);
-        let task = Task::spawn(drive(wire, dial, timeouts, keep_alive, hz, orders, results));
-        Self { commands, events, task, close_within: timeouts.close, clears: 0, closed: false }
+        let state = State::new(timeouts, hz);
+        let ample = state.utterances.ample();
+        let task = Task::spawn(drive(wire, dial, (timeouts, keep_alive), state, orders, results));
+        Self { ample, commands, events, task, close_within: timeouts.close, clears: 0, closed: false }
     }
 
     fn command(&self, command: Command) -> Result<(), ProviderError> {
@@ -141,6 +147,10 @@ impl SpeakStream {
 impl SpeechStream for SpeakStream {
     async fn speak(&mut self, text: &str) -> Result<(), ProviderError> {
         self.command(Command::Speak(text.to_owned()))
+    }
+
+    fn may_speak_ahead(&self) -> bool {
+        self.ample.load(Ordering::Relaxed)
     }
 
     async fn clear(&mut self) -> Result<(), ProviderError> {
@@ -173,13 +183,11 @@ impl SpeechStream for SpeakStream {
 async fn drive<D: Dial>(
     wire: D::Wire,
     mut dial: D,
-    timeouts: Timeouts,
-    keep_alive: Duration,
-    hz: u32,
+    (timeouts, keep_alive): (Timeouts, Duration),
+    mut state: State,
     mut commands: mpsc::Receiver<Command>,
     events: mpsc::Sender<Stamped>,
 ) -> Result<(), ProviderError> {
-    let mut state = State::new(timeouts, hz);
     let mut link = Link::new(wire, timeouts, keep_alive);
     loop {
         let Err(error) = run(&mut link, &mut state, &mut commands, &events).await else { return Ok(()) };

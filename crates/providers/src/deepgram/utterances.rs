@@ -6,6 +6,8 @@
 //! speaking rate seen so far, so every utterance still gets its own `Finished`, at most about a word off.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::budget::FlushBudget;
@@ -74,6 +76,8 @@ struct Batch {
 pub(super) struct Utterances {
     hz: u32,
     budget: FlushBudget,
+    /// Whether the budget was ample when it was last looked at.
+    ample: Arc<AtomicBool>,
     waiting: VecDeque<Utterance>,
     in_flight: VecDeque<Batch>,
     /// `Clear` messages not answered yet; audio is dropped meanwhile.
@@ -90,6 +94,7 @@ impl Utterances {
         Self {
             hz,
             budget: FlushBudget::default(),
+            ample: Arc::new(AtomicBool::new(true)),
             waiting: VecDeque::new(),
             in_flight: VecDeque::new(),
             clearing: 0,
@@ -97,6 +102,11 @@ impl Utterances {
             spoken_chars: 0,
             spoken_samples: 0,
         }
+    }
+
+    /// Tells whether utterances are sent as they come, without regard to the budget.
+    pub(super) fn ample(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.ample)
     }
 
     /// Queues an utterance. A text without a letter or digit is never sent: the service may not answer a flush that it has nothing for.
@@ -160,6 +170,7 @@ impl Utterances {
             batch.boundary = self.expected_samples(&batch);
             self.in_flight.push_back(batch);
         }
+        self.ample.store(self.budget.left(now) > LOW_BUDGET, Ordering::Relaxed);
         orders
     }
 

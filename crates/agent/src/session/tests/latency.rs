@@ -63,3 +63,16 @@ async fn without_preemptive_generation_the_caller_waits_for_the_services_and_for
     assert!(waited <= ms(1_200), "{waited:?}");
     assert_eq!(asked, 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_answer_is_ready_to_be_heard_when_the_turn_is_over() {
+    let mut options = options();
+    options.conversation.endpointing.mode = frontdesk_conversation::EndpointingMode::Vad;
+    options.conversation.endpointing.vad_delay = ms(900);
+    let (waited, turn, asked) = gap(options.clone()).await;
+    assert!(waited <= ms(900) + FRAMES, "{waited:?}: {turn:?}");
+    assert_eq!(asked, 1);
+    options.conversation.preemptive_tts = false;
+    let (waited, turn, _) = gap(options).await;
+    assert!(waited >= ms(900) + TTS, "{waited:?}: {turn:?}");
+}
