@@ -69,6 +69,10 @@ impl Tool for OutsideTool {
         self.inner.ends_call()
     }
 
+    fn transfers_call(&self) -> bool {
+        self.inner.transfers_call()
+    }
+
     fn fields(&self, arguments: &Value) -> Vec<(String, String)> {
         self.inner.fields(arguments)
     }

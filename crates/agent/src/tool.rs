@@ -37,6 +37,12 @@ pub trait Tool: Send + Sync {
         false
     }
 
+    /// Whether its success transfers the call once everything was said. Its result then names the target, a name that the transport
+    /// knows: `{"target": "front office"}`; the model is told what came of the transfer instead.
+    fn transfers_call(&self) -> bool {
+        false
+    }
+
     /// Which arguments are fields collected from the caller, as (field, value as the caller would have said it): they enter the
     /// call record with the recogniser's confidence.
     fn fields(&self, _arguments: &Value) -> Vec<(String, String)> {
@@ -108,6 +114,7 @@ impl ToolSet {
             effect: tool.effect(),
             timeout: tool.timeout(),
             ends_call: tool.ends_call(),
+            transfers_call: tool.transfers_call(),
         };
         self.tools.iter().map(spec).collect()
     }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use frontdesk_audio::{Frame, SampleRate};
-pub use frontdesk_conversation::{AgentState, Speaker, TranscriptLine};
+pub use frontdesk_conversation::{AgentState, Speaker, TranscriptLine, TransferOutcome};
+use futures_util::future::BoxFuture;
 
 use crate::pii::Pii;
 
@@ -40,6 +41,16 @@ pub trait Transport: Send {
 
     /// Publishes a line of the live transcript (`lk.transcription`). Best effort.
     async fn publish_transcript(&mut self, line: &TranscriptLine);
+
+    /// Begins to hand the caller to a person, `target` being a name of the configuration that the transport was given numbers for.
+    ///
+    /// Quick: the waiting is done by the future that is returned, which no longer borrows the transport, so that the call's audio
+    /// and signals go on meanwhile. It is bounded in time by the transport, and dropped when the call ends. A transport that cannot
+    /// transfer answers `Failed` at once.
+    fn transfer(&mut self, target: &str) -> BoxFuture<'static, TransferOutcome> {
+        let _ = target;
+        Box::pin(std::future::ready(TransferOutcome::Failed { sip_code: None }))
+    }
 
     /// Ends the call for the caller as well: deletes the room or sends BYE. Idempotent, bounded in time.
     async fn hang_up(&mut self);

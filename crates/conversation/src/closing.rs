@@ -2,7 +2,7 @@
 
 use crate::command::Command;
 use crate::machine::{Conversation, Phase};
-use crate::reply::{After, Purpose};
+use crate::reply::Purpose;
 use crate::summary::{EndReason, ToolStatus};
 use crate::time::CallTime;
 use crate::tools::Work;
@@ -13,14 +13,17 @@ use crate::{config::Effect, outputs};
 pub(crate) const TRANSCRIPTION_FAILURES_MAX: u32 = 3;
 
 impl Conversation {
-    /// Nothing works any more: says so and ends the call.
+    /// Nothing works any more: says so, and hands the caller to a person or ends the call.
     pub(crate) fn give_up(&mut self, now: CallTime) {
         if self.state.reply.as_ref().is_some_and(|reply| reply.purpose == Purpose::Apology) {
             return;
         }
         self.cancel_reply(now);
-        let apology = self.phrases().apology.clone();
-        self.start_reply(now, Purpose::Apology, None, Some(apology), After::HangUp(EndReason::Failed));
+        if self.is_transferring() {
+            return self.give_up_transferring(now);
+        }
+        let (after, words) = self.way_out();
+        self.start_reply(now, Purpose::Apology, None, Some(words), after);
     }
 
     /// Ends the call: everything stops but effects under way.
@@ -33,6 +36,7 @@ impl Conversation {
             self.settle_last_flush(now);
         }
         self.stop_tools(now);
+        self.close_transfer(now, reason);
         if self.state.caller.has_text() {
             let heard = self.state.caller.take();
             self.state.record.caller_line(None, &heard, now);
@@ -75,7 +79,7 @@ impl Conversation {
     /// Gives the summary once every effect has its outcome; whether it did.
     pub(crate) fn closing_due(&mut self, now: CallTime) -> bool {
         let Phase::Closing(reason) = self.state.phase else { return false };
-        if !self.state.tools.is_idle() {
+        if !self.calls_settled() {
             return false;
         }
         self.state.phase = Phase::Ended(reason);

@@ -82,6 +82,12 @@ pub enum Command {
         /// Which call.
         call: ToolCallId,
     },
+    /// Hand the caller to a person: everything that was to be heard was played. Answered by `TransferEnded`, in good time; until
+    /// then the call goes on as it is.
+    Transfer {
+        /// A name of the configuration; the shell knows the number.
+        target: String,
+    },
     /// The call goes on in another language: recogniser and synthesiser are to follow.
     SetLanguage {
         /// A primary language tag.

@@ -23,7 +23,7 @@ impl Conversation {
         let turn = self.state.reply.as_ref().and_then(|reply| reply.turn);
         match self.state.tools.confirmations.judge(&id, turn) {
             Verdict::Commit => self.order_commit(now, id, call),
-            Verdict::Waiting(deadline) => self.await_call(call, Work::Confirm(id), deadline, false),
+            Verdict::Waiting(deadline) => self.await_call(call, Work::Confirm(id), deadline),
             Verdict::Settled(status, output) => self.settle_call(now, &call, status, output),
             Verdict::Objection(objection) => self.object(now, &id, &call, &objection),
         }
@@ -35,7 +35,7 @@ impl Conversation {
         confirmation.progress = Progress::Committing { deadline };
         let prepared = confirmation.call.clone();
         self.state.record.tool_confirmed(&prepared.id, &id, prepared.arguments.clone());
-        self.await_call(call, Work::Confirm(id.clone()), deadline, false);
+        self.await_call(call, Work::Confirm(id.clone()), deadline);
         self.audit("tool.committing", Some(id.0.clone()));
         // Before the order: whoever resumes this conversation must know that the commit is open.
         self.push(Command::StoreState);

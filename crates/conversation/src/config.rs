@@ -25,6 +25,12 @@ pub struct Config {
     pub interruption: Interruption,
     /// Silence on either side.
     pub silence: Silence,
+    /// Turns that were not understood.
+    pub misunderstanding: Misunderstanding,
+    /// To whom the caller is transferred when the agent cannot go on, a name that the shell knows; `None` to apologise and hang up.
+    pub trouble_transfer: Option<String>,
+    /// A transfer that has no outcome after this long has failed.
+    pub transfer_timeout: Duration,
     /// The language in which the call begins: a primary language tag, `en`.
     pub language: String,
     /// Sentences that the agent says by itself, in the language in which the call begins.
@@ -53,6 +59,9 @@ impl Default for Config {
             endpointing: Endpointing::default(),
             interruption: Interruption::default(),
             silence: Silence::default(),
+            misunderstanding: Misunderstanding::default(),
+            trouble_transfer: None,
+            transfer_timeout: Duration::from_secs(45),
             language: "en".into(),
             phrases: Phrases::default(),
             languages: BTreeMap::new(),
@@ -98,6 +107,10 @@ pub struct ToolSpec {
     pub timeout: Duration,
     /// Whether its success ends the call once everything was said (`end_call`).
     pub ends_call: bool,
+    /// Whether its success transfers the call once everything was said; its result then names the target, `{"target": "…"}`, and
+    /// the model is told what came of the transfer instead.
+    #[serde(default)]
+    pub transfers_call: bool,
 }
 
 /// Who decides that the caller's turn is over (LiveKit: `turn_detection`).
@@ -251,6 +264,22 @@ impl Default for Silence {
     }
 }
 
+/// Turns that were not understood.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(default)]
+pub struct Misunderstanding {
+    /// A turn whose words the recogniser was, on average, less sure of than this was misunderstood.
+    pub confidence_min: f32,
+    /// After so many misunderstood turns in a row the model is told to offer a person or a message; zero for never.
+    pub offer_after: u32,
+}
+
+impl Default for Misunderstanding {
+    fn default() -> Self {
+        Self { confidence_min: 0.5, offer_after: 3 }
+    }
+}
+
 /// Sentences that the agent says by itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default)]
@@ -267,6 +296,8 @@ pub struct Phrases {
     pub goodbye: String,
     /// Nothing works any more; said before hanging up.
     pub apology: String,
+    /// Nothing works any more, but there is a person to transfer the caller to; also said when the model transfers him without a word.
+    pub put_through: String,
 }
 
 impl Default for Phrases {
@@ -278,6 +309,7 @@ impl Default for Phrases {
             away: "Are you still there?".into(),
             goodbye: "I can't hear you, so I'll hang up now. Please call again. Goodbye.".into(),
             apology: "I'm sorry, I can't go on at the moment. Please call again a little later. Goodbye.".into(),
+            put_through: "I'll put you through to a colleague.".into(),
         }
     }
 }
@@ -293,6 +325,7 @@ impl Phrases {
             away: "¿Sigue usted ahí?".into(),
             goodbye: "No le oigo, así que voy a colgar. Por favor, llame de nuevo. Adiós.".into(),
             apology: "Lo siento, ahora no puedo continuar. Por favor, llame de nuevo un poco más tarde. Adiós.".into(),
+            put_through: "Le paso con un compañero.".into(),
         }
     }
 }

@@ -91,7 +91,7 @@ pub const STEPS: &[Step] = &[
     step(Floor::Thinking, Floor::Paused, "the caller speaks before speech begins to play"),
     step(Floor::Thinking, Floor::Flushing, "words take the floor before speech begins to play"),
     step(Floor::Thinking, Floor::Closing, ENDS_LATER),
-    step(Floor::Thinking, Floor::Ended, "the caller left, stopped, or speech failed for good"),
+    step(Floor::Thinking, Floor::Ended, "the caller left or was transferred, stopped, or speech failed for good"),
     step(Floor::Speaking, Floor::Listening, "all was said"),
     step(Floor::Speaking, Floor::Hearing, "all was said, and the caller's turn is under way"),
     step(Floor::Speaking, Floor::Thinking, "between two utterances, or another turn was taken"),

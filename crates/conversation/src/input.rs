@@ -145,6 +145,8 @@ pub enum Input {
         /// What is known of its effect.
         outcome: CommitOutcome,
     },
+    /// The answer to [`crate::Command::Transfer`].
+    TransferEnded(TransferOutcome),
     /// Another agent takes over, or a task begins or ends: from the next question to the model on these instructions and tools count.
     /// The history stays; tools that run and commits that were read back go on. Counts before the answer as well.
     Reconfigure(Box<AgentProfile>),
@@ -245,4 +247,49 @@ pub enum CommitOutcome {
     Refused(ToolError),
     /// It cannot be told yet whether it was done; never speak of success or failure.
     Unknown,
+}
+
+/// What came of handing the caller to a person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TransferOutcome {
+    /// Somebody answered, and has the caller now.
+    Accepted,
+    /// The line was busy.
+    Busy,
+    /// Nobody answered in time.
+    NoAnswer,
+    /// The call was refused.
+    Declined,
+    /// It could not be done.
+    Failed {
+        /// The SIP status, if there was one.
+        sip_code: Option<u16>,
+    },
+}
+
+impl TransferOutcome {
+    /// What a final SIP status says of a transfer (RFC 3261 section 21; RFC 3515 section 2.4.5).
+    #[must_use]
+    pub const fn from_sip(status: u16) -> Self {
+        match status {
+            200..=299 => Self::Accepted,
+            486 | 600 => Self::Busy,
+            408 | 480 | 487 => Self::NoAnswer,
+            603 | 607 | 608 => Self::Declined,
+            other => Self::Failed { sip_code: Some(other) },
+        }
+    }
+
+    /// The word for it in records and the audit log.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Busy => "busy",
+            Self::NoAnswer => "no_answer",
+            Self::Declined => "declined",
+            Self::Failed { .. } => "failed",
+        }
+    }
 }

@@ -138,6 +138,7 @@ impl Conversation {
             self.push(Command::CancelModel { generation });
         }
         self.cancel_tools(now, reply.id);
+        self.drop_transfer(now);
         self.complete_turn();
         if self.state.playout.is_open() {
             self.push(Command::Flush { reply: reply.id });

@@ -88,10 +88,11 @@ impl Conversation {
         let tools = self.state.tools.due_at();
         match self.state.phase {
             Phase::Waiting | Phase::Ended(_) => None,
-            Phase::Closing(_) => tools,
+            Phase::Closing(_) => [tools, self.transfer_due_at()].into_iter().flatten().min(),
             Phase::Open => {
                 let times = [
                     tools,
+                    self.transfer_due_at(),
                     self.state.playout.flushing.as_ref().map(|flushing| flushing.deadline),
                     self.state.playout.overdue_at(),
                     self.state.playout.stalled_at(self.config.silence.dead_air_max),
@@ -181,6 +182,7 @@ impl Conversation {
             Input::ModelText { .. } | Input::ModelToolCall { .. } | Input::ModelDone { .. } | Input::ModelFailed { .. } => {
                 self.model_input(now, input);
             }
+            Input::TransferEnded(outcome) => self.transfer_ended(now, outcome),
             Input::Reconfigure(agent) => self.reconfigure(now, *agent),
             Input::Dtmf { digit } => self.key_pressed(now, digit),
             Input::Text { text } => self.settled_turn(now, &text),
@@ -217,7 +219,10 @@ impl Conversation {
 
     /// The caller is gone, but effects are under way: only their outcomes matter.
     fn after_call(&mut self, input: Input) {
-        self.tool_event(input);
+        match input {
+            Input::TransferEnded(outcome) => self.transfer_ended(self.state.now, outcome),
+            input => self.tool_event(input),
+        }
     }
 
     /// Makes every change that is due, until there is none.
@@ -226,10 +231,11 @@ impl Conversation {
         for _ in 0..STEPS_MAX {
             let changed = match self.state.phase {
                 Phase::Waiting | Phase::Ended(_) => false,
-                Phase::Closing(_) => self.tools_due(now) || self.closing_due(now),
+                Phase::Closing(_) => self.tools_due(now) || self.transfer_due(now) || self.closing_due(now),
                 Phase::Open => {
                     self.flush_due(now)
                         || self.tools_due(now)
+                        || self.transfer_due(now)
                         || self.playout_due(now)
                         || self.keypad_due(now)
                         || self.interruption_due(now)

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::ids::ConfirmationId;
-use crate::input::{CommitOutcome, ToolError};
+use crate::input::{CommitOutcome, ToolError, TransferOutcome};
 use crate::summary::ToolStatus;
 
 /// A larger result does not help a model and may not fit its window.
@@ -63,6 +63,24 @@ fn unknown() -> Value {
         "status": "outcome_unknown",
         "message": "It cannot be told yet whether this was done. Say neither that it succeeded nor that it failed; say that the practice will check and get in touch.",
     })
+}
+
+/// What came of a transfer.
+pub(crate) fn transfer(target: &str, outcome: TransferOutcome) -> Value {
+    let why = match outcome {
+        TransferOutcome::Accepted => return json!({ "status": "transferred", "target": target }),
+        TransferOutcome::Busy => "The line is busy.",
+        TransferOutcome::NoAnswer => "Nobody answers.",
+        TransferOutcome::Declined => "The call was not taken.",
+        TransferOutcome::Failed { .. } => "The call could not be put through.",
+    };
+    let message = format!("{why} The caller is still with you. Tell him, and offer to take a message; do not try the same target again.");
+    fault(outcome.as_str(), message, false)
+}
+
+/// A transfer of which nothing is known because the call ended.
+pub(crate) fn transfer_unknown() -> Value {
+    fault("unknown", "The call ended before anything was known of the transfer.", false)
 }
 
 /// The result of a tool, unless it is too large.

@@ -5,8 +5,9 @@ use serde_json::Value;
 
 use crate::command::Speaker;
 use crate::ids::{ConfirmationId, ToolCallId, TurnId};
+use crate::input::TransferOutcome;
 use crate::message::ToolCall;
-use crate::summary::{CallSummary, EndReason, HandOff, SaidLine, ToolStatus, ToolTrace, TurnMetrics};
+use crate::summary::{CallSummary, EndReason, HandOff, SaidLine, ToolStatus, ToolTrace, TransferTrace, TurnMetrics};
 use crate::time::CallTime;
 use crate::words::Heard;
 
@@ -31,6 +32,9 @@ pub(crate) struct Record {
     /// The turn whose figures are not complete yet.
     open_turn: Option<TurnId>,
     pub(crate) interruptions: u32,
+    pub(crate) misunderstood: u32,
+    pub(crate) offers: u32,
+    transfers: Vec<TransferTrace>,
     pub(crate) language: Option<String>,
 }
 
@@ -71,6 +75,18 @@ impl Record {
     /// Notes that another agent took over.
     pub(crate) fn handed_off(&mut self, to: String, now: CallTime) {
         push_bounded(&mut self.hand_offs, HandOff { to, at: now });
+    }
+
+    /// Notes that a transfer was ordered.
+    pub(crate) fn transfer_ordered(&mut self, transfer: TransferTrace) {
+        push_bounded(&mut self.transfers, transfer);
+    }
+
+    /// Notes what came of the transfer ordered last.
+    pub(crate) fn transfer_ended(&mut self, outcome: TransferOutcome) {
+        if let Some(last) = self.transfers.last_mut() {
+            last.outcome = Some(outcome);
+        }
     }
 
     /// Notes a tool call that starts.
@@ -146,6 +162,9 @@ impl Record {
             hand_offs: self.hand_offs.clone(),
             turns: self.turns.clone(),
             interruptions: self.interruptions,
+            misunderstood: self.misunderstood,
+            offers: self.offers,
+            transfers: self.transfers.clone(),
             language: self.language.clone(),
         }
     }

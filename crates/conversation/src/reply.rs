@@ -44,6 +44,8 @@ pub(crate) enum After {
     Floor,
     /// The call ends.
     HangUp(EndReason),
+    /// The caller is handed to a person.
+    Transfer,
 }
 
 /// One request to the model that is being answered.
@@ -68,6 +70,8 @@ pub(crate) enum Stage {
     Tools,
     /// Everything is ordered; what is left is to play it.
     Speaking,
+    /// Everything was said; what comes of the transfer is waited for.
+    Transferring,
 }
 
 /// The reply at work.
@@ -145,7 +149,7 @@ impl Conversation {
                     self.say(now, &script, Role::Said);
                     true
                 }
-                None if self.state.tools.is_idle() => {
+                None if self.calls_settled() => {
                     self.ask(now);
                     true
                 }
@@ -164,6 +168,7 @@ impl Conversation {
                 self.tools_settled(now);
                 true
             }
+            Stage::Transferring => false,
             Stage::Speaking if self.state.playout.is_open() => false,
             Stage::Speaking => {
                 self.finish_reply(now);
@@ -303,18 +308,23 @@ impl Conversation {
         }
         reply.stage = Stage::Speaking;
         self.state.model_failures += 1;
+        if let Some(turn) = reply.turn {
+            self.turn_misunderstood(turn);
+        }
         if self.state.model_failures < MODEL_FAILURES_MAX {
             let fallback = self.phrases().fallback.clone();
             self.say(now, &fallback, Role::Said);
         } else {
-            reply.purpose = Purpose::Apology;
-            reply.after = After::HangUp(EndReason::Failed);
-            let apology = self.phrases().apology.clone();
-            self.say(now, &apology, Role::Said);
+            let (after, words) = self.way_out();
+            if let Some(reply) = &mut self.state.reply {
+                reply.purpose = Purpose::Apology;
+                reply.after = after;
+            }
+            self.say(now, &words, Role::Said);
         }
     }
 
-    /// All tools of the step have their output: read back what is to be confirmed, end the call, or ask the model again.
+    /// All tools of the step have their output: read back what is to be confirmed, end or transfer the call, or ask the model again.
     fn tools_settled(&mut self, now: CallTime) {
         let Some(reply) = &mut self.state.reply else { return };
         let read_backs = std::mem::take(&mut reply.read_backs);
@@ -322,9 +332,14 @@ impl Conversation {
         reply.step_failed = false;
         let to_read: Vec<_> =
             read_backs.into_iter().filter_map(|id| self.state.tools.confirmations.read_back(&id).map(|text| (id, text))).collect();
+        if to_read.is_empty() && self.transfer_waits() {
+            return self.words_before_transfer(now);
+        }
+        // What is read back wants an answer first.
+        self.drop_transfer(now);
+        let Some(reply) = &mut self.state.reply else { return };
         if to_read.is_empty() && !ends {
-            reply.tool_steps += 1;
-            reply.stage = Stage::Blocked;
+            reply.next_step();
             return;
         }
         reply.stage = Stage::Speaking;
@@ -336,8 +351,18 @@ impl Conversation {
         }
     }
 
+    /// The caller is not handed over without a word.
+    fn words_before_transfer(&mut self, now: CallTime) {
+        let Some(reply) = &mut self.state.reply else { return };
+        (reply.stage, reply.after) = (Stage::Speaking, After::Transfer);
+        if !reply.said {
+            let words = self.phrases().put_through.clone();
+            self.say(now, &words, Role::Said);
+        }
+    }
+
     /// Speech after the tools of a step is a line of its own in the history: it comes after their outputs.
-    fn say_after_tools(&mut self, now: CallTime, text: &str, role: Role) {
+    pub(crate) fn say_after_tools(&mut self, now: CallTime, text: &str, role: Role) {
         if let Some(reply) = &mut self.state.reply {
             reply.entry = None;
         }
@@ -355,16 +380,27 @@ impl Conversation {
     }
 
     fn finish_reply(&mut self, now: CallTime) {
-        let Some(reply) = self.state.reply.take() else { return };
+        let Some(reply) = self.state.reply.take_if(|reply| reply.after != After::Transfer) else { return self.last_word_said(now) };
         let unheard = self.state.playout.end_was_lost();
         self.complete_turn();
         self.end_playout(now);
         match reply.after {
+            After::Transfer => {}
             After::HangUp(reason) => self.close(now, reason),
-            After::Floor if unheard && reply.purpose == Purpose::Fallback => self.close(now, EndReason::Failed),
+            After::Floor if unheard && reply.purpose == Purpose::Fallback => self.speechless(now),
             After::Floor if unheard => self.say_fallback(now),
             After::Floor => self.give_floor(now),
         }
+    }
+
+    /// Everything was said before a transfer; the reply stays, for the agent owes the caller what comes of it.
+    fn last_word_said(&mut self, now: CallTime) {
+        self.complete_turn();
+        self.end_playout(now);
+        if let Some(reply) = &mut self.state.reply {
+            reply.entry = None;
+        }
+        self.order_transfer(now);
     }
 }
 
@@ -377,6 +413,13 @@ impl Reply {
             self.stage = Stage::Blocked;
             self.entry = None;
         }
+    }
+
+    /// The tools have their outputs, or the transfer its outcome: the model is asked again.
+    pub(crate) fn next_step(&mut self) {
+        self.tool_steps += 1;
+        self.stage = Stage::Blocked;
+        self.after = After::Floor;
     }
 
     /// The request that the model is answering.

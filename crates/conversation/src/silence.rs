@@ -23,7 +23,8 @@ impl Conversation {
     /// When a filler is due.
     pub(crate) fn filler_at(&self) -> Option<CallTime> {
         let reply = self.state.reply.as_ref()?;
-        let waits = reply.purpose == Purpose::Answer && !matches!(reply.stage, Stage::Speaking);
+        let answers = reply.purpose == Purpose::Answer && !matches!(reply.stage, Stage::Speaking);
+        let waits = answers || reply.stage == Stage::Transferring;
         let quiet = !self.state.playout.is_open() && self.state.playout.flushing.is_none() && !self.state.caller.is_speaking();
         if !waits || !quiet || self.phrases().filler.is_empty() {
             return None;
@@ -80,6 +81,7 @@ impl Conversation {
     /// say it again, and not for ever.
     pub(crate) fn speech_unheard(&mut self, now: CallTime) {
         self.state.unheard = self.state.unheard.saturating_add(1);
+        self.note_unheard();
         if self.state.unheard >= UNHEARD_MAX {
             self.give_up(now);
         } else if self.state.reply.is_none() && self.state.playout.flushing.is_none() {

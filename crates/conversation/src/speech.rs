@@ -10,7 +10,6 @@ use crate::interruption::ANSWER_OVERLAP;
 use crate::machine::Conversation;
 use crate::reply::{After, Purpose};
 use crate::sentences::is_speakable;
-use crate::summary::EndReason;
 use crate::time::{CallTime, PlayedPos};
 use crate::utterance::{Playback, Role, Utterance};
 use crate::words::join;
@@ -191,7 +190,7 @@ impl Conversation {
         stalled
     }
 
-    /// Speech failed: the fallback phrase is tried; if that fails too, the call ends.
+    /// Speech failed: the fallback phrase is tried; if that fails too, the call ends or goes to a person.
     pub(crate) fn say_fallback(&mut self, now: CallTime) {
         let script = self.phrases().fallback.clone();
         self.start_reply(now, Purpose::Fallback, None, Some(script), After::Floor);
@@ -200,10 +199,14 @@ impl Conversation {
     /// The next utterance has not come for too long: its audio must not come any more either.
     pub(crate) fn speech_stalled(&mut self, now: CallTime) {
         let Some((purpose, after)) = self.state.reply.as_ref().map(|reply| (reply.purpose, reply.after)) else { return };
+        if after == After::Transfer {
+            return self.transfer_unsaid(now);
+        }
         self.cancel_reply(now);
         match after {
+            After::Transfer => {}
             After::HangUp(reason) => self.close(now, reason),
-            After::Floor if purpose == Purpose::Fallback => self.close(now, EndReason::Failed),
+            After::Floor if purpose == Purpose::Fallback => self.speechless(now),
             After::Floor => self.say_fallback(now),
         }
     }

@@ -22,6 +22,8 @@ use crate::reply::{Reply, Stage};
 use crate::summary::{EndReason, ToolStatus};
 use crate::time::CallTime;
 use crate::tools::{Toolbox, Work};
+use crate::transfer::Transfer;
+use crate::trouble::Trouble;
 use crate::turns::Committed;
 use crate::utterance::Playback;
 
@@ -166,6 +168,8 @@ pub(crate) struct State {
     /// How often in a row the caller spoke and no words came of it.
     pub(crate) unheard: u32,
     pub(crate) language: Language,
+    pub(crate) trouble: Trouble,
+    pub(crate) transfer: Option<Transfer>,
 }
 
 impl Conversation {
@@ -188,6 +192,7 @@ impl Conversation {
         self.state.owed_since = self.state.owed_since.map(|_| now);
         self.take_over_reply(now);
         self.take_over_tools(now);
+        self.take_over_transfer(now);
         if let Phase::Closing(reason) = self.state.phase
             && reason != EndReason::CallerHungUp
         {

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::command::Speaker;
 use crate::ids::{ConfirmationId, ToolCallId, TurnId};
-use crate::input::HeardWord;
+use crate::input::{HeardWord, TransferOutcome};
 use crate::time::CallTime;
 
 /// The conversation's part of the call record.
@@ -28,8 +28,28 @@ pub struct CallSummary {
     pub hand_offs: Vec<HandOff>,
     /// How often the caller interrupted the agent for good.
     pub interruptions: u32,
+    /// How many turns were misunderstood.
+    #[serde(default)]
+    pub misunderstood: u32,
+    /// How often the model was told, because of that, to offer a person or a message.
+    #[serde(default)]
+    pub offers: u32,
+    /// Every transfer that was ordered, in order.
+    #[serde(default)]
+    pub transfers: Vec<TransferTrace>,
     /// The last language that the recogniser reported.
     pub language: Option<String>,
+}
+
+/// A transfer that was ordered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TransferTrace {
+    /// Where to: a name of the configuration.
+    pub target: String,
+    /// When it was ordered.
+    pub at: CallTime,
+    /// What came of it; `None` if the call ended before that was known.
+    pub outcome: Option<TransferOutcome>,
 }
 
 /// An agent that took over.
@@ -47,6 +67,8 @@ pub struct HandOff {
 pub enum EndReason {
     /// The agent said goodbye and hung up (`end_call`).
     Completed,
+    /// A person has the caller now.
+    Transferred,
     /// The caller hung up.
     CallerHungUp,
     /// The caller said nothing, was asked, and still said nothing.
@@ -63,6 +85,7 @@ impl EndReason {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Completed => "completed",
+            Self::Transferred => "transferred",
             Self::CallerHungUp => "caller_hung_up",
             Self::CallerAway => "caller_away",
             Self::Failed => "failed",

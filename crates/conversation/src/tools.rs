@@ -44,6 +44,8 @@ pub(crate) struct Running {
     pub(crate) work: Work,
     pub(crate) deadline: CallTime,
     ends_call: bool,
+    #[serde(default)]
+    transfers_call: bool,
 }
 
 /// The tool calls of a conversation.
@@ -127,23 +129,25 @@ impl Conversation {
             let message = format!("There is no tool of this name. The tools are: {}.", known.join(", "));
             return self.fail_call(now, &call, outputs::fault("unknown_tool", message, true));
         };
-        if spec.ends_call && undecided {
-            let message =
-                "The call cannot end in the same step in which something is prepared or confirmed. Tell the caller the outcome first.";
+        if (spec.ends_call || spec.transfers_call) && undecided {
+            let message = "The call cannot end or be transferred in the same step in which something is prepared or confirmed. Tell the caller the outcome first.";
             return self.fail_call(now, &call, outputs::fault("not_yet", message, true));
         }
         let (work, command) = match spec.effect {
             Effect::Read | Effect::Record => (Work::Run(spec.effect), Command::RunTool { call: call.clone() }),
             Effect::Commit => (Work::Prepare, Command::PrepareTool { call: call.clone() }),
         };
-        self.await_call(call, work, now + spec.timeout, spec.ends_call);
+        self.await_call(call, work, now + spec.timeout);
+        if let Some(running) = self.state.tools.running.last_mut() {
+            (running.ends_call, running.transfers_call) = (spec.ends_call, spec.transfers_call);
+        }
         self.push(command);
     }
 
     /// Puts a call among the running ones.
-    pub(crate) fn await_call(&mut self, call: ToolCall, work: Work, deadline: CallTime, ends_call: bool) {
+    pub(crate) fn await_call(&mut self, call: ToolCall, work: Work, deadline: CallTime) {
         let reply = self.state.reply.as_ref().map(|reply| reply.id).unwrap_or_default();
-        self.state.tools.running.push(Running { call, reply, work, deadline, ends_call });
+        self.state.tools.running.push(Running { call, reply, work, deadline, ends_call: false, transfers_call: false });
     }
 
     /// Gives a call its output.
@@ -171,6 +175,7 @@ impl Conversation {
     pub(crate) fn tool_finished(&mut self, now: CallTime, id: &ToolCallId, outcome: Result<Value, ToolError>) {
         let Some(running) = self.state.tools.take(id, |work| matches!(work, Work::Run(_))) else { return };
         match outcome {
+            Ok(value) if running.transfers_call => self.transfer_asked(now, running, &value),
             Ok(value) => {
                 self.settle_call(now, &running.call, ToolStatus::Done, outputs::bounded(value));
                 if let Some(reply) = self.state.reply.as_mut().filter(|reply| reply.id == running.reply) {

@@ -174,6 +174,7 @@ impl Conversation {
         }
         self.cancel_reply(now);
         self.state.record.withdraw(turn);
+        self.forget_turn(turn);
         self.state.segment = self.state.segment.saturating_sub(1);
         if let Some(committed) = self.state.committed.take() {
             self.state.caller.prepend(committed.heard);
@@ -236,6 +237,7 @@ impl Conversation {
         self.state.segment = self.state.segment.saturating_add(1);
         self.state.record.caller_line(Some(turn), &heard, now);
         self.state.record.open_turn(turn, &heard, now);
+        self.note_turn(turn, &heard);
         self.state.history.caller(turn, text);
         self.state.tools.confirmations.turn_committed(turn, heard.last_speech.unwrap_or(now));
         self.state.committed = Some(Committed { turn, heard, at: now });

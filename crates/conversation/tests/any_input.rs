@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use frontdesk_conversation::{
     AgentProfile, CallTime, Command, CommitOutcome, Config, Conversation, EndpointingMode, Failure, FieldKind, GenerationId, HeardWord,
-    Input, Phrases, PlayedPos, Prepared, ReplyId, SpokenWord, StoredState, ToolCall, ToolCallId, ToolError, Transcript, UtteranceId,
+    Input, Phrases, PlayedPos, Prepared, ReplyId, SpokenWord, StoredState, ToolCall, ToolCallId, ToolError, Transcript, TransferOutcome,
+    UtteranceId,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -92,7 +93,7 @@ fn refusal() -> ToolError {
 }
 
 fn tool_call(random: &mut Random, known: &Known) -> ToolCall {
-    let name = *random.pick(&["book", "find_slots", "confirm", "confirm", "note_intent", "end_call", "nonsense", ""]);
+    let name = *random.pick(&["book", "find_slots", "confirm", "confirm", "note_intent", "end_call", "transfer_call", "nonsense", ""]);
     let id = some(random, &known.calls, ToolCallId(String::new()));
     let waiting = format!("c{}", 1 + random.below(4));
     let arguments = match random.below(5) {
@@ -156,7 +157,7 @@ fn tool_input(random: &mut Random, known: &Known) -> Input {
     let call = some(random, &known.calls, ToolCallId("none".into()));
     let good = !random.one_in(4);
     match random.below(4) {
-        0 => Input::ToolFinished { call, outcome: if good { Ok(json!({"a": 1})) } else { Err(refusal()) } },
+        0 => Input::ToolFinished { call, outcome: if good { Ok(json!({"target": "office"})) } else { Err(refusal()) } },
         1 | 2 => {
             let prepared = Prepared { arguments: json!({}), read_back: (*random.pick(&TEXTS)).into() };
             Input::ToolPrepared { call, outcome: if good { Ok(prepared) } else { Err(refusal()) } }
@@ -209,6 +210,7 @@ fn any_input(random: &mut Random, known: &Known, now: CallTime) -> Input {
         18 => Input::Text { text: (*random.pick(&TEXTS)).into() },
         _ if random.one_in(8) => Input::TranscriptionFailed(failure(random)),
         _ if random.one_in(6) => Input::Reconfigure(Box::new(other_agent(random))),
+        _ if random.one_in(6) => Input::TransferEnded(TransferOutcome::from_sip(*random.pick(&[0, 202, 486, 480, 603, 503, u16::MAX]))),
         _ if random.one_in(20) => random.pick(&[Input::CallerLeft, Input::Stop]).clone(),
         _ => Input::Tick,
     }
@@ -219,9 +221,12 @@ fn settings(random: &mut Random) -> Config {
     let mut config = script::config();
     config.preemptive_generation = random.one_in(2);
     config.endpointing.mode = *random.pick(&[EndpointingMode::Vad, EndpointingMode::Model, EndpointingMode::Stt, EndpointingMode::Manual]);
+    config.trouble_transfer = random.one_in(2).then(|| "front office".into());
+    config.misunderstanding.offer_after = *random.pick(&[0, 1, 3]);
     if random.one_in(2) {
         return config;
     }
+    config.transfer_timeout = length(random);
     let mut any = || length(random);
     for tool in &mut config.tools {
         tool.timeout = any();
@@ -234,7 +239,14 @@ fn settings(random: &mut Random) -> Config {
     (config.silence.dead_air_max, config.silence.model_timeout) = (any(), any());
     config.max_tool_steps = u32::try_from(random.below(3)).unwrap_or_default();
     let phrases = &mut config.phrases;
-    for phrase in [&mut phrases.filler, &mut phrases.fallback, &mut phrases.away, &mut phrases.goodbye, &mut phrases.apology] {
+    for phrase in [
+        &mut phrases.filler,
+        &mut phrases.fallback,
+        &mut phrases.away,
+        &mut phrases.goodbye,
+        &mut phrases.apology,
+        &mut phrases.put_through,
+    ] {
         if random.one_in(3) {
             *phrase = (*random.pick(&TEXTS)).into();
         }

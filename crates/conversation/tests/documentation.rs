@@ -6,7 +6,9 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use frontdesk_conversation::floor::{Floor, STEPS};
-use frontdesk_conversation::{Config, config::Endpointing, config::Interruption, config::Phrases, config::Silence};
+use frontdesk_conversation::{
+    Config, config::Endpointing, config::Interruption, config::Misunderstanding, config::Phrases, config::Silence,
+};
 use schemars::schema_for;
 use serde_json::Value;
 
@@ -61,6 +63,7 @@ fn settings() -> String {
         table("The call", schema_for!(Config), json(serde_json::to_value(Config::default()))),
         table("`endpointing`: the end of the caller's turn", schema_for!(Endpointing), json(serde_json::to_value(Endpointing::default()))),
         table("`interruption`: barge-in", schema_for!(Interruption), json(serde_json::to_value(Interruption::default()))),
+        table("`misunderstanding`: trouble", schema_for!(Misunderstanding), json(serde_json::to_value(Misunderstanding::default()))),
         table("`silence`", schema_for!(Silence), json(serde_json::to_value(Silence::default()))),
         table("`phrases`: what the agent says by itself", schema_for!(Phrases), json(serde_json::to_value(Phrases::default()))),
     ]

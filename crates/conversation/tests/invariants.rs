@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use frontdesk_conversation::floor::STEPS;
 use frontdesk_conversation::{
     AgentProfile, Command, CommitOutcome, Config, ConfirmationId, EndpointingMode, Failure, FieldKind, Floor, GenerationId, Input, Message,
-    ReplyId, Speaker, ToolCallId, Transcript, UtteranceId,
+    ReplyId, Speaker, ToolCallId, Transcript, TransferOutcome, UtteranceId,
 };
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
@@ -73,7 +73,7 @@ fn acts(faulty: bool) -> impl Strategy<Value = Vec<(u64, Act)>> {
         1 => prop::bool::weighted(0.9).prop_map(|retryable| Act::RecogniserFails { retryable }),
         1 => prop::sample::select(vec![None, Some(FieldKind::Phone), Some(FieldKind::MemberId)]).prop_map(Act::Expect),
         2 => Just(if faulty { Act::TakenOver } else { Act::EndTurn }),
-        1 => (0..8usize).prop_map(|tools| Act::HandOff { tools }),
+        1 => (0..9usize).prop_map(|tools| Act::HandOff { tools }),
         1 => prop::bool::weighted(0.7).prop_map(|caller| if caller { Act::CallerLeaves } else { Act::Stop }),
     ];
     let wait = prop_oneof![3 => 0..800u64, 4 => 800..5000u64, 1 => 5000..20_000u64];
@@ -115,8 +115,10 @@ fn answer(random: &mut Random, messages: &[Message], allow_tools: bool) -> Answe
         72..76 => bits([call("confirm", json!({"confirmation_id": "c1"})), call("confirm", json!({"confirmation_id": "c1"}))]),
         76..79 => bits([call("nonsense", json!({})), call("find_slots", json!("{bad")), call("confirm", json!({}))]),
         79..84 => bits([say("Goodbye."), call("end_call", json!({}))]),
-        84..86 => bits([call("end_call", json!({})), call("book", json!({}))]),
-        86..89 => bits([]),
+        84 => bits([say("I will put you through."), call("transfer_call", json!({"target": "front office"}))]),
+        85 => bits([call("transfer_call", json!({})), call("transfer_call", json!({})), call("end_call", json!({}))]),
+        86 => bits([call("end_call", json!({})), call("book", json!({}))]),
+        87..89 => bits([]),
         89..92 => Answer::Silent,
         92..96 => Answer::Fail(vec![say("I was just about to say something, and")], true),
         _ => Answer::Fail(vec![], random.one_in(2)),
@@ -127,7 +129,7 @@ fn stray(which: u8, harmless: bool) -> Input {
     let generation = GenerationId { reply: ReplyId(u32::from(which % 5)), step: u32::from(which % 3) };
     let utterance = UtteranceId(u32::from(which % 7) + if harmless { 1000 } else { 0 });
     let failure = Failure { retryable: which.is_multiple_of(2), kind: "stray".into() };
-    match which % 12 {
+    match which % 13 {
         0 => Input::Answered,
         1 => Input::ModelText { generation, text: "stray words. And more.".into() },
         2 => Input::ModelDone { generation },
@@ -139,6 +141,7 @@ fn stray(which: u8, harmless: bool) -> Input {
         8 => Input::ToolFinished { call: ToolCallId(format!("m{which}-0-0")), outcome: Ok(Value::Null) },
         9 => Input::ToolCommitted { confirmation: ConfirmationId("c9".into()), outcome: CommitOutcome::Unknown },
         10 => Input::Transcript(Transcript::default()),
+        11 => Input::TransferEnded(TransferOutcome::from_sip(u16::from(which) + 400)),
         _ => Input::Tick,
     }
 }
@@ -178,6 +181,9 @@ fn play(seed: u64, faults: Faults, acts: &[(u64, Act)]) -> World {
     let modes = [EndpointingMode::Model, EndpointingMode::Model, EndpointingMode::Vad, EndpointingMode::Stt, EndpointingMode::Manual];
     config.endpointing.mode = *chance.pick(&modes);
     config.interruption.interruptible_read_back = chance.one_in(2);
+    config.trouble_transfer = chance.one_in(2).then(|| "front office".into());
+    let status = *chance.pick(&[200, 200, 486, 480, 603, 500]);
+    let transfer = (chance.below(60_000), TransferOutcome::from_sip(status));
     if chance.one_in(3) {
         config.disclaimer = "This call is recorded.".into();
     }
@@ -185,6 +191,7 @@ fn play(seed: u64, faults: Faults, acts: &[(u64, Act)]) -> World {
     let mut world = World::new(config, move |messages, allow_tools| answer(&mut chance, messages, allow_tools));
     world.random = Random::new(seed);
     world.faults = faults;
+    world.transfer = transfer;
     world.turn_model = (probability > 0.1).then_some((45, probability));
     let slow = world.random.below(8);
     if slow == 0 {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use frontdesk_conversation::{Command, Config, Conversation, EndReason, Failure, Input, Message};
 use serde_json::json;
-use support::script::{Answer, bits, call, say};
+use support::script::{Answer, bits, call, final_words, say};
 use support::{World, checks, ms};
 
 fn asked(command: &Command) -> bool {
@@ -230,5 +230,108 @@ fn a_recogniser_that_answers_nothing_is_not_mistaken_for_a_silent_caller() {
     }
     world.speak(world.now, 1500, "");
     world.run_until("the end", |command| matches!(command, Command::HangUp));
+    checks::check(&world);
+}
+
+/// The note about repeated misunderstanding in the last question, if it stands there.
+fn offer(world: &World) -> Option<String> {
+    world.last_question().into_iter().find_map(|message| match message {
+        Message::System { text } if text.contains("have not understood each other") => Some(text),
+        _ => None,
+    })
+}
+
+/// The caller says something that the recogniser is so sure of.
+fn mumbles(world: &mut World, text: &str, confidence: f32) {
+    let Input::Transcript(mut heard) = final_words(text, world.now) else { unreachable!() };
+    heard.words.iter_mut().for_each(|word| word.confidence = confidence);
+    let end = world.now + Duration::from_millis(900);
+    world.at(world.now + Duration::from_millis(60), Input::SpeechStarted { at: world.now });
+    world.at(end + Duration::from_millis(250), Input::SpeechEnded { last_speech: end });
+    world.at(end + Duration::from_millis(260), Input::Transcript(heard));
+    world.run_until("question", asked);
+    world.run_until_listening();
+}
+
+fn is_repeated(command: &Command) -> bool {
+    matches!(command, Command::Audit { action, .. } if action == "misunderstood.repeatedly")
+}
+
+#[test]
+fn three_unsure_turns_in_a_row_make_the_model_offer_a_person_once() {
+    let mut world = World::silent_start(vec![]);
+    for (number, confidence) in [0.3, 0.2, 0.9, 0.4, 0.4].into_iter().enumerate() {
+        mumbles(&mut world, "something or other", confidence);
+        assert_eq!(offer(&world), None, "turn {number}: one that was understood begins anew");
+    }
+    mumbles(&mut world, "what did you say", 0.1);
+    assert!(offer(&world).unwrap().contains("transfer_call"), "the person is offered by the tool that is there");
+    mumbles(&mut world, "what did you say", 0.1);
+    assert_eq!(world.count(is_repeated), 1, "once in a run of trouble");
+    world.feed(Input::CallerLeft);
+    let summary = world.summary();
+    assert_eq!((summary.misunderstood, summary.offers), (6, 1));
+    checks::check(&world);
+}
+
+#[test]
+fn without_a_person_a_message_is_offered_and_zero_switches_the_rule_off() {
+    for offer_after in [2, 0] {
+        let mut world = World::silent_start(vec![]);
+        world.restart_with(|config| {
+            config.misunderstanding.offer_after = offer_after;
+            config.tools.retain(|tool| !tool.transfers_call);
+        });
+        for _ in 0..3 {
+            mumbles(&mut world, "something or other", 0.1);
+        }
+        assert_eq!(offer(&world).is_some_and(|note| note.contains("take a message")), offer_after > 0);
+    }
+}
+
+#[test]
+fn a_field_that_is_asked_for_again_and_again_is_a_misunderstanding() {
+    let ask = || bits([say("What is your date of birth?")]);
+    let mut world = World::silent_start(vec![ask(), ask(), ask(), ask()]);
+    world.says("I want an appointment");
+    world.run_until_listening();
+    for number in 0..4 {
+        world.says("well you know");
+        world.run_until_listening();
+        // The first answer is to the first question; then the same is asked three times more.
+        assert_eq!(offer(&world).is_some(), number == 3, "answer {number}");
+    }
+    checks::check(&world);
+}
+
+#[test]
+fn unheard_speech_and_a_failed_model_are_misunderstandings_as_well() {
+    let mut world = World::silent_start(vec![Answer::Fail(vec![], false)]);
+    world.says("hello there");
+    world.run_until_listening();
+    assert_eq!(world.said(), [Config::default().phrases.fallback]);
+    world.finalize_ms = None;
+    for _ in 0..2 {
+        world.speak(world.now, 1500, "");
+        world.run_until_listening();
+    }
+    assert_eq!(world.count(is_repeated), 1);
+    checks::check(&world);
+}
+
+#[test]
+fn a_turn_that_is_taken_back_counts_once() {
+    let mut world = World::silent_start(vec![]);
+    world.model_latency_ms = 1500;
+    let Input::Transcript(mut heard) = final_words("my number is", world.now) else { unreachable!() };
+    heard.words.iter_mut().for_each(|word| word.confidence = 0.1);
+    world.at(ms(60), Input::SpeechStarted { at: ms(0) });
+    world.at(ms(1150), Input::SpeechEnded { last_speech: ms(900) });
+    world.at(ms(1160), Input::Transcript(heard));
+    world.run_until("question", asked);
+    world.says("five five five and so on");
+    world.run_until_listening();
+    world.feed(Input::CallerLeft);
+    assert_eq!(world.summary().misunderstood, 1);
     checks::check(&world);
 }

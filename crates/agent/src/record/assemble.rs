@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use frontdesk_conversation::{CallSummary, CallTime, HandOff, HeardWord, SaidLine, Speaker, ToolStatus, ToolTrace, TurnMetrics};
+use frontdesk_conversation::{
+    CallSummary, CallTime, HandOff, HeardWord, SaidLine, Speaker, ToolStatus, ToolTrace, TransferTrace, TurnMetrics,
+};
 use serde_json::Value;
 
 use super::confidence::Words;
-use super::{CallRecord, RECORD_VERSION, RecordField, RecordHandOff, RecordIntent, RecordLine, RecordTool, RecordTurn};
+use super::{CallRecord, RECORD_VERSION, RecordField, RecordHandOff, RecordIntent, RecordLine, RecordTool, RecordTransfer, RecordTurn};
 use crate::session::SessionOptions;
 use crate::tool::ToolSet;
 
@@ -38,6 +40,8 @@ pub(crate) fn assemble(
         transcript: summary.transcript.into_iter().map(line).collect(),
         tools: summary.tools.into_iter().map(tool).collect(),
         interruptions: summary.interruptions,
+        misunderstood: summary.misunderstood,
+        transfers: summary.transfers.into_iter().map(transfer).collect(),
         language: summary.language,
         outcome: summary.end,
         recording,
@@ -107,6 +111,10 @@ fn tool(trace: ToolTrace) -> RecordTool {
 
 fn hand_off(hand_off: HandOff) -> RecordHandOff {
     RecordHandOff { agent: hand_off.to, at_ms: hand_off.at.as_millis() }
+}
+
+fn transfer(trace: TransferTrace) -> RecordTransfer {
+    RecordTransfer { target: trace.target, at_ms: trace.at.as_millis(), outcome: trace.outcome }
 }
 
 fn turn(metrics: &TurnMetrics) -> RecordTurn {

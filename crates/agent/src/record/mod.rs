@@ -6,7 +6,7 @@ mod confidence;
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use frontdesk_conversation::{EndReason, Speaker, ToolStatus, TurnId};
+use frontdesk_conversation::{EndReason, Speaker, ToolStatus, TransferOutcome, TurnId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -55,6 +55,12 @@ pub struct CallRecord {
     pub latency_misses: BTreeMap<Stage, u32>,
     /// How often the caller cut the agent short.
     pub interruptions: u32,
+    /// How many turns were misunderstood.
+    #[serde(default)]
+    pub misunderstood: u32,
+    /// Every transfer to a person, whatever came of it.
+    #[serde(default)]
+    pub transfers: Vec<RecordTransfer>,
     /// Path of the recording, if one was made.
     pub recording: Option<String>,
     /// Faults that the call lived through (a provider that failed, a database away).
@@ -126,6 +132,17 @@ pub struct RecordHandOff {
     pub agent: String,
     /// When, ms since the answer.
     pub at_ms: u64,
+}
+
+/// A transfer to a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RecordTransfer {
+    /// Where to: a name of the tenant's configuration.
+    pub target: String,
+    /// When it was ordered, ms since the answer.
+    pub at_ms: u64,
+    /// What came of it; null if the call ended before that was known.
+    pub outcome: Option<TransferOutcome>,
 }
 
 /// Latency of one turn by stage, each in milliseconds from the caller's last sound; null for a stage that was not reached.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use chrono::DateTime;
 use frontdesk_conversation::{
-    CallSummary, CallTime, Effect, EndReason, HeardWord, SaidLine, Speaker, ToolCallId, ToolStatus, ToolTrace, TurnId, TurnMetrics,
+    CallSummary, CallTime, Effect, EndReason, HeardWord, SaidLine, Speaker, ToolCallId, ToolStatus, ToolTrace, TransferOutcome,
+    TransferTrace, TurnId, TurnMetrics,
 };
 use serde_json::{Value, json};
 
@@ -62,6 +63,9 @@ fn record() -> CallRecord {
         }],
         hand_offs: Vec::new(),
         interruptions: 2,
+        misunderstood: 1,
+        offers: 0,
+        transfers: vec![TransferTrace { target: "front office".into(), at: ms(50_000), outcome: Some(TransferOutcome::from_sip(503)) }],
         language: Some("en".into()),
     };
     let started = DateTime::from_timestamp(1_800_000_000, 0).expect("a valid time");

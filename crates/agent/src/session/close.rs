@@ -88,6 +88,9 @@ pub(super) const fn blank_summary(end: EndReason, ended_at: CallTime) -> CallSum
         turns: Vec::new(),
         hand_offs: Vec::new(),
         interruptions: 0,
+        misunderstood: 0,
+        offers: 0,
+        transfers: Vec::new(),
         language: None,
     }
 }

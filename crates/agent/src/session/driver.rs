@@ -21,7 +21,7 @@ use crate::hearing::questions::TurnQuestions;
 use crate::hearing::{Heard, HearingOrder};
 use crate::helpers::Tasks;
 use crate::incidents::Incidents;
-use crate::line::LineOrder;
+use crate::line::{LineOrder, LineReport};
 use crate::model::{Model, ModelReport};
 use crate::numbers::LatencyTargets;
 use crate::observe::{ToolPhase, Watch};
@@ -30,7 +30,6 @@ use crate::recording::CallerTap;
 use crate::speech::{SpeechOrder, SpeechReport};
 use crate::storage::Storage;
 use crate::tools::{ToolReport, Tools};
-use crate::transport::TransportEvent;
 use crate::vad::{VoiceActivity, VoiceEvent};
 
 /// A conversation whose deadline does not move is asked no more often than this.
@@ -74,7 +73,7 @@ pub(super) struct Parts {
 
 /// Where reports of helper tasks come in.
 pub(super) struct Reports {
-    pub(super) line: mpsc::Receiver<TransportEvent>,
+    pub(super) line: mpsc::Receiver<LineReport>,
     pub(super) heard: mpsc::Receiver<Heard>,
     pub(super) spoken: mpsc::Receiver<SpeechReport>,
     pub(super) model: mpsc::Receiver<ModelReport>,
@@ -106,6 +105,8 @@ pub(super) struct Driver {
     pub(super) late: Vec<(ConfirmationId, CommitOutcome)>,
     pub(super) summary: Option<Box<CallSummary>>,
     pub(super) caller_gone: bool,
+    /// The line's task reports nothing more.
+    pub(super) line_closed: bool,
     /// The last utterance that was settled could not be spoken.
     pub(super) mute: bool,
     /// The line of the cached apology, once it was played.
@@ -121,7 +122,7 @@ pub(super) struct Driver {
 enum Event {
     Stop,
     Timer,
-    Line(Option<TransportEvent>),
+    Line(Option<LineReport>),
     Voice(VoiceEvent),
     TurnAnswer(CallTime, Option<f32>),
     Playout(PlayoutEvent),
@@ -147,6 +148,7 @@ impl Driver {
             late: Vec::new(),
             summary: None,
             caller_gone: false,
+            line_closed: false,
             mute: false,
             apology: None,
             last_audio: epoch,
@@ -185,7 +187,7 @@ impl Driver {
                 biased;
                 () = stop.cancelled(), if !stopping => Event::Stop,
                 () = sleep_until(wake) => Event::Timer,
-                event = self.reports.line.recv(), if !self.caller_gone => Event::Line(event),
+                event = self.reports.line.recv(), if !self.line_closed => Event::Line(event),
                 event = self.parts.vad.next_event() => Event::Voice(event),
                 (last_speech, probability) = self.parts.turn.next_answer() => Event::TurnAnswer(last_speech, probability),
                 event = self.parts.playout.next_event() => Event::Playout(event),

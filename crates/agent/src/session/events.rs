@@ -9,6 +9,7 @@ use super::driver::Driver;
 use crate::error::ProviderError;
 use crate::hearing::clock::HEARING_RATE;
 use crate::hearing::{Heard, HeardSegment, HearingOrder};
+use crate::line::LineReport;
 use crate::llm::ModelEvent;
 use crate::model::ModelReport;
 use crate::observe::SessionEvent;
@@ -22,9 +23,33 @@ use crate::vad::VoiceEvent;
 const DRY_CHUNK: Duration = Duration::from_millis(100);
 
 impl Driver {
-    pub(super) fn on_line(&mut self, event: Option<TransportEvent>) {
+    pub(super) fn on_line(&mut self, report: Option<LineReport>) {
+        match report {
+            Some(LineReport::Event(event)) => self.on_transport(event),
+            Some(LineReport::Transferred(outcome)) => {
+                tracing::info!(outcome = outcome.as_str(), "the transfer ended");
+                self.inputs.push_back(Input::TransferEnded(outcome));
+            }
+            None => {
+                self.line_closed = true;
+                self.caller_left();
+            }
+        }
+    }
+
+    fn caller_left(&mut self) {
+        if !self.caller_gone {
+            self.caller_gone = true;
+            self.end(Input::CallerLeft, EndReason::CallerHungUp);
+        }
+    }
+
+    fn on_transport(&mut self, event: TransportEvent) {
+        if self.caller_gone {
+            return;
+        }
         match event {
-            Some(TransportEvent::Audio(frame)) => {
+            TransportEvent::Audio(frame) => {
                 if frame.rate != HEARING_RATE {
                     self.parts.incidents.note("transport: audio at a wrong rate was left out");
                     return;
@@ -32,12 +57,9 @@ impl Driver {
                 self.last_audio = Instant::now();
                 self.hear(frame.samples, true);
             }
-            Some(TransportEvent::Dtmf(digit)) => self.inputs.push_back(Input::Dtmf { digit }),
-            Some(TransportEvent::Text(text)) => self.inputs.push_back(Input::Text { text: text.into_inner() }),
-            Some(TransportEvent::CallerLeft | TransportEvent::Disconnected) | None => {
-                self.caller_gone = true;
-                self.end(Input::CallerLeft, EndReason::CallerHungUp);
-            }
+            TransportEvent::Dtmf(digit) => self.inputs.push_back(Input::Dtmf { digit }),
+            TransportEvent::Text(text) => self.inputs.push_back(Input::Text { text: text.into_inner() }),
+            TransportEvent::CallerLeft | TransportEvent::Disconnected => self.caller_left(),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Carrying out the conversation's commands. Nothing here waits.
 
-use frontdesk_conversation::{Command, Failure, Input, ToolCall};
+use frontdesk_conversation::{Command, Failure, Input, ToolCall, TransferOutcome};
 use tokio::time::Instant;
 use tracing::Span;
 
@@ -88,6 +88,14 @@ impl Driver {
             Command::PublishTranscript(line) => {
                 self.parts.watch.tell(self.now(), SessionEvent::Transcript(Pii::new(line.clone())));
                 self.signal(LineOrder::Transcript(line));
+            }
+            Command::Transfer { target } => {
+                tracing::info!(target_name = target, "the call is transferred");
+                let taken = self.parts.line.as_ref().is_some_and(|line| line.try_send(LineOrder::Transfer(target)).is_ok());
+                if !taken {
+                    self.parts.incidents.note("transport: a transfer was left out, it is too slow");
+                    self.inputs.push_back(Input::TransferEnded(TransferOutcome::Failed { sip_code: None }));
+                }
             }
             Command::TurnCompleted(metrics) => {
                 let span = self.turn_span();

@@ -18,6 +18,7 @@ pub struct FakeTool {
     takes: Duration,
     panics: bool,
     ends_call: bool,
+    transfers_call: bool,
     fields: Vec<(String, String)>,
     calls: Arc<Mutex<Vec<String>>>,
 }
@@ -26,7 +27,16 @@ impl FakeTool {
     /// A tool that succeeds at once with its arguments as result.
     #[must_use]
     pub fn new(name: &'static str, effect: Effect) -> Self {
-        Self { name, effect, takes: Duration::ZERO, panics: false, ends_call: false, fields: Vec::new(), calls: Arc::default() }
+        Self {
+            name,
+            effect,
+            takes: Duration::ZERO,
+            panics: false,
+            ends_call: false,
+            transfers_call: false,
+            fields: Vec::new(),
+            calls: Arc::default(),
+        }
     }
 
     /// Running and committing takes this long.
@@ -47,6 +57,13 @@ impl FakeTool {
     #[must_use]
     pub const fn ending_the_call(mut self) -> Self {
         self.ends_call = true;
+        self
+    }
+
+    /// Its success transfers the call.
+    #[must_use]
+    pub const fn transferring_the_call(mut self) -> Self {
+        self.transfers_call = true;
         self
     }
 
@@ -88,6 +105,10 @@ impl Tool for FakeTool {
 
     fn ends_call(&self) -> bool {
         self.ends_call
+    }
+
+    fn transfers_call(&self) -> bool {
+        self.transfers_call
     }
 
     fn fields(&self, _arguments: &Value) -> Vec<(String, String)> {

@@ -7,7 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use frontdesk_audio::pace::Ticker;
 use frontdesk_audio::{FRAME_MS, Frame, SampleRate};
-use frontdesk_conversation::{AgentState, TranscriptLine};
+use frontdesk_conversation::{AgentState, TranscriptLine, TransferOutcome};
+use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
@@ -27,6 +28,8 @@ struct Line {
     transcript: Vec<TranscriptLine>,
     answered: Option<Instant>,
     hung_up: Option<Instant>,
+    /// Where the caller was to go, with the time.
+    transfers: Vec<(Instant, String)>,
 }
 
 /// A transport for tests.
@@ -38,6 +41,7 @@ pub struct FakeTransport {
     over: bool,
     latency: Duration,
     refuse: bool,
+    transfer: (Duration, TransferOutcome),
 }
 
 /// The caller's end of a [`FakeTransport`].
@@ -59,7 +63,16 @@ impl FakeTransport {
         let line = Arc::new(Mutex::new(Line::default()));
         let caller = Caller { line: Arc::clone(&line), events: sender };
         let info = CallInfo { call_id: "call-1".into(), caller_number: Some("+15550100".to_string().into()), ..CallInfo::default() };
-        let transport = Self { info, line, events, ticker: Ticker::new(), over: false, latency: Duration::ZERO, refuse: false };
+        let transport = Self {
+            info,
+            line,
+            events,
+            ticker: Ticker::new(),
+            over: false,
+            latency: Duration::ZERO,
+            refuse: false,
+            transfer: (Duration::ZERO, TransferOutcome::Failed { sip_code: None }),
+        };
         (transport, caller)
     }
 
@@ -67,6 +80,13 @@ impl FakeTransport {
     #[must_use]
     pub const fn with_latency(mut self, latency: Duration) -> Self {
         self.latency = latency;
+        self
+    }
+
+    /// This comes of every transfer, after so long.
+    #[must_use]
+    pub const fn transferring(mut self, after: Duration, outcome: TransferOutcome) -> Self {
+        self.transfer = (after, outcome);
         self
     }
 
@@ -124,6 +144,15 @@ impl Transport for FakeTransport {
 
     async fn publish_transcript(&mut self, line: &TranscriptLine) {
         lock(&self.line).transcript.push(line.clone());
+    }
+
+    fn transfer(&mut self, target: &str) -> BoxFuture<'static, TransferOutcome> {
+        lock(&self.line).transfers.push((Instant::now(), target.into()));
+        let (after, outcome) = self.transfer;
+        Box::pin(async move {
+            sleep(after).await;
+            outcome
+        })
     }
 
     async fn hang_up(&mut self) {
@@ -218,6 +247,12 @@ impl Caller {
     #[must_use]
     pub fn answered(&self) -> Option<Instant> {
         lock(&self.line).answered
+    }
+
+    /// Where the caller was to be transferred, and when.
+    #[must_use]
+    pub fn transfers(&self) -> Vec<(Instant, String)> {
+        lock(&self.line).transfers.clone()
     }
 
     /// When the agent hung up.

@@ -21,6 +21,7 @@ pub(crate) fn check(world: &World) {
         ("speech ahead is one piece at a time", ahead),
         ("turns are completed once", turns),
         ("ids are used once", ids),
+        ("one transfer at a time", transfers),
     ];
     for (name, check) in checks {
         if let Err(why) = check(world) {
@@ -331,6 +332,23 @@ fn ids(world: &World) -> Result<(), String> {
         match command {
             Command::Synthesise { utterance, .. } => ensure(utterances.insert(*utterance), || format!("{utterance:?} twice"))?,
             Command::AskModel { generation, .. } => ensure(generations.insert(*generation), || format!("{generation:?} twice"))?,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// A transfer is ordered only once the one before has its outcome or its time is over.
+fn transfers(world: &World) -> Result<(), String> {
+    let mut under_way = None;
+    for (at, logged) in &world.log {
+        match logged {
+            Logged::In(Input::TransferEnded(_)) | Logged::Resumed => under_way = None,
+            Logged::Out(Command::Transfer { .. }) => {
+                let free = under_way.is_none_or(|since| at.since(since) >= world.config.transfer_timeout);
+                ensure(free, || format!("a second transfer at {at:?}"))?;
+                under_way = Some(*at);
+            }
             _ => {}
         }
     }

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use frontdesk_conversation::{
     CallTime, Command, CommitOutcome, Config, Conversation, Effect, Failure, Floor, GenerationId, Input, Message, Prepared, StoredState,
-    ToolCall, ToolCallId, ToolError, Transcript,
+    ToolCall, ToolCallId, ToolError, Transcript, TransferOutcome,
 };
 use player::Player;
 use random::Random;
@@ -70,6 +70,8 @@ pub(crate) struct World {
     pub(crate) finalize_ms: Option<u64>,
     /// How long the turn model takes, and its probability; `None` if there is no such model.
     pub(crate) turn_model: Option<(u64, f32)>,
+    /// What comes of a transfer, and after how long.
+    pub(crate) transfer: (u64, TransferOutcome),
     pub(crate) config: Config,
     events: BTreeMap<(CallTime, u64), Input>,
     sequence: u64,
@@ -90,6 +92,7 @@ impl World {
             ("book", json!({"code": "K7"})),
             ("cancel", json!({})),
             ("end_call", json!({})),
+            ("transfer_call", json!({"target": "front office"})),
         ];
         Self {
             talk: Conversation::new(config.clone()),
@@ -103,6 +106,7 @@ impl World {
             tools: tools.into_iter().map(|(name, result)| (name.to_string(), (100, Ok(result)))).collect(),
             finalize_ms: Some(150),
             turn_model: Some((45, 0.95)),
+            transfer: (5000, TransferOutcome::Accepted),
             config,
             events: BTreeMap::new(),
             sequence: 0,
@@ -213,6 +217,10 @@ impl World {
             Command::Pause => self.player.pause(self.now),
             Command::Resume => self.player.resume(self.now),
             Command::RunTool { call } | Command::PrepareTool { call } => self.run_tool(&call),
+            Command::Transfer { .. } => {
+                let (after, outcome) = self.transfer;
+                self.provider_sends(after, Input::TransferEnded(outcome));
+            }
             Command::CommitTool { confirmation, call } => {
                 let (after, result) = self.tools.get(&call.name).cloned().unwrap_or((50, Ok(Value::Null)));
                 let outcome = self.commits.entry(confirmation.0.clone()).or_insert_with(|| match result {

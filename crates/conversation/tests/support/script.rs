@@ -36,7 +36,13 @@ pub(crate) fn bits(bits: impl Into<Vec<Bit>>) -> Answer {
 }
 
 pub(crate) fn spec(name: &str, effect: Effect) -> ToolSpec {
-    ToolSpec { name: name.into(), effect, timeout: Duration::from_secs(5), ends_call: name == "end_call" }
+    ToolSpec {
+        name: name.into(),
+        effect,
+        timeout: Duration::from_secs(5),
+        ends_call: name == "end_call",
+        transfers_call: name == "transfer_call",
+    }
 }
 
 pub(crate) fn config() -> Config {
@@ -51,6 +57,7 @@ pub(crate) fn config() -> Config {
             spec("book", Effect::Commit),
             spec("cancel", Effect::Commit),
             spec("end_call", Effect::Record),
+            spec("transfer_call", Effect::Record),
         ],
         ..Config::default()
     }

@@ -11,6 +11,7 @@ mod starts;
 mod takeover;
 mod talk;
 mod tools;
+mod transfer;
 mod turn;
 
 use std::sync::Arc;
