@@ -13,7 +13,7 @@ use frontdesk_agent::{
 };
 use frontdesk_audio::SampleRate;
 use frontdesk_clinic::tools::tool_set;
-use frontdesk_clinic::{ClinicStore, Database, DatabaseOptions, DbError, Keyring, PgCallStore, Tenant, TenantDirectory};
+use frontdesk_clinic::{ClinicStore, Database, DatabaseOptions, DbError, Keyring, PgCallStore, PhoneNumber, Tenant, TenantDirectory};
 use frontdesk_conversation::EndpointingMode;
 use frontdesk_inference::turn::{TurnEngine, TurnError};
 use frontdesk_inference::vad::{VadEngine, VadOptions};
@@ -118,21 +118,25 @@ impl Reception {
     }
 
     fn session(&self, tenant: &Arc<Tenant>, transport: Box<dyn Transport>) -> Session {
-        let call_id = transport.info().call_id.clone();
+        let info = transport.info();
+        let call_id = info.call_id.clone();
+        // A withheld or malformed number of the trunk is none.
+        let caller = info.caller_number.as_ref().and_then(|number| PhoneNumber::parse(number.expose(), &tenant.country_calling_code).ok());
         let store = ClinicStore::new(self.database.clone(), Arc::clone(&self.keys), tenant.id.clone());
         let tools = tool_set(&store, tenant);
         let mut options = SessionOptions::new(call_id, tenant.id.as_str());
         options.conversation = tenant.conversation_config(Utc::now(), tools.specs());
         options.tools = tools;
-        options.stt = SttOptions { language: Some(tenant.language.clone()), keyterms: tenant.voice.key_terms.clone() };
+        options.stt = SttOptions { language: Some(tenant.recognised_language()), keyterms: tenant.voice.key_terms.clone() };
         options.tts = TtsOptions { voice: tenant.voice.text_to_speech.clone(), rate: SampleRate::HZ_24000 };
+        options.voices = tenant.voice.by_language.clone();
         options.temperature = Some(self.temperature);
         options.targets = self.targets.clone();
         options.fallback = Some(self.fallback.clone());
         options.record_dir = self.calls_dir.clone();
         options.recording_dir = self.calls_dir.clone().filter(|_| self.record_audio);
         let mut providers = self.providers.clone();
-        providers.store = Some(Arc::new(PgCallStore::new(store)));
+        providers.store = Some(Arc::new(PgCallStore::new(store).calling_from(caller)));
         Session::new(options, providers, transport)
     }
 }

@@ -3,10 +3,12 @@
 use async_trait::async_trait;
 use frontdesk_agent::CallRecord;
 use frontdesk_agent::store::{CallStart, CallStore, StoreError};
+use frontdesk_conversation::EndReason;
 
 use crate::audit::{self, Actor};
 use crate::booking;
 use crate::db::{DbError, bounded};
+use crate::phone::PhoneNumber;
 use crate::store::ClinicStore;
 
 /// The calls of one tenant. Every method fails within a few seconds when Postgres is away, with
@@ -14,13 +16,20 @@ use crate::store::ClinicStore;
 #[derive(Debug, Clone)]
 pub struct PgCallStore {
     clinic: ClinicStore,
+    caller: Option<PhoneNumber>,
 }
 
 impl PgCallStore {
     /// The calls of the store's tenant.
     #[must_use]
     pub const fn new(clinic: ClinicStore) -> Self {
-        Self { clinic }
+        Self { clinic, caller: None }
+    }
+
+    /// The same for one call: the number that it comes from, for the message about a caller who could not be served.
+    #[must_use]
+    pub fn calling_from(self, caller: Option<PhoneNumber>) -> Self {
+        Self { caller, ..self }
     }
 
     /// The record of a call that ended, if it was stored.
@@ -90,7 +99,8 @@ impl CallStore for PgCallStore {
         loaded.await.map_err(|error| store_error(call_id, error))
     }
 
-    /// Stores the record, drops the state that it replaces, and gives up whatever the call still holds, all at once.
+    /// Stores the record, drops the state that it replaces, and gives up whatever the call still holds, all at once. A caller who
+    /// could not be served leaves a message, so that somebody calls back.
     async fn finish(&self, record: &CallRecord) -> Result<(), StoreError> {
         self.refuse_stranger(&record.tenant_id)?;
         let call_id = record.call_id.as_str();
@@ -114,6 +124,9 @@ impl CallStore for PgCallStore {
             if inserted.rows_affected() > 0 {
                 booking::release_holds(&mut transaction, call_id).await?;
                 sqlx::query!("DELETE FROM call_states WHERE call_id = $1", call_id).execute(&mut *transaction).await?;
+                if record.outcome == EndReason::Failed {
+                    self.clinic.note_unserved(&mut transaction, call_id, self.caller.clone()).await?;
+                }
                 audit::append(&mut transaction, self.clinic.tenant(), Some(call_id), Actor::System, "call.recorded", None).await?;
             }
             transaction.commit().await?;

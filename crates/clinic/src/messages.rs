@@ -3,12 +3,16 @@
 use frontdesk_agent::Pii;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::audit::{self, Actor};
 use crate::db::{DbError, bounded};
 use crate::phone::PhoneNumber;
 use crate::store::ClinicStore;
+
+/// Key of the message about a caller who could not be served; a tool call's id never looks like it.
+const UNSERVED_KEY: &str = "call.failed";
 
 /// A message; sealed as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,29 +63,55 @@ impl ClinicStore {
     /// Keeps a message. A repetition under the same `record_key` (the tool call's id) changes nothing.
     pub async fn take_message(&self, call_id: &str, record_key: &str, message: &CallerMessage, is_urgent: bool) -> Result<(), DbError> {
         bounded(async {
-            let body = self.seal("messages", "body_sealed", message)?;
             let (mut transaction, _) = self.begin().await?;
-            let id = Uuid::now_v7();
-            let inserted = sqlx::query!(
-                "INSERT INTO messages (tenant_id, call_id, record_key, message_id, body_sealed, is_urgent)
-                 VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (tenant_id, call_id, record_key) DO NOTHING",
-                self.tenant.as_str(),
-                call_id,
-                record_key,
-                id,
-                body.as_bytes(),
-                is_urgent
-            )
-            .execute(&mut *transaction)
-            .await?;
-            if inserted.rows_affected() > 0 {
-                let subject = id.to_string();
-                audit::append(&mut transaction, &self.tenant, Some(call_id), Actor::Agent, "message.taken", Some(&subject)).await?;
-            }
+            self.insert_message(&mut transaction, (call_id, record_key), Actor::Agent, message, is_urgent).await?;
             transaction.commit().await?;
             Ok(())
         })
         .await
+    }
+
+    /// Leaves a message about a caller who could not be served, as part of a transaction; once a call.
+    pub(crate) async fn note_unserved(
+        &self,
+        transaction: &mut PgConnection,
+        call_id: &str,
+        phone: Option<PhoneNumber>,
+    ) -> Result<(), DbError> {
+        let known = if phone.is_some() { "Please call back." } else { "The number is not known." };
+        let text = format!("This caller could not be served, because the telephone agent could not go on. {known}");
+        let message = CallerMessage { text: text.into(), recipient: None, caller_name: None, phone };
+        self.insert_message(transaction, (call_id, UNSERVED_KEY), Actor::System, &message, true).await
+    }
+
+    /// Seals and inserts a message, unless there is one under the same key.
+    async fn insert_message(
+        &self,
+        transaction: &mut PgConnection,
+        (call_id, record_key): (&str, &str),
+        actor: Actor,
+        message: &CallerMessage,
+        is_urgent: bool,
+    ) -> Result<(), DbError> {
+        let body = self.seal("messages", "body_sealed", message)?;
+        let id = Uuid::now_v7();
+        let inserted = sqlx::query!(
+            "INSERT INTO messages (tenant_id, call_id, record_key, message_id, body_sealed, is_urgent)
+                 VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (tenant_id, call_id, record_key) DO NOTHING",
+            self.tenant.as_str(),
+            call_id,
+            record_key,
+            id,
+            body.as_bytes(),
+            is_urgent
+        )
+        .execute(&mut *transaction)
+        .await?;
+        if inserted.rows_affected() > 0 {
+            let subject = id.to_string();
+            audit::append(&mut *transaction, &self.tenant, Some(call_id), actor, "message.taken", Some(&subject)).await?;
+        }
+        Ok(())
     }
 
     /// The messages of a call, oldest first.

@@ -39,7 +39,7 @@ fn output(world: &World) -> Value {
         Message::Tool { content, .. } => serde_json::from_str(content).ok(),
         _ => None,
     });
-    last.unwrap()
+    last.expect("a tool was called")
 }
 
 #[test]

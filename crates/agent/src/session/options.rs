@@ -1,5 +1,6 @@
 //! What a session needs to know before it starts.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,6 +63,8 @@ pub struct SessionOptions {
     pub stt: SttOptions,
     /// How the synthesiser is to speak; also the rate of all audio that is sent.
     pub tts: TtsOptions,
+    /// The provider's voices for further languages, by primary tag; the call's own language is spoken with [`SessionOptions::tts`].
+    pub voices: BTreeMap<String, String>,
     /// The model's sampling temperature, if not the service's default.
     pub temperature: Option<f32>,
     /// Upper bound of one answer of the model, in tokens.
@@ -94,6 +97,7 @@ impl SessionOptions {
             agents: Arc::default(),
             stt: SttOptions::default(),
             tts: TtsOptions { voice: None, rate: SampleRate::HZ_24000 },
+            voices: BTreeMap::new(),
             temperature: None,
             max_tokens: None,
             fallback: None,

@@ -79,6 +79,7 @@ impl Driver {
         match command {
             Command::SetLanguage { language } => {
                 tracing::info!(language, "the call goes on in another language");
+                self.speak_language(&language);
                 self.parts.watch.tell(self.now(), SessionEvent::Language(language));
             }
             Command::SetState(state) => {

@@ -1,6 +1,6 @@
 //! Who has the call: the agents, and the task that one of them runs.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use frontdesk_conversation::{AgentProfile, Input, ToolCallId};
 
@@ -35,6 +35,12 @@ pub(super) struct Speakers {
     agent: Speaker,
     /// The session's own voice, for agents without one.
     voice: Option<String>,
+    /// The voices of further languages.
+    by_language: BTreeMap<String, String>,
+    /// That of the language in which the call goes on, where it has one of its own.
+    of_language: Option<String>,
+    /// The voice of whoever has the call.
+    of_speaker: Option<String>,
     /// The voice that is spoken with.
     spoken_with: Option<String>,
     /// Tool calls that were answered when they began to ask the caller.
@@ -49,6 +55,9 @@ impl Speakers {
         let voice = options.tts.voice.clone();
         Self {
             agent: Speaker { profile, tools: options.tools.clone(), voice: voice.clone() },
+            by_language: options.voices.clone(),
+            of_language: None,
+            of_speaker: voice.clone(),
             spoken_with: voice.clone(),
             asking: VecDeque::new(),
             voice,
@@ -95,13 +104,27 @@ impl Driver {
         tracing::info!(agent = %profile.name, "another agent has the call");
         self.parts.watch.tell(self.now(), SessionEvent::HandedOff { to: profile.name.clone() });
         self.parts.tools.replace(tools);
-        let voice = voice.or_else(|| self.parts.speakers.voice.clone());
-        if voice != self.parts.speakers.spoken_with {
-            self.parts.speakers.spoken_with.clone_from(&voice);
-            if self.parts.speech.try_send(SpeechOrder::Voice(voice)).is_err() {
-                self.parts.incidents.note("text-to-speech: a change of voice was left out, it is too slow");
-            }
-        }
+        self.parts.speakers.of_speaker = voice.or_else(|| self.parts.speakers.voice.clone());
+        self.change_voice();
         self.inputs.push_back(Input::Reconfigure(Box::new(profile)));
+    }
+
+    /// The call goes on in another language: in its own voice, if it has one, whoever speaks.
+    pub(super) fn speak_language(&mut self, language: &str) {
+        let speakers = &mut self.parts.speakers;
+        speakers.of_language = speakers.by_language.get(language).cloned();
+        self.change_voice();
+    }
+
+    fn change_voice(&mut self) {
+        let speakers = &mut self.parts.speakers;
+        let voice = speakers.of_language.clone().or_else(|| speakers.of_speaker.clone());
+        if voice == speakers.spoken_with {
+            return;
+        }
+        speakers.spoken_with.clone_from(&voice);
+        if self.parts.speech.try_send(SpeechOrder::Voice(voice)).is_err() {
+            self.parts.incidents.note("text-to-speech: a change of voice was left out, it is too slow");
+        }
     }
 }

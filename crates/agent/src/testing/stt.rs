@@ -18,6 +18,7 @@ const INTERIM_AFTER: u64 = 3_200;
 #[derive(Default)]
 struct Script {
     phrases: HashMap<i16, String>,
+    languages: HashMap<i16, String>,
     opened: u32,
     open_delay: Duration,
     open_errors: Vec<ProviderError>,
@@ -43,6 +44,13 @@ impl FakeStt {
     #[must_use]
     pub fn knowing(self, number: i16, text: &str) -> Self {
         self.script().phrases.insert(number, text.into());
+        self
+    }
+
+    /// A phrase is in this language; else it is English.
+    #[must_use]
+    pub fn in_language(self, number: i16, tag: &str) -> Self {
+        self.script().languages.insert(number, tag.into());
         self
     }
 
@@ -128,6 +136,7 @@ struct Stream {
 impl Stream {
     fn result(&self, phrase: Hearing, is_final: bool) -> SttEvent {
         let text = self.stt.script().phrases.get(&phrase.number).cloned().unwrap_or_default();
+        let language = self.stt.script().languages.get(&phrase.number).cloned().unwrap_or_else(|| "en".into());
         let count = text.split_whitespace().count().max(1) as u64;
         let place = |n: u64| Duration::from_micros((phrase.first + phrase.samples * n / count) * 1_000_000 / 16_000);
         let words = text.split_whitespace().zip(0_u64..).map(|(word, n)| SttWord {
@@ -137,7 +146,7 @@ impl Stream {
             confidence: 0.9,
         });
         let words = words.collect();
-        SttEvent { text: text.into(), is_final, from_finalize: is_final, ends_turn: is_final, words, language: Some("en".into()) }
+        SttEvent { text: text.into(), is_final, from_finalize: is_final, ends_turn: is_final, words, language: Some(language) }
     }
 }
 

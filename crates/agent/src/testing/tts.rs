@@ -25,6 +25,8 @@ struct Script {
     first_byte: Duration,
     break_after: Option<usize>,
     spoken: Vec<String>,
+    /// With which voice each text was to be spoken.
+    voices: Vec<Option<String>>,
     given: Vec<i16>,
     next: usize,
     opened: u32,
@@ -40,6 +42,7 @@ impl Default for Script {
             first_byte: Duration::from_millis(150),
             break_after: None,
             spoken: Vec::new(),
+            voices: Vec::new(),
             given: Vec::new(),
             next: 0,
             opened: 0,
@@ -86,6 +89,12 @@ impl FakeTts {
         self.script().spoken.clone()
     }
 
+    /// With which voice each of them was to be spoken.
+    #[must_use]
+    pub fn voices(&self) -> Vec<Option<String>> {
+        self.script().voices.clone()
+    }
+
     /// Every sample that was given.
     #[must_use]
     pub fn given(&self) -> Vec<i16> {
@@ -122,7 +131,7 @@ impl TextToSpeech for FakeTts {
             return Err(error);
         }
         script.opened += 1;
-        Ok(Box::new(Stream { tts: self.clone(), rate: options.rate, queue: VecDeque::new(), due: Instant::now() }))
+        Ok(Box::new(Stream { tts: self.clone(), rate: options.rate, voice: options.voice, queue: VecDeque::new(), due: Instant::now() }))
     }
 
     fn name(&self) -> &'static str {
@@ -133,6 +142,7 @@ impl TextToSpeech for FakeTts {
 struct Stream {
     tts: FakeTts,
     rate: SampleRate,
+    voice: Option<String>,
     /// Samples left of each utterance.
     queue: VecDeque<usize>,
     due: Instant,
@@ -143,6 +153,7 @@ impl SpeechStream for Stream {
     async fn speak(&mut self, text: &str) -> Result<(), ProviderError> {
         let mut script = self.tts.script();
         script.spoken.push(text.into());
+        script.voices.push(self.voice.clone());
         if self.queue.is_empty() {
             self.due = Instant::now() + script.first_byte;
         }

@@ -1,17 +1,38 @@
 //! What a tenant's configuration means for the conversation.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use frontdesk_conversation::{Config, ToolSpec};
+use frontdesk_conversation::{Config, Phrases, ToolSpec};
 
 use super::model::Tenant;
+
+/// Deepgram's name for speech in whichever of its languages.
+const MULTILINGUAL: &str = "multi";
+
+/// The agent's own sentences in a language, where there are any.
+pub(super) fn phrases(tag: &str) -> Option<Phrases> {
+    match tag {
+        "en" => Some(Phrases::default()),
+        "es" => Some(Phrases::spanish()),
+        _ => None,
+    }
+}
+
+/// `en-US` is `en`.
+fn primary_tag(tag: &str) -> &str {
+    tag.split('-').next().unwrap_or(tag)
+}
 
 impl Tenant {
     /// The settings of a call that begins at `now`, with these tools.
     #[must_use]
     pub fn conversation_config(&self, now: DateTime<Utc>, tools: Vec<ToolSpec>) -> Config {
         let mut config = Config { instructions: self.instructions(now), greeting: self.greeting.clone(), tools, ..Config::default() };
+        config.language = primary_tag(&self.language).to_owned();
+        config.languages = self.voice.by_language.keys().filter_map(|tag| Some((tag.clone(), phrases(tag)?))).collect();
+        config.trouble_transfer = self.transfer_targets.iter().find(|target| target.in_trouble).map(|target| target.name.clone());
         let taking = &self.turn_taking;
         let set = |value: Option<f64>, target: &mut Duration| {
             if let Some(seconds) = value {
@@ -28,5 +49,17 @@ impl Tenant {
         set(taking.false_interruption_timeout, &mut config.interruption.resume_after);
         set(taking.user_away_timeout, &mut config.silence.away_after);
         config
+    }
+
+    /// What the recogniser is to listen for: one language, or several where the agent speaks several.
+    #[must_use]
+    pub fn recognised_language(&self) -> String {
+        if self.voice.by_language.is_empty() { self.language.clone() } else { MULTILINGUAL.into() }
+    }
+
+    /// The numbers behind the names of the transfer targets.
+    #[must_use]
+    pub fn transfer_numbers(&self) -> BTreeMap<String, String> {
+        self.transfer_targets.iter().map(|target| (target.name.clone(), target.number.clone())).collect()
     }
 }

@@ -18,7 +18,7 @@ pub use directory::TenantDirectory;
 pub use error::{ConfigError, Problem};
 pub use import::{ImportError, import};
 pub use load::load_tenant;
-pub use model::{CoverageRow, Hours, PractitionerConfig, ServiceConfig, Tenant, TurnTaking, Voice};
+pub use model::{CoverageRow, Hours, PractitionerConfig, ServiceConfig, Tenant, TransferTarget, TurnTaking, Voice};
 
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,7 @@
 //! What stands in the files.
 
+use std::collections::BTreeMap;
+
 use chrono::{NaiveDate, NaiveTime, Weekday};
 use chrono_tz::Tz;
 use frontdesk_conversation::EndpointingMode;
@@ -48,6 +50,9 @@ pub struct Tenant {
     /// When turns end and how callers interrupt.
     #[serde(default)]
     pub turn_taking: TurnTaking,
+    /// The people to whom callers may be transferred.
+    #[serde(default)]
+    pub transfer_targets: Vec<TransferTarget>,
     /// Who works here.
     pub practitioners: Vec<PractitionerConfig>,
     /// What is offered.
@@ -71,6 +76,24 @@ pub struct Voice {
     pub speech_to_text: Option<String>,
     /// Words that the recogniser would not expect: names of people and procedures.
     pub key_terms: Vec<String>,
+    /// The synthesiser's voices for further languages, by primary tag: `{ es = "aura-2-celeste-es" }`. The call follows a caller into
+    /// one of them.
+    pub by_language: BTreeMap<String, String>,
+}
+
+/// A person, or a desk, to whom callers may be transferred. The language model knows the name; it never sees or chooses a number.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TransferTarget {
+    /// As the model names it, `front office`; unique.
+    pub name: String,
+    /// The number, in E.164.
+    pub number: String,
+    /// When this is the right one, worded for the model: "the caller asks about a bill".
+    pub when: Option<String>,
+    /// Whether callers go here when the agent cannot go on; one at most.
+    #[serde(default)]
+    pub in_trouble: bool,
 }
 
 /// When turns end and how callers interrupt: LiveKit's names, seconds. What is left out keeps its default.

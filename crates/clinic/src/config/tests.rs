@@ -158,3 +158,27 @@ fn the_model_is_told_who_when_and_where() {
     assert_eq!(config.endpointing.max_delay, std::time::Duration::from_millis(2500));
     assert_eq!(config.greeting, tenant.greeting);
 }
+
+#[test]
+fn transfer_targets_and_voices_are_validated_together() {
+    let problem = |from: &str, to: &str| Folder::demo_with("tenant.toml", from, to).problem();
+    let number = problem("number = \"+15550188\"", "number = \"5550188\"");
+    assert!(number.contains("transfer_targets[0].number: got \"5550188\", expected E.164"), "{number}");
+    let own = problem("number = \"+15550188\"", "number = \"+15550100\"");
+    assert!(own.contains("which the agent itself answers"), "{own}");
+    let twice = "name = \"front office\"\nnumber = \"+15550189\"\nin_trouble = true\n\n[[transfer_targets]]\nname = \"front office\"";
+    let twice = problem("name = \"front office\"", twice);
+    assert!(twice.contains("a second time") && twice.contains("in_trouble 2 times"), "{twice}");
+    let voice = problem("es = \"aura-2-celeste-es\"", "xx = \"aura-2-celeste-es\"");
+    assert!(voice.contains("voice.by_language.xx"), "{voice}");
+}
+
+#[test]
+fn the_demo_tenant_speaks_spanish_too_and_has_somebody_to_go_to() {
+    let tenant = load_tenant(&demo()).unwrap();
+    let config = tenant.conversation_config(chrono::Utc::now(), Vec::new());
+    assert_eq!((config.language.as_str(), config.trouble_transfer.as_deref()), ("en", Some("front office")));
+    assert_eq!(config.languages.keys().collect::<Vec<_>>(), ["es"]);
+    assert_eq!(tenant.recognised_language(), "multi");
+    assert_eq!(tenant.transfer_numbers()["front office"], "+15550188");
+}

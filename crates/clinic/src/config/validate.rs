@@ -6,12 +6,16 @@ use std::path::Path;
 use chrono::{NaiveTime, Timelike};
 use frontdesk_conversation::Config;
 
+use super::conversation::phrases;
 use super::error::Problem;
 use super::model::{Hours, Tenant};
 use super::prompt;
 
 /// Languages in which times and read-backs can be worded.
 const LANGUAGES: [&str; 3] = ["en", "en-US", "en-GB"];
+
+/// The model has to repeat it.
+const TARGET_NAME_MAX: usize = 60;
 
 struct Report<'a> {
     folder: &'a Path,
@@ -36,6 +40,7 @@ pub(super) fn validate(tenant: &Tenant, folder: &Path, problems: &mut Vec<Proble
     let mut report = Report { folder, problems };
     identity(tenant, &mut report);
     limits(tenant, &mut report);
+    people(tenant, &mut report);
     practitioners(tenant, &mut report);
     services(tenant, &mut report);
     for (key, problem) in prompt::problems(&tenant.prompt) {
@@ -61,10 +66,42 @@ fn identity(tenant: &Tenant, report: &mut Report<'_>) {
     report.require(is_code, "country_calling_code", || format!("got \"{code}\", expected 1 to 3 digits like \"1\" or \"44\""));
     report.require(!tenant.dialled_numbers.is_empty(), "dialled_numbers", || "got nothing, expected at least one number".into());
     for (index, number) in tenant.dialled_numbers.iter().enumerate() {
-        let digits = number.strip_prefix('+').unwrap_or_default();
-        let is_number = (4..=15).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit()) && !digits.starts_with('0');
-        report
-            .require(is_number, format!("dialled_numbers[{index}]"), || format!("got \"{number}\", expected E.164 like \"+12025550143\""));
+        report.require(is_e164(number), format!("dialled_numbers[{index}]"), || {
+            format!("got \"{number}\", expected E.164 like \"+12025550143\"")
+        });
+    }
+}
+
+fn is_e164(number: &str) -> bool {
+    let digits = number.strip_prefix('+').unwrap_or_default();
+    (4..=15).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit()) && !digits.starts_with('0')
+}
+
+/// To whom callers may go, and in which voices they are spoken to.
+fn people(tenant: &Tenant, report: &mut Report<'_>) {
+    let mut names = HashSet::new();
+    for (index, target) in tenant.transfer_targets.iter().enumerate() {
+        let key = format!("transfer_targets[{index}]");
+        let name = target.name.trim();
+        report.require(!name.is_empty() && name == target.name && name.len() <= TARGET_NAME_MAX, format!("{key}.name"), || {
+            format!("got \"{}\", expected a name of 1 to {TARGET_NAME_MAX} characters without blanks around it", target.name)
+        });
+        report.require(names.insert(name.to_lowercase()), format!("{key}.name"), || {
+            format!("got \"{name}\" a second time, expected another name")
+        });
+        report.require(is_e164(&target.number), format!("{key}.number"), || {
+            format!("got \"{}\", expected E.164 like \"+12025550143\"", target.number)
+        });
+        report.require(!tenant.dialled_numbers.contains(&target.number), format!("{key}.number"), || {
+            format!("got \"{}\", which the agent itself answers, expected the number of a person", target.number)
+        });
+    }
+    let in_trouble = tenant.transfer_targets.iter().filter(|target| target.in_trouble).count();
+    report.require(in_trouble <= 1, "transfer_targets", || format!("got in_trouble {in_trouble} times, expected once at most"));
+    for (tag, voice) in &tenant.voice.by_language {
+        let key = format!("voice.by_language.{tag}");
+        report.require(phrases(tag).is_some(), key.clone(), || format!("got \"{tag}\", expected a language of the agent: en, es"));
+        report.require(!voice.trim().is_empty(), key, || "got nothing, expected the name of a voice".into());
     }
 }
 

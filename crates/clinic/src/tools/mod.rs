@@ -15,6 +15,7 @@ mod intent;
 mod message;
 mod resolve;
 mod result;
+mod transfer;
 
 use std::sync::Arc;
 
@@ -43,7 +44,8 @@ pub fn tool_set(store: &ClinicStore, tenant: &Arc<Tenant>) -> ToolSet {
         Arc::new(intent::NoteIntent(desk)),
         Arc::new(end_call::EndCall),
     ];
-    ToolSet::new(tools)
+    let transfer = transfer::TransferCall::of(tenant).map(|tool| Arc::new(tool) as Arc<dyn Tool>);
+    ToolSet::new(tools.into_iter().chain(transfer).collect())
 }
 
 #[cfg(test)]

@@ -146,3 +146,21 @@ async fn collected_fields_are_told() {
         tools.get("book_appointment").unwrap().fields(&json!({"patient_name": " Jane Miller", "phone": "2025550143", "start": "x"}));
     assert_eq!(fields, [("patient_name".into(), "Jane Miller".into()), ("phone".into(), "2025550143".into())]);
 }
+
+#[tokio::test]
+async fn a_transfer_goes_to_a_name_of_the_tenant_and_is_offered_only_if_there_is_one() {
+    let tools = tools();
+    let transfer = tools.get("transfer_call").unwrap();
+    assert!(transfer.transfers_call());
+    assert_eq!(transfer.parameters()["properties"]["target"]["enum"], json!(["front office"]));
+    let shown = format!("{}{}", transfer.description(), transfer.parameters());
+    assert!(!shown.contains("+1"), "the model sees no number: {shown}");
+    assert_eq!(transfer.run(&context(), json!({"target": "Front office"})).await.unwrap(), json!({"target": "front office"}));
+    let error = error("transfer_call", json!({"target": "+15550199"})).await;
+    assert_eq!((error.code.as_str(), error.message.contains("front office")), ("invalid_arguments", true));
+
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../agent-config/demo").canonicalize().unwrap();
+    let mut alone = load_tenant(&folder).unwrap();
+    alone.transfer_targets.clear();
+    assert!(transfer::TransferCall::of(&Arc::new(alone)).is_none());
+}

@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use frontdesk_agent::CallRecord;
 use frontdesk_agent::record::{RECORD_VERSION, RecordLine};
 use frontdesk_agent::store::{CallStart, CallStore, StoreError};
-use frontdesk_clinic::{ClinicStore, Database, DatabaseOptions, Keyring, PgCallStore};
+use frontdesk_clinic::{ClinicStore, Database, DatabaseOptions, Keyring, PgCallStore, PhoneNumber};
 use frontdesk_conversation::{EndReason, Speaker};
 
 use super::support::proxy::Proxy;
@@ -40,6 +40,8 @@ pub(crate) fn record(call_id: &str, tenant_id: &str) -> CallRecord {
         turns: Vec::new(),
         latency_misses: std::collections::BTreeMap::new(),
         interruptions: 0,
+        misunderstood: 0,
+        transfers: Vec::new(),
         recording: None,
         incidents: Vec::new(),
     }
@@ -69,6 +71,27 @@ async fn a_call_from_beginning_to_record() {
     let actions: Vec<String> =
         sqlx::query_scalar("SELECT action FROM audit_events WHERE call_id = 'one' ORDER BY event_id").fetch_all(&test.admin).await.unwrap();
     assert_eq!(actions, ["call.began", "slot.held", "turn.committed", "call.recorded", "record.read"]);
+}
+
+#[tokio::test]
+async fn a_caller_who_could_not_be_served_leaves_one_message_with_his_number() {
+    let test = TestDatabase::new().await;
+    let clinic = test.clinic();
+    let phone = PhoneNumber::parse("+15550130000", "1").unwrap();
+    let calls = PgCallStore::new(clinic.clone()).calling_from(Some(phone.clone()));
+    let with = |call_id: &str, outcome| CallRecord { outcome, ..record(call_id, "demo") };
+    for _ in 0..2 {
+        calls.finish(&with("one", EndReason::Failed)).await.unwrap();
+    }
+    let messages = clinic.messages_of_call("one").await.unwrap();
+    assert_eq!(messages.iter().map(|message| message.phone.clone()).collect::<Vec<_>>(), [Some(phone)]);
+    assert!(messages[0].text.expose().ends_with("Please call back."));
+    for outcome in [EndReason::Completed, EndReason::Transferred, EndReason::CallerHungUp, EndReason::CallerAway, EndReason::Stopped] {
+        calls.finish(&with(outcome.as_str(), outcome)).await.unwrap();
+        assert!(clinic.messages_of_call(outcome.as_str()).await.unwrap().is_empty(), "{outcome:?}");
+    }
+    PgCallStore::new(clinic.clone()).finish(&with("withheld", EndReason::Failed)).await.unwrap();
+    assert_eq!(clinic.messages_of_call("withheld").await.unwrap()[0].phone, None);
 }
 
 #[tokio::test]

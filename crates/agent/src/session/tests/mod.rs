@@ -3,6 +3,7 @@
 mod agents;
 mod endings;
 mod faults;
+mod language;
 mod latency;
 mod privacy;
 mod recording;

@@ -1,0 +1,25 @@
+//! The call follows its caller into another language, and so does the voice.
+
+use frontdesk_conversation::Phrases;
+
+use super::*;
+use crate::testing::{FakeLlm, FakeStt};
+
+#[tokio::test(start_paused = true)]
+async fn the_voice_is_that_of_the_language() {
+    let stt = FakeStt::default().knowing(1, "quisiera una cita por favor señora").in_language(1, "es-419");
+    let stt = stt.knowing(2, "sorry let us speak English again please");
+    let llm = FakeLlm::default().saying("Con mucho gusto.").saying("Gladly.");
+    let mut options = options();
+    options.tts.voice = Some("thalia".into());
+    options.conversation.languages.insert("es".into(), Phrases::spanish());
+    options.voices.insert("es".into(), "celeste".into());
+    let call = Call::greeted(Fakes { stt, llm, ..Fakes::default() }, options).await;
+    call.turn(1).await;
+    call.turn(2).await;
+    let tts = call.fakes.tts.clone();
+    call.hang_up().await;
+    let said: Vec<(String, Option<String>)> = tts.spoken().into_iter().zip(tts.voices()).collect();
+    let with = |text: &str, voice: &str| (text.to_owned(), Some(voice.to_owned()));
+    assert_eq!(said, [with(GREETING, "thalia"), with("Con mucho gusto.", "celeste"), with("Gladly.", "thalia")]);
+}
