@@ -216,6 +216,7 @@ impl JobEntry for Reception {
             transport.hang_up().await;
             return Err(JobFailure("the dialled number belongs to no tenant; add it to a tenant's dialled_numbers".into()));
         };
+        transport.set_transfer_numbers(tenant.transfer_numbers());
         let record = self.session(&tenant, Box::new(transport)).run(stop).await;
         tracing::info!(
             call = record.call_id,

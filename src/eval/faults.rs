@@ -302,8 +302,17 @@ struct FailingEar {
 
 impl FailingEar {
     fn fails(&self) -> Option<bool> {
-        let fault = self.fault.as_ref()?;
-        (self.heard >= SampleRate::HZ_16000.samples_in(Duration::from_secs_f64(fault.after))).then_some(fault.deaf)
+        let fault = self.fault.as_ref().filter(|fault| fault.unsure.is_none())?;
+        self.is_due(fault).then_some(fault.deaf)
+    }
+
+    fn is_due(&self, fault: &HearingFault) -> bool {
+        self.heard >= SampleRate::HZ_16000.samples_in(Duration::from_secs_f64(fault.after))
+    }
+
+    /// How sure it is of each word, if that is the fault.
+    fn confidence(&self) -> Option<f32> {
+        self.fault.as_ref().filter(|fault| self.is_due(fault)).and_then(|fault| fault.unsure)
     }
 }
 
@@ -324,7 +333,13 @@ impl SttStream for FailingEar {
 
     async fn next_event(&mut self) -> Result<Option<SttEvent>, ProviderError> {
         match self.fails() {
-            None => self.stream.next_event().await,
+            None => {
+                let mut event = self.stream.next_event().await;
+                if let (Some(unsure), Ok(Some(event))) = (self.confidence(), &mut event) {
+                    event.words.iter_mut().for_each(|word| word.confidence = unsure);
+                }
+                event
+            }
             Some(true) => std::future::pending().await,
             Some(false) => Err(broken("the connection broke")),
         }

@@ -1,11 +1,12 @@
 //! The telephone line between a caller and a session, in process: paced audio both ways, and everything that happens on it noted.
 
 use std::collections::VecDeque;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use frontdesk_agent::transport::{AgentState, Speaker, TranscriptLine};
+use frontdesk_agent::transport::{AgentState, Speaker, TranscriptLine, TransferOutcome};
 use frontdesk_agent::{AudioSink, CallInfo, Transport, TransportError, TransportEvent};
 use frontdesk_audio::pace::Ticker;
 use frontdesk_audio::{FRAME_MS, Frame, SampleRate};
@@ -20,6 +21,9 @@ pub(crate) const LEVEL_MS: u32 = 40;
 const EVENTS_MAX: usize = 256;
 /// Amplitude above which a frame sounds.
 const SOUND: u16 = 60;
+
+/// How long a transfer takes.
+const TRANSFER_TIME: Duration = Duration::from_secs(3);
 
 /// How loud a word without sound is drawn.
 const WORD_LEVEL: u16 = 4_000;
@@ -116,6 +120,7 @@ pub(crate) struct LineTransport {
     events: mpsc::Receiver<TransportEvent>,
     ticker: Ticker,
     over: bool,
+    transfer: TransferOutcome,
 }
 
 /// A line, and who is at its ends.
@@ -128,11 +133,17 @@ pub(crate) fn line(call_id: &str) -> (LineTransport, CallerEnd) {
         dialled_number: Some("+15550100".into()),
         ..CallInfo::default()
     };
-    let transport = LineTransport { info, state: Arc::clone(&state), events, ticker: Ticker::new(), over: false };
+    let transport =
+        LineTransport { info, state: Arc::clone(&state), events, ticker: Ticker::new(), over: false, transfer: TransferOutcome::Accepted };
     (transport, CallerEnd { state, events: sender })
 }
 
 impl LineTransport {
+    /// This comes of every transfer.
+    pub(crate) fn transferring(self, transfer: TransferOutcome) -> Self {
+        Self { transfer, ..self }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -180,6 +191,14 @@ impl Transport for LineTransport {
             Some((_, text)) => text.clone_from(&line.text),
             None => state.lines.push((line.segment.clone(), line.text.clone())),
         }
+    }
+
+    fn transfer(&mut self, _target: &str) -> Pin<Box<dyn Future<Output = TransferOutcome> + Send>> {
+        let outcome = self.transfer;
+        Box::pin(async move {
+            tokio::time::sleep(TRANSFER_TIME).await;
+            outcome
+        })
     }
 
     async fn hang_up(&mut self) {

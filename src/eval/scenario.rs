@@ -53,6 +53,9 @@ pub struct Scenario {
     pub taken: Vec<Taken>,
     /// What the caller does, step by step.
     pub caller: Vec<Step>,
+    /// What comes of a transfer, three seconds after it was ordered.
+    #[serde(default)]
+    pub transfer: TransferOutcome,
     /// What goes wrong.
     #[serde(default)]
     pub faults: Faults,
@@ -60,6 +63,35 @@ pub struct Scenario {
     pub expect: Expect,
     /// A defect of ours that it shows: it must fail, or the run complains.
     pub known_failure: Option<KnownFailure>,
+}
+
+/// What comes of a transfer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TransferOutcome {
+    /// Somebody takes the call.
+    #[default]
+    Accepted,
+    /// The line is busy.
+    Busy,
+    /// Nobody answers.
+    NoAnswer,
+    /// The call is refused.
+    Declined,
+    /// It cannot be done.
+    Failed,
+}
+
+impl From<TransferOutcome> for frontdesk_conversation::TransferOutcome {
+    fn from(outcome: TransferOutcome) -> Self {
+        match outcome {
+            TransferOutcome::Accepted => Self::Accepted,
+            TransferOutcome::Busy => Self::Busy,
+            TransferOutcome::NoAnswer => Self::NoAnswer,
+            TransferOutcome::Declined => Self::Declined,
+            TransferOutcome::Failed => Self::Failed { sip_code: Some(503) },
+        }
+    }
 }
 
 /// A defect that is known.
@@ -207,13 +239,15 @@ pub struct HearingFault {
     /// It stays open, takes audio, and says nothing any more; otherwise it breaks.
     #[serde(default)]
     pub deaf: bool,
+    /// It goes on, but is only so sure of each word, 0 to 1.
+    pub unsure: Option<f32>,
 }
 
 /// What shall come of a call. What is left out is not looked at, but for `incidents`: none are expected then.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Expect {
-    /// `completed`, `caller_hung_up`, `caller_away`, `failed`, `stopped`.
+    /// `completed`, `transferred`, `caller_hung_up`, `caller_away`, `failed`, `stopped`.
     pub outcome: Option<String>,
     /// Tool calls in this order; others may lie between.
     pub tools: Vec<ToolCall>,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use frontdesk_livekit::api::random_id;
+use frontdesk_livekit::transfer::{BRIDGE_ATTRIBUTE, BRIDGE_TRANSFERS};
 use frontdesk_telephony::sip::Invite;
 
 use crate::rules::{Rule, Trunk};
@@ -37,6 +38,7 @@ pub(crate) fn attributes(invite: &Invite, trunk: &Trunk, rule: &Rule) -> BTreeMa
             all.insert(key.to_owned(), value.to_owned());
         }
     };
+    set(BRIDGE_ATTRIBUTE, BRIDGE_TRANSFERS);
     set("sip.callID", &random_id("SCL_"));
     set("sip.callIDFull", &invite.call_id);
     set("sip.callTag", from_tag(invite).unwrap_or_default());
@@ -121,6 +123,7 @@ mod tests {
         let (trunk, rule) = parts();
         let attributes = attributes(&invite("+15559990000", &headers), &trunk, &rule);
         let expected = [
+            ("frontdesk.bridge", "transfer"),
             ("sip.callIDFull", "abc@carrier"),
             ("sip.callTag", "gK0d1"),
             ("sip.callStatus", "ringing"),

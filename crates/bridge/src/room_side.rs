@@ -6,7 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use frontdesk_livekit::api::{AgentDispatch, LiveKit};
-use frontdesk_livekit::room::{AudioPublisher, DisconnectReason, EndReason, Participant, ParticipantKind, RemoteAudio, Room, RoomEvent};
+use frontdesk_livekit::room::{
+    AudioPublisher, DataMessage, DisconnectReason, EndReason, OutgoingData, Participant, ParticipantKind, RemoteAudio, Room, RoomEvent,
+};
+use frontdesk_livekit::transfer;
 use frontdesk_telephony::rtp::{RtpEvent, RtpEvents};
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
@@ -24,7 +27,7 @@ use crate::watch::{Action, AgentWatch, Leave};
 const KEYS_MAX: usize = 32;
 
 /// What the call is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Notice {
     /// Somebody is heard.
     Heard,
@@ -34,6 +37,8 @@ pub(crate) enum Notice {
     GiveUp,
     /// A key to be pressed on the caller's side.
     Key(char),
+    /// An agent, by its identity, wants the caller handed to somebody else.
+    Transfer(String, transfer::Request),
     /// Nothing came from the caller for too long.
     MediaTimedOut,
     /// The room is over.
@@ -139,6 +144,7 @@ impl RoomSide {
                 None
             }
             Some(RoomEvent::Dtmf(dtmf)) => Some(Notice::Key(dtmf.digit)),
+            Some(RoomEvent::Data(data)) => self.on_data(data),
             Some(RoomEvent::Lagged { .. }) => {
                 self.watch.reconcile(&self.room.participants(), Instant::now());
                 None
@@ -147,6 +153,28 @@ impl RoomSide {
             Some(_) => None,
             None => Some(Notice::Ended(self.room.end_reason().unwrap_or(EndReason::SignalLost))),
         }
+    }
+
+    /// Only an agent may have the caller transferred.
+    fn on_data(&self, data: DataMessage) -> Option<Notice> {
+        let request = transfer::Request::parse(&data.payload).filter(|_| data.topic == transfer::TRANSFER_TOPIC)?;
+        let is_agent = self.room.participants().iter().any(|other| other.identity == data.sender && other.kind == ParticipantKind::Agent);
+        if !is_agent {
+            tracing::warn!("somebody who is no agent wants the caller transferred; refused");
+        }
+        is_agent.then_some(Notice::Transfer(data.sender, request))
+    }
+
+    /// Tells an agent what came of its transfer.
+    pub(crate) fn tell_transfer(&mut self, agent: String, reply: transfer::Reply) {
+        let room = self.room.clone();
+        self.tasks.spawn(async move {
+            let (payload, topic) = (reply.to_bytes(), transfer::TRANSFER_TOPIC.to_owned());
+            if let Err(error) = room.send_data(OutgoingData { payload, topic, reliable: true, destinations: vec![agent] }).await {
+                tracing::warn!(%error, "the agent does not hear what came of its transfer");
+            }
+            Done::Nothing
+        });
     }
 
     fn on_track(&mut self, audio: RemoteAudio) -> Option<Notice> {

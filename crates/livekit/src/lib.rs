@@ -3,6 +3,7 @@
 //! - [`api`]: access tokens and the server API (rooms, agent dispatch, participants).
 //! - [`room`]: a participant that publishes one Opus track, hears others, and exchanges data, texts, DTMF and attributes.
 //! - [`worker`]: registers an agent with the server and runs the jobs that the server assigns.
+//! - [`transfer`]: how an agent asks our bridge to hand its caller to a person.
 //! - [`transport`]: a job's room as the agent's [`frontdesk_agent::Transport`].
 //!
 //! Signalling comes from LiveKit's own crates, WebRTC from the `webrtc` crate; nothing here needs a prebuilt library
@@ -14,6 +15,7 @@ pub mod api;
 mod credentials;
 pub mod room;
 mod server_url;
+pub mod transfer;
 pub mod transport;
 mod websocket;
 pub mod worker;

@@ -32,7 +32,8 @@ impl Leg {
             DialogEvent::Ended(reason) => return Some(reason),
             DialogEvent::ReInvite(wish) => self.renegotiate(wish).await,
             DialogEvent::Acked { session: Some(answer) } => self.accept(&answer).await,
-            DialogEvent::Acked { session: None } => {}
+            // The outcome of a transfer that nobody waits for.
+            DialogEvent::Acked { session: None } | DialogEvent::Referred(_) => {}
         }
         None
     }

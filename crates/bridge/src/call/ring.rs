@@ -142,7 +142,7 @@ impl Call {
                     Notice::GiveUp => return Waited::GiveUp,
                     Notice::Ended(reason) => return Waited::RoomEnded(reason),
                     // Nobody can press keys in a call that is not answered.
-                    Notice::Key(_) | Notice::MediaTimedOut => {}
+                    Notice::Key(_) | Notice::Transfer(..) | Notice::MediaTimedOut => {}
                 },
             }
             if side.is_heard()

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use frontdesk_livekit::room::{DisconnectReason, EndReason};
-use frontdesk_telephony::sip::EndReason as SipEnd;
+use frontdesk_livekit::transfer::Reply;
+use frontdesk_telephony::sip::{DialogEvent, EndReason as SipEnd, ReferStatus};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::ring::is_hang_up;
@@ -17,6 +18,8 @@ use crate::rooms::Parting;
 const LAST_WORDS_MAX: Duration = Duration::from_millis(300);
 /// How long the last words may be played.
 const DRAIN_MAX: Duration = Duration::from_millis(1500);
+/// How long the outcome of a transfer is waited for; shorter than the agent waits.
+const TRANSFER_MAX: Duration = Duration::from_secs(35);
 /// How often a caller without an agent is asked for patience.
 const COMFORT_EVERY: Duration = Duration::from_secs(5);
 
@@ -57,14 +60,25 @@ impl Call {
     /// Until either side is gone.
     async fn converse(&mut self, leg: &mut Leg, side: &mut RoomSide) -> (CallOutcome, Parting) {
         let mut comfort = None;
+        // Who has asked for the transfer that is under way, and how it is named.
+        let mut transferring: Option<(String, String)> = None;
         loop {
             let notice = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return (CallOutcome::Stopped, Parting::Linger),
-                event = leg.dialog.next_event() => match leg.on_event(event).await {
-                    Some(reason) => return (outcome_of(&reason), Parting::Linger),
-                    None => continue,
-                },
+                event = leg.dialog.next_event() => {
+                    if let DialogEvent::Referred(status) = event {
+                        tracing::info!(?status, "the transfer has ended");
+                        if let Some((agent, id)) = transferring.take() {
+                            side.tell_transfer(agent, Reply { id, status: final_status(status) });
+                        }
+                        continue;
+                    }
+                    match leg.on_event(event).await {
+                        Some(reason) => return (outcome_of(&reason), Parting::Linger),
+                        None => continue,
+                    }
+                }
                 notice = side.next() => notice,
             };
             match notice {
@@ -79,6 +93,16 @@ impl Call {
                     comfort.get_or_insert_with(|| self.comfort(leg));
                 }
                 Notice::Key(key) => leg.press(key).await,
+                Notice::Transfer(agent, request) => match leg.dialog.refer(&request.uri(), TRANSFER_MAX).await {
+                    Ok(()) => {
+                        tracing::info!("the caller is being transferred");
+                        transferring = Some((agent, request.id));
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "the caller cannot be transferred");
+                        side.tell_transfer(agent, Reply { id: request.id, status: None });
+                    }
+                },
                 Notice::GiveUp => return (CallOutcome::AgentLost, Parting::Now),
                 Notice::MediaTimedOut => return (CallOutcome::MediaTimedOut, Parting::Linger),
                 // An agent that was removed because it had vanished ends its room when it comes to hear of it.
@@ -102,6 +126,13 @@ impl Call {
                 tokio::time::sleep(COMFORT_EVERY).await;
             }
         }))
+    }
+}
+
+const fn final_status(status: ReferStatus) -> Option<u16> {
+    match status {
+        ReferStatus::Final(status) => Some(status),
+        ReferStatus::Unknown => None,
     }
 }
 

@@ -166,7 +166,7 @@ fn transfer_targets_and_voices_are_validated_together() {
     assert!(number.contains("transfer_targets[0].number: got \"5550188\", expected E.164"), "{number}");
     let own = problem("number = \"+15550188\"", "number = \"+15550100\"");
     assert!(own.contains("which the agent itself answers"), "{own}");
-    let twice = "name = \"front office\"\nnumber = \"+15550189\"\nin_trouble = true\n\n[[transfer_targets]]\nname = \"front office\"";
+    let twice = "name = \"front office\"\nnumber = \"+15550189\"\nin_trouble = true\n\n[[transfer_targets]]\nin_trouble = true\nname = \"front office\"";
     let twice = problem("name = \"front office\"", twice);
     assert!(twice.contains("a second time") && twice.contains("in_trouble 2 times"), "{twice}");
     let voice = problem("es = \"aura-2-celeste-es\"", "xx = \"aura-2-celeste-es\"");
@@ -177,8 +177,11 @@ fn transfer_targets_and_voices_are_validated_together() {
 fn the_demo_tenant_speaks_spanish_too_and_has_somebody_to_go_to() {
     let tenant = load_tenant(&demo()).unwrap();
     let config = tenant.conversation_config(chrono::Utc::now(), Vec::new());
-    assert_eq!((config.language.as_str(), config.trouble_transfer.as_deref()), ("en", Some("front office")));
+    assert_eq!((config.language.as_str(), config.trouble_transfer), ("en", None));
     assert_eq!(config.languages.keys().collect::<Vec<_>>(), ["es"]);
     assert_eq!(tenant.recognised_language(), "multi");
     assert_eq!(tenant.transfer_numbers()["front office"], "+15550188");
+    let folder = Folder::demo_with("tenant.toml", "# in_trouble = true", "in_trouble = true");
+    let tenant = load_tenant(&folder.0.join("demo")).unwrap();
+    assert_eq!(tenant.conversation_config(chrono::Utc::now(), Vec::new()).trouble_transfer.as_deref(), Some("front office"));
 }

@@ -7,9 +7,10 @@ use std::time::Duration;
 use livekit_api::services::ServiceError;
 use livekit_api::services::agent_dispatch::AgentDispatchClient;
 use livekit_api::services::room::{CreateRoomOptions, RoomClient};
+use livekit_api::services::sip::{SIPClient, TransferSIPParticipantOptions};
 use livekit_protocol as proto;
 
-use super::error::{ApiError, Failure, classify};
+use super::error::{ApiError, Failure, TransferError, classify, sip_status};
 use super::token::{self, ParticipantToken};
 use crate::credentials::Credentials;
 use crate::room::Participant;
@@ -85,6 +86,7 @@ pub struct LiveKit {
     credentials: Credentials,
     rooms: RoomClient,
     dispatches: AgentDispatchClient,
+    sip: SIPClient,
 }
 
 impl LiveKit {
@@ -97,7 +99,9 @@ impl LiveKit {
         let (host, key, secret) = (url.http(), credentials.key(), credentials.secret());
         let rooms = RoomClient::with_api_key(&host, key, secret).with_request_timeout(REQUEST_TIMEOUT);
         let dispatches = AgentDispatchClient::with_api_key(&host, key, secret).with_request_timeout(REQUEST_TIMEOUT);
-        Ok(Self { url, credentials, rooms, dispatches })
+        // Its requests bring their own time-outs.
+        let sip = SIPClient::with_api_key(&host, key, secret);
+        Ok(Self { url, credentials, rooms, dispatches, sip })
     }
 
     /// The server's address.
@@ -205,6 +209,24 @@ impl LiveKit {
     /// [`ApiError::NotFound`] if there is none of that identity, or any other [`ApiError`].
     pub async fn remove_participant(&self, room: &str, identity: &str) -> Result<(), ApiError> {
         self.finish("remove participant", self.rooms.remove_participant(room, identity).await).await
+    }
+
+    /// Asks LiveKit's SIP service to hand a caller to `to`, a `tel:` or `sip:` URI, by REFER; returns once that has answered. The
+    /// participant then leaves the room. Takes as long as the target rings, at most `ring_max` and a little.
+    ///
+    /// # Errors
+    /// [`TransferError`].
+    pub async fn transfer_sip_participant(&self, room: &str, identity: &str, to: &str, ring_max: Duration) -> Result<(), TransferError> {
+        let options = TransferSIPParticipantOptions { ringing_timeout: Some(ring_max), ..TransferSIPParticipantOptions::default() };
+        let asked = self.sip.transfer_sip_participant(room.to_owned(), identity.to_owned(), to.to_owned(), options).await;
+        let error = match asked {
+            Ok(()) => return Ok(()),
+            Err(error) => error,
+        };
+        match sip_status(&error) {
+            Some(status) => Err(TransferError::Sip { status }),
+            None => self.finish("transfer SIP participant", Err(error)).await.map_err(TransferError::Api),
+        }
     }
 
     /// Types the error. An answer that is no API answer is most often LiveKit's plain-text 401, which the worker's

@@ -1,6 +1,6 @@
 //! What can go wrong with a request to the server API.
 
-use livekit_api::services::{ServerError, ServerErrorCode, ServiceError};
+use livekit_api::services::{ServerError, ServerErrorCode, ServiceError, SipCallError};
 
 use super::token::TokenError;
 use crate::server_url::ServerUrlError;
@@ -55,6 +55,26 @@ pub enum ApiError {
     /// No token could be made.
     #[error(transparent)]
     Token(#[from] TokenError),
+}
+
+/// Why a caller was not transferred.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TransferError {
+    /// The target, or the trunk, answered with this final SIP status.
+    #[error("the call was not taken: SIP status {status}")]
+    Sip {
+        /// The status.
+        status: u16,
+    },
+    /// The request failed.
+    #[error(transparent)]
+    Api(#[from] ApiError),
+}
+
+/// The SIP status that the SIP service attaches to its error.
+pub(super) fn sip_status(error: &ServiceError) -> Option<u16> {
+    SipCallError::from_error(error)?.sip_status_code().and_then(|status| u16::try_from(status).ok())
 }
 
 impl ApiError {

@@ -8,14 +8,17 @@ mod caller;
 mod farewell;
 mod options;
 mod signals;
+mod transfer;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use frontdesk_agent::transport::{AgentState, TranscriptLine};
+use frontdesk_agent::transport::{AgentState, TranscriptLine, TransferOutcome};
 use frontdesk_agent::{AudioSink, CallInfo, Pii, Transport, TransportError, TransportEvent};
 use frontdesk_audio::{Frame, SampleRate};
+use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
 
 use crate::api::LiveKit;
@@ -23,6 +26,7 @@ use crate::room::{AudioPublisher, Participant, RemoteAudio, Room, RoomEvent, Roo
 use crate::worker::JobContext;
 use farewell::Farewell;
 use signals::Signals;
+use transfer::Transfers;
 
 pub use options::TransportOptions;
 
@@ -41,6 +45,7 @@ pub struct LiveKitTransport {
     caller: Participant,
     audio: Option<RemoteAudio>,
     signals: Signals,
+    transfers: Transfers,
     farewell: Farewell,
     assigned_at: Instant,
     over: bool,
@@ -63,6 +68,7 @@ impl LiveKitTransport {
         let (room, mut events) = connected.map_err(|error| TransportError::Join(error.to_string()))?;
         let room = Arc::new(room);
         // From here on whoever fails leaves no room behind.
+        let transfers = Transfers::new(Arc::clone(&api));
         let mut farewell = Farewell::new(api, room.clone(), job.room.clone());
         let mut audio = Vec::new();
         let found = tokio::select! {
@@ -79,13 +85,18 @@ impl LiveKitTransport {
         let audio = audio.into_iter().rfind(|audio: &RemoteAudio| audio.participant_identity() == caller.identity);
         let signals = Signals::start(room.clone(), caller.clone());
         let info = caller::info(job, &caller);
-        Ok(Self { room, events, options, info, caller, audio, signals, farewell, assigned_at: job.assigned_at, over: false })
+        Ok(Self { room, events, options, info, caller, audio, signals, transfers, farewell, assigned_at: job.assigned_at, over: false })
     }
 
     /// The room, for what the trait does not offer.
     #[must_use]
     pub fn room(&self) -> &Arc<Room> {
         &self.room
+    }
+
+    /// The numbers, in E.164, of those whom the caller may be transferred to, by their names.
+    pub fn set_transfer_numbers(&mut self, numbers: BTreeMap<String, String>) {
+        self.transfers.set_numbers(numbers);
     }
 
     /// What an event of the room means for the call, if anything.
@@ -96,6 +107,10 @@ impl LiveKitTransport {
                 None
             }
             RoomEvent::Dtmf(dtmf) if self.is_caller(&dtmf.sender) => Some(TransportEvent::Dtmf(dtmf.digit)),
+            RoomEvent::Data(data) if self.is_caller(&data.sender) => {
+                self.transfers.on_data(&data);
+                None
+            }
             RoomEvent::Text(text) if text.topic == CHAT_TOPIC => Some(TransportEvent::Text(Pii::new(text.text))),
             RoomEvent::ParticipantUpdated(participant) if self.is_caller(&participant.identity) && caller::has_hung_up(&participant) => {
                 Some(TransportEvent::CallerLeft)
@@ -163,6 +178,10 @@ impl Transport for LiveKitTransport {
 
     async fn publish_transcript(&mut self, line: &TranscriptLine) {
         self.signals.transcript(line);
+    }
+
+    fn transfer(&mut self, target: &str) -> BoxFuture<'static, TransferOutcome> {
+        self.transfers.begin(Arc::clone(&self.room), &self.caller, target)
     }
 
     async fn hang_up(&mut self) {

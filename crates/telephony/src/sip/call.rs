@@ -1,12 +1,13 @@
 //! The handles of calls: what an application holds while the endpoint's task does the work.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
 use super::config::Refusal;
 use super::driver::Command;
-use super::event::{CallError, CallEvent, CallId, EndReason, ReInviteError};
+use super::event::{CallError, CallEvent, CallId, EndReason, ReInviteError, ReferError, ReferStatus};
 use super::party::Invite;
 use crate::sdp::SessionDescription;
 
@@ -150,6 +151,8 @@ pub enum DialogEvent {
     },
     /// The peer wants to change the session (hold, another address). Dropping it repeats the session in use.
     ReInvite(ReInvite),
+    /// What came of [`Dialog::refer`].
+    Referred(ReferStatus),
     /// The call is over. Returned again by every later call of [`Dialog::next_event`].
     Ended(EndReason),
 }
@@ -169,6 +172,7 @@ impl Dialog {
                 CallEvent::ReInvite { offer } => {
                     return DialogEvent::ReInvite(ReInvite { call: self.line.id, commands: Some(self.line.commands.clone()), offer });
                 }
+                CallEvent::Referred(status) => return DialogEvent::Referred(status),
                 CallEvent::Ended(reason) => return DialogEvent::Ended(reason),
                 // A response to a re-INVITE of ours whose caller stopped waiting.
                 CallEvent::ReInvited(_) | CallEvent::Progress { .. } | CallEvent::Answered { .. } => {}
@@ -190,6 +194,16 @@ impl Dialog {
                 _ => {}
             }
         }
+    }
+
+    /// Asks the peer to call `target` (`tel:+15551230000` or a SIP URI) in place of this call, without waiting. What comes of it is
+    /// an event, [`DialogEvent::Referred`], at most `wait` later; the call goes on until it is hung up.
+    ///
+    /// # Errors
+    /// [`ReferError`]; then no event comes.
+    pub async fn refer(&mut self, target: &str, wait: Duration) -> Result<(), ReferError> {
+        let target = target.to_owned();
+        self.line.ask(|call, reply| Command::Refer { call, target, wait, reply }, ReferError::Ended).await
     }
 
     /// Hangs up: BYE, or once the ACK is here if that is still owed (RFC 3261 §15). Waits until the call is over, at most

@@ -12,7 +12,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use super::call::{IncomingCall, Line};
 use super::config::Refusal;
 use super::core::Core;
-use super::event::{CallError, CallEvent, CallId, InviteError, OutgoingInvite, Output, ReInviteError, Stats};
+use super::event::{CallError, CallEvent, CallId, InviteError, OutgoingInvite, Output, ReInviteError, ReferError, Stats};
 use super::flow::{ConnectionId, Transport};
 use super::stream::{self, Closed, StreamEvent, StreamWriter};
 use crate::sdp::SessionDescription;
@@ -36,6 +36,7 @@ pub(super) enum Command {
     RepeatSession(CallId),
     Hangup { call: CallId, reply: oneshot::Sender<Result<(), CallError>> },
     ReInvite { call: CallId, session: SessionDescription, reply: oneshot::Sender<Result<(), ReInviteError>> },
+    Refer { call: CallId, target: String, wait: Duration, reply: oneshot::Sender<Result<(), ReferError>> },
     Invite { invite: Box<OutgoingInvite>, reply: oneshot::Sender<Result<Line, InviteError>> },
     Abandon(CallId),
     Probe { target: SocketAddr, transport: Transport, reply: oneshot::Sender<Option<u16>> },
@@ -206,6 +207,7 @@ impl Driver {
             Command::RepeatSession(call) => self.core.repeat_session(now, call),
             Command::Hangup { call, reply } => drop(reply.send(self.core.hangup(now, call))),
             Command::ReInvite { call, session, reply } => drop(reply.send(self.core.reinvite(now, call, session))),
+            Command::Refer { call, target, wait, reply } => drop(reply.send(self.core.refer(now, call, &target, wait))),
             Command::Invite { invite, reply } => {
                 let placed = self.core.invite(now, *invite).and_then(|id| self.add_line(id).ok_or(InviteError::EndpointClosed));
                 drop(reply.send(placed));

@@ -63,8 +63,33 @@ pub(super) enum CallEvent {
     Answered { session: Option<SessionDescription> },
     /// The final response to our re-INVITE.
     ReInvited(Result<Option<SessionDescription>, ReInviteError>),
+    /// What came of our REFER.
+    Referred(ReferStatus),
     /// The last event of every call.
     Ended(EndReason),
+}
+
+/// What came of a REFER of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReferStatus {
+    /// The final status of the target, as the peer told it, or with which the peer refused to try.
+    Final(u16),
+    /// Nothing final was told in time.
+    Unknown,
+}
+
+/// Why a REFER could not be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ReferError {
+    /// The target is no SIP or `tel` URI.
+    #[error("the target is malformed")]
+    Malformed,
+    /// The call is over.
+    #[error("the call is over")]
+    Ended,
+    /// The call is not established, or another REFER is under way.
+    #[error("not possible in this state of the call")]
+    State,
 }
 
 /// Why a re-INVITE of ours changed nothing.

@@ -12,7 +12,7 @@
 //! One task owns all state, a core without I/O; handles talk to it over bounded queues. Dropping a handle ends its call:
 //! an unanswered call is refused with 480, an answered one gets BYE.
 //!
-//! Not done here, on purpose: registration, digest authentication, TLS, 100rel, UPDATE, REFER, DNS.
+//! Not done here, on purpose: registration, digest authentication, TLS, 100rel, UPDATE, DNS; REFER is sent, not taken.
 
 mod call;
 mod config;
@@ -31,6 +31,6 @@ mod stream;
 pub use call::{Dialog, DialogEvent, IncomingCall, OutgoingCall, OutgoingEvent, ReInvite};
 pub use config::{Admission, AdmitAll, EndpointConfig, Limits, Rate, Refusal, SipTimers};
 pub use endpoint::{BindError, Endpoint, IncomingCalls};
-pub use event::{CallError, CallId, EndReason, InviteError, OutgoingInvite, ReInviteError, Stats};
+pub use event::{CallError, CallId, EndReason, InviteError, OutgoingInvite, ReInviteError, ReferError, ReferStatus, Stats};
 pub use flow::Transport;
 pub use party::{Invite, Party, SipUri};

@@ -8,7 +8,7 @@ use sipx_sip::{Header, HeaderName, Headers, Method, Request, Response, StatusCod
 use super::config::Refusal;
 
 /// What the endpoint answers to `Allow` (RFC 3261 §20.5).
-pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS";
+pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, NOTIFY";
 
 /// The headers that every response copies from its request, in this order (RFC 3261 §8.2.6.2).
 const COPIED: [HeaderName; 5] = [HeaderName::Via, HeaderName::From, HeaderName::To, HeaderName::CallId, HeaderName::CSeq];

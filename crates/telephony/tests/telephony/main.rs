@@ -6,6 +6,7 @@ mod calls;
 mod common;
 mod media;
 mod noise;
+mod refer;
 mod reinvite;
 mod sipp;
 mod wire;

@@ -12,6 +12,8 @@ async fn the_voice_is_that_of_the_language() {
     let llm = FakeLlm::default().saying("Con mucho gusto.").saying("Gladly.");
     let mut options = options();
     options.tts.voice = Some("thalia".into());
+    // A draft would be asked before the language is known, and take an answer of the script.
+    options.conversation.preemptive_generation = false;
     options.conversation.languages.insert("es".into(), Phrases::spanish());
     options.voices.insert("es".into(), "celeste".into());
     let call = Call::greeted(Fakes { stt, llm, ..Fakes::default() }, options).await;

@@ -9,10 +9,12 @@ use super::facts::Facts;
 use super::names;
 use super::numbers;
 use super::task::{Flow, Heard, Known, Outcome, Reaction, Step, Task};
-use super::words::{Intent, intent, is_done, says_goodbye, wants_repetition};
+use super::words::{Intent, intent, is_done, says_goodbye, wants_person, wants_repetition};
 
 /// After so many utterances in a row that could not be used, a message is offered.
 const MISSES_MAX: u32 = 2;
+/// What the note about repeated misunderstanding says.
+const NOT_UNDERSTOOD: &str = "have not understood each other";
 /// How the note of a late outcome goes on after the confirmation's id.
 const KNOWN_NOW: &str = " is known now: ";
 
@@ -28,6 +30,10 @@ pub(super) struct Dialogue {
     pub(super) closing: bool,
     /// The caller speaks of an emergency in this turn.
     pub(super) emergency: bool,
+    /// The caller asks for a person in this turn.
+    pub(super) person: bool,
+    /// He and the agent do not understand each other: he is told so at his next words.
+    trouble: bool,
     /// Tools that were called since the caller's last words.
     pub(super) calls: Vec<(String, Value)>,
     /// Something was said since the caller's last words.
@@ -103,6 +109,7 @@ impl Dialogue {
 
     /// A note of the conversation: the outcome of a commit that came late.
     fn note(&mut self, text: &str) {
+        self.trouble |= text.contains(NOT_UNDERSTOOD);
         let Some((before, output)) = text.split_once(KNOWN_NOW) else { return };
         let tool = before.strip_prefix("The outcome of ").and_then(|rest| rest.split(' ').next()).unwrap_or_default();
         let of_tool = |task: &&mut Task| match &task.flow {
@@ -126,7 +133,7 @@ impl Dialogue {
         let heard = Heard::new(text);
         let was_offered = self.offers_message();
         self.calls.clear();
-        (self.said, self.stuck, self.emergency, self.closing) = (false, false, false, false);
+        (self.said, self.stuck, self.emergency, self.closing, self.person) = (false, false, false, false, false);
         // News of a late outcome may wait to be told; everything else belonged to an earlier turn.
         if !self.lead.starts_with("I know more") {
             self.lead.clear();
@@ -157,6 +164,10 @@ impl Dialogue {
             self.tasks.push(Task { intent: Intent::Other, noted: false, over: true, flow: Flow::Talk });
         }
         self.tell_code(repeat);
+        if std::mem::take(&mut self.trouble) && !self.closing && !self.person && !self.emergency {
+            self.lead = "I'm sorry, I have trouble understanding you.".into();
+            self.stuck = true;
+        }
     }
 
     /// A code that was not heard to its end, or is asked for, is told again.
@@ -184,6 +195,10 @@ impl Dialogue {
         let awaits_yes = self.current().and_then(Task::pending).is_some();
         if says_goodbye(&heard.words) && !(awaits_yes && heard.yes == Some(true)) {
             self.closing = true;
+            return true;
+        }
+        if wants_person(&heard.words) {
+            self.person = true;
             return true;
         }
         if was_offered && let Some(yes) = heard.yes.filter(|_| wish.is_none()) {
@@ -276,6 +291,11 @@ impl Dialogue {
                 Reaction::default()
             }
             "end_call" => Reaction::default(),
+            // What was cut off may be asked for again.
+            super::TRANSFER => match outcome {
+                Outcome::Failed(fault) if !fault.is_passing() => Reaction::stuck("I'm sorry, nobody can take your call right now."),
+                _ => Reaction::default(),
+            },
             "find_slots" | "book_appointment" | "cancel_appointment" | "check_insurance_coverage" | "take_message" | CONFIRM => {
                 let done = matches!(outcome, Outcome::Done(_));
                 let known = &mut self.known;

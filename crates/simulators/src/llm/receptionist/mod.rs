@@ -28,6 +28,8 @@ use super::answer::Answer;
 
 /// The tool that confirms what was prepared (`frontdesk_conversation::CONFIRM_TOOL`; the wire carries its name in the schemas).
 const CONFIRM: &str = "confirm";
+/// The tool that puts callers through to a person.
+const TRANSFER: &str = "transfer_call";
 const GOODBYE: &str = "Thank you for calling. Goodbye.";
 
 /// A receptionist without memory: every answer follows from the request alone.
@@ -52,6 +54,12 @@ struct Desk<'a> {
 impl Desk<'_> {
     fn can(&self, tool: &str) -> bool {
         self.tools.iter().any(|schema| schema.name == tool)
+    }
+
+    /// The first person whom the schema names.
+    fn first_target(&self) -> Value {
+        let schema = self.tools.iter().find(|schema| schema.name == TRANSFER);
+        schema.and_then(|schema| schema.parameters.pointer("/properties/target/enum/0")).cloned().unwrap_or_default()
     }
 
     /// A call with those arguments that the schema knows.
@@ -80,6 +88,9 @@ impl Desk<'_> {
         if dialogue.emergency {
             let say = if dialogue.said { "Please do it right away." } else { "Please hang up and dial nine one one." };
             return Answer::say(say);
+        }
+        if dialogue.person && !called(TRANSFER) && self.can(TRANSFER) {
+            return self.call(&joined(&dialogue.lead, "I will put you through."), TRANSFER, json!({ "target": self.first_target() }));
         }
         if dialogue.offers_message() {
             let is_silent = dialogue.lead.is_empty() && !dialogue.said;

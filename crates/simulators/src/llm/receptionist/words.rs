@@ -134,6 +134,20 @@ pub(super) fn wants_repetition(words: &Words) -> bool {
         || (!words.is_empty() && words.only(&["sorry", "what", "hello", "hi", "are", "you", "there", "still", "hm", "mhm", "uh", "um"]))
 }
 
+/// Asks for a person instead of the agent.
+pub(super) fn wants_person(words: &Words) -> bool {
+    words.says(&[
+        "a person",
+        "a human",
+        "real person",
+        "somebody else",
+        "someone else",
+        "a colleague",
+        "put me through",
+        "the front office",
+    ]) || words.any(&["operator", "receptionist", "human"])
+}
+
 /// Takes leave.
 pub(super) fn says_goodbye(words: &Words) -> bool {
     words.any(&["goodbye", "bye"]) || words.says(&["good bye", "hang up", "good night", "have a nice day", "have a good day"])

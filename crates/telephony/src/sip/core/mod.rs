@@ -7,6 +7,7 @@
 //! else is answered statelessly (RFC 3261 §8.2.7), so that a flood of requests costs no memory.
 
 mod indialog;
+mod refer;
 mod send;
 #[cfg(test)]
 mod tests;
@@ -31,6 +32,7 @@ use super::event::{CallEvent, CallId, EndReason, Output, Stats};
 use super::flow::{ConnectionId, Path, Source, Transport};
 use super::rate::RateTable;
 use super::{reply, screen};
+use refer::Referral;
 use uac::ClientInvite;
 use uas::{PendingAck, ServerInvite};
 
@@ -64,10 +66,12 @@ enum CallTimer {
     ReInviteAnswer,
     /// No final response after our CANCEL.
     Cancelled,
+    /// Nothing final was told about our REFER.
+    Referral,
 }
 
-const CALL_TIMERS: [CallTimer; 5] =
-    [CallTimer::Retransmit, CallTimer::NoAck, CallTimer::Unanswered, CallTimer::ReInviteAnswer, CallTimer::Cancelled];
+const CALL_TIMERS: [CallTimer; 6] =
+    [CallTimer::Retransmit, CallTimer::NoAck, CallTimer::Unanswered, CallTimer::ReInviteAnswer, CallTimer::Cancelled, CallTimer::Referral];
 
 /// What a transaction is for.
 #[derive(Debug)]
@@ -82,6 +86,8 @@ enum Purpose {
     /// Our BYE ends a call, or only tidies up a fork.
     ClientBye(Option<CallId>),
     ClientCancel,
+    /// Our REFER, with its `CSeq`.
+    ClientRefer(CallId, u32),
     Probe(u64),
 }
 
@@ -114,6 +120,8 @@ struct Call {
     pending_ack: Option<PendingAck>,
     /// Our INVITE or re-INVITE that waits for its final response.
     client_invite: Option<ClientInvite>,
+    /// Our REFER whose outcome is awaited.
+    referral: Option<Referral>,
     /// A hang-up that has to wait for the ACK (RFC 3261 §15).
     hangup: Option<EndReason>,
 }

@@ -58,6 +58,7 @@ impl Core {
             server_invite: None,
             pending_ack: None,
             client_invite: Some(invite),
+            referral: None,
             hangup: None,
         };
         self.calls.insert(id, call);
@@ -153,6 +154,7 @@ impl Core {
             Purpose::ClientInvite(id, _) => self.invite_progresses(now, id, response),
             Purpose::ClientReInvite(id, _) if is_final => self.reinvite_answered(now, key, id, response),
             Purpose::ClientBye(Some(id)) if is_final => self.hung_up(id),
+            Purpose::ClientRefer(id, cseq) if is_final => self.refer_answered(now, id, cseq, response),
             Purpose::Probe(probe) if is_final => {
                 self.outputs.push_back(Output::Probed { probe, status: Some(response.status.code()) });
             }
@@ -180,6 +182,7 @@ impl Core {
                 }
             }
             Purpose::ClientBye(Some(id)) => self.hung_up(id),
+            Purpose::ClientRefer(id, cseq) => self.refer_failed(id, cseq),
             Purpose::Probe(probe) => self.outputs.push_back(Output::Probed { probe, status: None }),
             _ => {}
         }

@@ -74,6 +74,7 @@ impl Core {
             server_invite: Some(ServerInvite { key, request: request.clone(), offer, transport, cseq }),
             pending_ack: None,
             client_invite: None,
+            referral: None,
             hangup: None,
         };
         self.calls.insert(id, call);
@@ -253,6 +254,7 @@ impl Core {
             CallTimer::Unanswered => self.cancel(now, id, EndReason::Unanswered),
             CallTimer::ReInviteAnswer => self.repeat_session(now, id),
             CallTimer::Cancelled => self.give_up_invite(now, id),
+            CallTimer::Referral => self.refer_timed_out(id),
         }
     }
 
