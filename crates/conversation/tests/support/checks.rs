@@ -11,7 +11,7 @@ type Check = fn(&World) -> Result<(), String>;
 
 /// Checks everything that holds for every call.
 pub(crate) fn check(world: &World) {
-    let checks: [(&str, Check); 9] = [
+    let checks: [(&str, Check); 10] = [
         ("1: no audio after a flush", no_audio_after_flush),
         ("2: two-phase commits", commits),
         ("2: open commits are ordered again", reissued),
