@@ -7,8 +7,7 @@ use serde_json::Value;
 use sqlx::PgConnection;
 
 use super::exactly_once::{CommitError, Effect, Settled};
-use super::patient::phone_index;
-use super::{CANCEL_TOOL, PrepareError, Refusal, code};
+use super::{CANCEL_TOOL, PrepareError, Refusal, code, identify};
 use crate::audit::{self, Actor};
 use crate::db::{DbError, bounded};
 use crate::ids::{AppointmentId, CommitKey};
@@ -66,32 +65,25 @@ impl ClinicStore {
         let confirmation_code = code::normalise(confirmation_code);
         let found = async {
             let (mut transaction, now) = self.begin().await?;
-            let row = sqlx::query!(
-                r#"SELECT a.appointment_id, a.status, lower(a.during) AS "start!", p.name
-                   FROM appointments a
-                   JOIN patients USING (tenant_id, patient_id)
-                   JOIN practitioners p USING (tenant_id, practitioner_id)
-                   WHERE a.confirmation_code = $1 AND patients.phone_index = $2"#,
-                confirmation_code,
-                &phone_index(self, phone)[..]
-            )
-            .fetch_optional(&mut *transaction)
-            .await?;
-            let Some(row) = row else {
+            if identify::has_guessed_too_often(&mut transaction, call_id).await? {
+                return Ok(Err(Refusal::TooManyAttempts));
+            }
+            let Some(own) = identify::find_own(&mut transaction, self, &confirmation_code, phone).await? else {
+                identify::note_failure(&mut transaction, self, call_id).await?;
+                transaction.commit().await?;
                 return Ok(Err(Refusal::NotFound));
             };
-            if let Some(refusal) = refusal(&row.status, row.start, now) {
+            if let Some(refusal) = own.refusal(now) {
                 return Ok(Err(refusal));
             }
             let zone = load_schedule(&mut transaction).await?.zone;
-            let appointment = AppointmentId(row.appointment_id);
-            let subject = appointment.to_string();
+            let subject = own.id.to_string();
             audit::append(&mut transaction, &self.tenant, Some(call_id), Actor::Agent, "appointment.read", Some(&subject)).await?;
             transaction.commit().await?;
             Ok(Ok(PreparedCancellation {
-                cancellation: Cancellation { appointment, confirmation_code, phone: phone.clone() },
-                spoken_start: crate::spoken::moment(crate::local_time::local(row.start, zone)),
-                practitioner_name: row.name,
+                cancellation: Cancellation { appointment: own.id, confirmation_code, phone: phone.clone() },
+                spoken_start: crate::spoken::moment(crate::local_time::local(own.span.start, zone)),
+                practitioner_name: own.practitioner_name,
             }))
         };
         Ok(bounded(found).await??)
@@ -101,14 +93,6 @@ impl ClinicStore {
     pub async fn commit_cancellation(&self, key: &CommitKey, cancellation: &Cancellation) -> Result<Settled<Cancelled>, CommitError> {
         let arguments = serde_json::to_value(cancellation).map_err(|error| DbError::unreadable("cancellation", &error))?;
         self.settle(key, &Cancel { cancellation, arguments }).await
-    }
-}
-
-fn refusal(status: &str, start: DateTime<Utc>, now: DateTime<Utc>) -> Option<Refusal> {
-    match status {
-        "booked" if start > now => None,
-        "booked" => Some(Refusal::Past),
-        _ => Some(Refusal::AlreadyCancelled),
     }
 }
 
@@ -148,7 +132,7 @@ impl Effect for Cancel<'_> {
         let Some(row) = row else {
             return Ok(Settled::Refused(Refusal::NotFound));
         };
-        if let Some(refusal) = refusal(&row.status, row.start, now) {
+        if let Some(refusal) = identify::refusal(&row.status, row.start, now) {
             return Ok(Settled::Refused(refusal));
         }
         sqlx::query!("UPDATE appointments SET status = 'cancelled', updated_at = now() WHERE appointment_id = $1", appointment.0)

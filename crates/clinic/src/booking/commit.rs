@@ -10,7 +10,7 @@ use super::patient::Identity;
 use super::{BOOK_TOOL, Booked, Booking, Refusal, code, holds};
 use crate::audit::{self, Actor};
 use crate::db::{DbError, violated};
-use crate::ids::{AppointmentId, CommitKey, PatientId, ServiceCode};
+use crate::ids::{AppointmentId, CommitKey, PatientId, PractitionerId, ServiceCode};
 use crate::schedule::Span;
 use crate::slots::{alternatives, around};
 use crate::store::{ClinicStore, load_busy, load_schedule};
@@ -94,16 +94,27 @@ impl Effect for Book<'_> {
         connection: &mut PgConnection,
         refusal: Refusal,
     ) -> Result<Refusal, DbError> {
-        let Refusal::SlotTaken { .. } = refusal else {
-            return Ok(refusal);
-        };
-        let schedule = load_schedule(connection).await?;
-        let busy = load_busy(connection, around(self.booking.start), "").await?;
-        let near = |practitioner| alternatives(&schedule, self.span(), practitioner, now, &busy);
-        let same = near(Some(&self.booking.practitioner));
-        // A colleague is better than nothing.
-        Ok(Refusal::SlotTaken { alternatives: if same.is_empty() { near(None) } else { same } })
+        with_alternatives(now, connection, refusal, self.span(), &self.booking.practitioner).await
     }
+}
+
+/// Adds free times near the wish to the refusal that somebody else has it.
+pub(super) async fn with_alternatives(
+    now: DateTime<Utc>,
+    connection: &mut PgConnection,
+    refusal: Refusal,
+    wish: Span,
+    practitioner: &PractitionerId,
+) -> Result<Refusal, DbError> {
+    let Refusal::SlotTaken { .. } = refusal else {
+        return Ok(refusal);
+    };
+    let schedule = load_schedule(connection).await?;
+    let busy = load_busy(connection, around(wish.start), "").await?;
+    let near = |practitioner| alternatives(&schedule, wish, practitioner, now, &busy);
+    let same = near(Some(practitioner));
+    // A colleague is better than nothing.
+    Ok(Refusal::SlotTaken { alternatives: if same.is_empty() { near(None) } else { same } })
 }
 
 impl Book<'_> {

@@ -1,18 +1,23 @@
 //! Locks and holds on slots.
 
+use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use sqlx::postgres::types::PgRange;
 
-use crate::db::DbError;
-use crate::ids::{PatientId, PractitionerId};
+use super::Refusal;
+use crate::audit::{self, Actor};
+use crate::db::{DbError, back_off};
+use crate::ids::{AppointmentId, PatientId, PractitionerId, ServiceCode};
 use crate::schedule::Span;
 use crate::store::ClinicStore;
 
 /// How long a slot is kept for a caller between the read-back and his yes.
-pub(super) const HOLD_S: f64 = 120.0;
+const HOLD_S: f64 = 120.0;
+/// How often the hold is tried before the slot counts as taken.
+const ATTEMPTS_MAX: u32 = 5;
 
 /// The span as Postgres stores it: half-open.
-pub(super) fn range(span: Span) -> PgRange<chrono::DateTime<chrono::Utc>> {
+pub(super) fn range(span: Span) -> PgRange<DateTime<Utc>> {
     PgRange::from(span.start..span.end)
 }
 
@@ -57,6 +62,74 @@ pub(super) async fn clear_expired(
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// A slot to be kept for a call.
+pub(super) struct Hold<'a> {
+    pub(super) call_id: &'a str,
+    pub(super) practitioner: &'a PractitionerId,
+    pub(super) service: Option<&'a ServiceCode>,
+    /// Nobody, if the patient is new or has the time already.
+    pub(super) patient: Option<PatientId>,
+    pub(super) span: Span,
+}
+
+/// Keeps the slot, gives its id and the first moment at which somebody else may take it, and notes it in the audit log. Other holds
+/// of the call have to be gone. The exclusion constraints speak through the error.
+pub(super) async fn insert(
+    connection: &mut PgConnection,
+    store: &ClinicStore,
+    hold: &Hold<'_>,
+) -> Result<Result<DateTime<Utc>, sqlx::Error>, DbError> {
+    let appointment = AppointmentId::mint();
+    let held = sqlx::query_scalar!(
+        r#"INSERT INTO appointments
+               (tenant_id, appointment_id, practitioner_id, service_code, patient_id, during, status, hold_expires_at, call_id)
+           VALUES ($1, $2, $3, $4, $5, $6, 'held', now() + make_interval(secs => $7), $8)
+           RETURNING hold_expires_at AS "held_until!""#,
+        store.tenant.as_str(),
+        appointment.0,
+        hold.practitioner.as_str(),
+        hold.service.map(ServiceCode::as_str),
+        hold.patient.map(|patient| patient.0),
+        range(hold.span),
+        HOLD_S,
+        hold.call_id
+    )
+    .fetch_one(&mut *connection)
+    .await;
+    let held_until = match held {
+        Ok(held_until) => held_until,
+        Err(error) => return Ok(Err(error)),
+    };
+    let subject = appointment.to_string();
+    audit::append(connection, &store.tenant, Some(hold.call_id), Actor::Agent, "slot.held", Some(&subject)).await?;
+    Ok(Ok(held_until))
+}
+
+/// How an attempt to hold a slot ended, if it was not refused.
+pub(super) enum Attempt<T> {
+    Held(T),
+    /// Somebody was faster between looking and holding.
+    Overtaken,
+}
+
+/// Tries until the slot is held or refused, or five times.
+pub(super) async fn with_retries<T, F>(attempt: impl Fn() -> F) -> Result<Result<T, Refusal>, DbError>
+where
+    F: Future<Output = Result<Result<Attempt<T>, Refusal>, DbError>>,
+{
+    for number in 1.. {
+        match attempt().await {
+            Ok(Ok(Attempt::Held(prepared))) => return Ok(Ok(prepared)),
+            Ok(Err(refusal)) => return Ok(Err(refusal)),
+            Ok(Ok(Attempt::Overtaken)) if number < ATTEMPTS_MAX => {}
+            Ok(Ok(Attempt::Overtaken)) => return Ok(Err(Refusal::SlotTaken { alternatives: Vec::new() })),
+            Err(error) if error.is_worth_another_try() && number < ATTEMPTS_MAX => back_off(number).await,
+            Err(error) => return Err(error),
+        }
+    }
+    unreachable!("the last attempt returns")
 }
 
 /// Deletes whatever the call holds.

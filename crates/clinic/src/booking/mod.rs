@@ -1,4 +1,4 @@
-//! Booking and cancelling appointments, each in two phases and at most once.
+//! Booking, moving and cancelling appointments, each in two phases and at most once.
 //!
 //! `prepare_*` validates, holds the slot and words the read-back; `commit_*` takes effect under its idempotency key,
 //! [`crate::CommitKey`]. That nobody is booked twice rests on the exclusion constraints of the table; this module turns
@@ -9,8 +9,11 @@ mod code;
 mod commit;
 mod exactly_once;
 mod holds;
+mod identify;
+mod list;
 mod patient;
 mod prepare;
+mod reschedule;
 
 use chrono::{DateTime, Utc};
 use frontdesk_agent::Pii;
@@ -21,7 +24,10 @@ pub(crate) use holds::release as release_holds;
 pub use cancel::{Cancellation, Cancelled, PreparedCancellation};
 pub use code::normalise as normalise_code;
 pub use exactly_once::{CommitError, Settled};
+pub use identify::SecondFactor;
+pub use list::Upcoming;
 pub use prepare::{BookingWish, PreparedBooking};
+pub use reschedule::{PreparedReschedule, Reschedule, RescheduleWish, Rescheduled};
 
 use crate::db::DbError;
 use crate::ids::{AppointmentId, PractitionerId, ServiceCode};
@@ -32,6 +38,8 @@ use crate::schedule::{NotBookable, Slot};
 pub const BOOK_TOOL: &str = "book_appointment";
 /// The same for a cancellation.
 pub const CANCEL_TOOL: &str = "cancel_appointment";
+/// The same for a move to another time.
+pub const RESCHEDULE_TOOL: &str = "reschedule_appointment";
 
 /// An appointment as it will be booked: everything settled. Its JSON form is the canonical arguments of the commit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,7 +77,7 @@ pub struct Booked {
     pub practitioner_name: String,
 }
 
-/// Why a booking or a cancellation was not done. Nothing has changed.
+/// Why a booking, a move or a cancellation was not done. Nothing has changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(tag = "refusal", rename_all = "snake_case")]
 #[non_exhaustive]
@@ -97,6 +105,18 @@ pub enum Refusal {
     /// No appointment with that code and number; which of the two is wrong is not told.
     #[error("no appointment is known under that code and telephone number")]
     NotFound,
+    /// No patient with that number and name (or code); which of the two is wrong is not told.
+    #[error("no patient is known by these two")]
+    UnknownPatient,
+    /// The call has named wrong codes, names or numbers too often.
+    #[error("too many failed attempts in this call")]
+    TooManyAttempts,
+    /// It shall be moved to where it is.
+    #[error("the appointment is at that time already")]
+    SameTime,
+    /// It was moved after the read-back, by somebody else.
+    #[error("that appointment was changed in the meantime")]
+    ChangedMeanwhile,
     /// It was cancelled before.
     #[error("that appointment was cancelled before")]
     AlreadyCancelled,

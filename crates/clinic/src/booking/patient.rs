@@ -21,6 +21,12 @@ impl Identity {
         Self { name_index, phone_index: phone_index(store, phone) }
     }
 
+    /// The indexes as they are stored with a patient.
+    pub(super) fn stored(name_index: &[u8], phone_index: &[u8]) -> Result<Self, DbError> {
+        let index = |bytes: &[u8]| <[u8; 32]>::try_from(bytes).map_err(|error| DbError::unreadable("patients.name_index", &error));
+        Ok(Self { name_index: index(name_index)?, phone_index: index(phone_index)? })
+    }
+
     /// A number for an advisory lock that all transactions about this patient take.
     pub(super) fn lock_key(&self) -> i64 {
         let mut bytes = [0; 8];

@@ -3,19 +3,15 @@
 use chrono::{DateTime, Utc};
 use frontdesk_agent::Pii;
 
-use super::holds::{self, HOLD_S};
+use super::holds::{self, Attempt, Hold};
 use super::patient::Identity;
 use super::{Booking, PrepareError, Refusal};
-use crate::audit::{self, Actor};
-use crate::db::{DbError, back_off, bounded, violated};
-use crate::ids::{AppointmentId, PractitionerId, ServiceCode};
+use crate::db::{DbError, bounded, violated};
+use crate::ids::{PractitionerId, ServiceCode};
 use crate::phone::PhoneNumber;
 use crate::schedule::Span;
 use crate::slots::{alternatives, around};
 use crate::store::{ClinicStore, load_busy, load_schedule};
-
-/// How often the hold is tried before the slot counts as taken.
-const ATTEMPTS_MAX: u32 = 5;
 
 /// What the caller wants.
 #[derive(Debug, Clone)]
@@ -62,33 +58,13 @@ impl PreparedBooking {
     }
 }
 
-/// One attempt's outcome.
-enum Attempt {
-    Held(PreparedBooking),
-    /// Somebody was faster between looking and holding.
-    Overtaken,
-}
-
 impl ClinicStore {
     /// Validates the wish and holds the slot for two minutes; an earlier hold of the same call is given up for it.
     pub async fn prepare_booking(&self, call_id: &str, wish: &BookingWish) -> Result<PreparedBooking, PrepareError> {
-        let hold = async {
-            for attempt in 1.. {
-                match self.try_hold(call_id, wish).await {
-                    Ok(Ok(Attempt::Held(prepared))) => return Ok(Ok(prepared)),
-                    Ok(Err(refusal)) => return Ok(Err(refusal)),
-                    Ok(Ok(Attempt::Overtaken)) if attempt < ATTEMPTS_MAX => {}
-                    Ok(Ok(Attempt::Overtaken)) => return Ok(Err(Refusal::SlotTaken { alternatives: Vec::new() })),
-                    Err(error) if error.is_worth_another_try() && attempt < ATTEMPTS_MAX => back_off(attempt).await,
-                    Err(error) => return Err(error),
-                }
-            }
-            unreachable!("the last attempt returns")
-        };
-        Ok(bounded(hold).await??)
+        Ok(bounded(holds::with_retries(|| self.try_hold(call_id, wish))).await??)
     }
 
-    async fn try_hold(&self, call_id: &str, wish: &BookingWish) -> Result<Result<Attempt, Refusal>, DbError> {
+    async fn try_hold(&self, call_id: &str, wish: &BookingWish) -> Result<Result<Attempt<PreparedBooking>, Refusal>, DbError> {
         let (mut transaction, now) = self.begin().await?;
         let schedule = load_schedule(&mut transaction).await?;
         let span = Span::lasting(wish.start, wish.duration_minutes);
@@ -107,23 +83,8 @@ impl ClinicStore {
         let patient = identity.find(&mut transaction).await?;
         holds::clear_expired(&mut transaction, call_id, &practitioner.id, patient, span).await?;
         holds::release(&mut transaction, call_id).await?;
-        let appointment = AppointmentId::mint();
-        let held = sqlx::query_scalar!(
-            r#"INSERT INTO appointments
-                   (tenant_id, appointment_id, practitioner_id, service_code, patient_id, during, status, hold_expires_at, call_id)
-               VALUES ($1, $2, $3, $4, $5, $6, 'held', now() + make_interval(secs => $7), $8)
-               RETURNING hold_expires_at AS "held_until!""#,
-            self.tenant.as_str(),
-            appointment.0,
-            practitioner.id.as_str(),
-            wish.service.as_ref().map(ServiceCode::as_str),
-            patient.map(|patient| patient.0),
-            holds::range(span),
-            HOLD_S,
-            call_id
-        )
-        .fetch_one(&mut *transaction)
-        .await;
+        let hold = Hold { call_id, practitioner: &practitioner.id, service: wish.service.as_ref(), patient, span };
+        let held = holds::insert(&mut transaction, self, &hold).await?;
         let held_until = match held {
             Ok(held_until) => held_until,
             Err(error) => {
@@ -135,8 +96,6 @@ impl ClinicStore {
                 };
             }
         };
-        let subject = appointment.to_string();
-        audit::append(&mut transaction, &self.tenant, Some(call_id), Actor::Agent, "slot.held", Some(&subject)).await?;
         transaction.commit().await?;
         let booking = Booking {
             start: wish.start,

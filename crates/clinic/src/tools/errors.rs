@@ -28,6 +28,10 @@ pub(super) fn refused(refusal: &Refusal, zone: Tz) -> ToolError {
         Refusal::PatientBusy => ("patient_busy", None),
         Refusal::NotOffered => ("not_offered", None),
         Refusal::NotFound => ("not_found", None),
+        Refusal::UnknownPatient => ("unknown_patient", None),
+        Refusal::TooManyAttempts => ("too_many_attempts", None),
+        Refusal::SameTime => ("same_time", None),
+        Refusal::ChangedMeanwhile => ("changed_meanwhile", None),
         Refusal::AlreadyCancelled => ("already_cancelled", None),
         Refusal::Past => ("past", None),
     };
@@ -36,7 +40,15 @@ pub(super) fn refused(refusal: &Refusal, zone: Tz) -> ToolError {
         (_, Some(true)) => "; nothing is free near it, look for another day with find_slots",
         (Refusal::PatientBusy, None) => "; offer another time",
         (Refusal::NotOffered, None) => "; look for another time with find_slots",
-        (Refusal::NotFound, None) => "; ask for both again, and if they are still unknown offer to take a message",
+        (Refusal::NotFound, None) => {
+            "; ask for both again, never say which is wrong, and if they are still unknown offer to take a message"
+        }
+        (Refusal::UnknownPatient, None) => {
+            "; ask for both again, never say which is wrong, and if they are still unknown offer to take a message"
+        }
+        (Refusal::TooManyAttempts, None) => "; say that you cannot look it up and offer to take a message",
+        (Refusal::SameTime, None) => "; ask for another time",
+        (Refusal::ChangedMeanwhile, None) => "; tell the caller, and prepare it anew",
         (_, None) => "; tell the caller",
     };
     ToolError {

@@ -12,7 +12,9 @@ mod errors;
 mod find_slots;
 mod insurance;
 mod intent;
+mod list;
 mod message;
+mod reschedule;
 mod resolve;
 mod result;
 mod transfer;
@@ -38,7 +40,9 @@ pub fn tool_set(store: &ClinicStore, tenant: &Arc<Tenant>) -> ToolSet {
     let tools: Vec<Arc<dyn Tool>> = vec![
         Arc::new(find_slots::FindSlots(desk.clone())),
         Arc::new(book::BookAppointment(desk.clone())),
+        Arc::new(reschedule::RescheduleAppointment(desk.clone())),
         Arc::new(cancel::CancelAppointment(desk.clone())),
+        Arc::new(list::ListAppointments(desk.clone())),
         Arc::new(insurance::CheckInsuranceCoverage(desk.clone())),
         Arc::new(message::TakeMessage(desk.clone())),
         Arc::new(intent::NoteIntent(desk)),

@@ -143,8 +143,12 @@ async fn the_application_can_write_neither_for_another_tenant_nor_what_is_final(
         ("UPDATE tool_commits SET arguments_hmac = arguments_hmac", "42501"),
         // What is settled stays: the policy hides it from UPDATE.
         ("UPDATE tool_commits SET outcome = 'done'", "0 rows"),
+        ("UPDATE appointments SET service_code = service_code", "42501"),
+        // What was cancelled stays.
+        ("UPDATE appointments SET status = 'cancelled'", "1 rows"),
         ("UPDATE appointments SET during = during", "42501"),
-        ("DELETE FROM appointments WHERE status = 'booked'", "0 rows"),
+        ("UPDATE appointments SET status = 'booked'", "42501"),
+        ("DELETE FROM appointments", "0 rows"),
         ("UPDATE practitioners SET name = 'x'", "42501"),
         ("DELETE FROM insurance_coverage", "42501"),
         ("UPDATE patients SET name_sealed = name_sealed", "42501"),

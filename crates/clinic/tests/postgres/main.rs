@@ -11,6 +11,7 @@ mod hang_up;
 mod import;
 mod isolation;
 mod migrations;
+mod moving;
 mod slots;
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,0 +1,319 @@
+//! Moving an appointment, in two phases like booking. The old time is given up in the statement that takes the new one, so
+//! there is no moment at which the patient has neither.
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sqlx::PgConnection;
+
+use super::exactly_once::{CommitError, Effect, Settled};
+use super::holds::{self, Attempt, Hold};
+use super::identify::{self, OwnAppointment};
+use super::{PrepareError, RESCHEDULE_TOOL, Refusal, code};
+use crate::audit::{self, Actor};
+use crate::db::{DbError, bounded, violated};
+use crate::ids::{AppointmentId, CommitKey, PractitionerId};
+use crate::phone::PhoneNumber;
+use crate::schedule::{Schedule, Span};
+use crate::slots::{alternatives, around};
+use crate::store::{ClinicStore, load_busy, load_schedule};
+
+/// What the caller wants.
+#[derive(Debug, Clone)]
+pub struct RescheduleWish {
+    /// The code of the appointment, however it is spelt.
+    pub confirmation_code: String,
+    /// The patient's number, the second thing that the caller has to know.
+    pub phone: PhoneNumber,
+    /// When it shall begin.
+    pub start: DateTime<Utc>,
+    /// With whom; whoever it is with now if not given.
+    pub practitioner: Option<PractitionerId>,
+}
+
+/// A move as it will be committed. Its JSON form is the canonical arguments of the commit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reschedule {
+    /// Which appointment.
+    pub appointment: AppointmentId,
+    /// Its code, which it keeps.
+    pub confirmation_code: String,
+    /// The patient's number.
+    pub phone: PhoneNumber,
+    /// When it begins as yet; if that is no longer so, nothing is done.
+    pub from: DateTime<Utc>,
+    /// When it shall begin.
+    pub start: DateTime<Utc>,
+    /// How long it lasts, as before.
+    pub duration_minutes: u32,
+    /// With whom.
+    pub practitioner: PractitionerId,
+}
+
+impl Reschedule {
+    fn span(&self) -> Span {
+        Span::lasting(self.start, self.duration_minutes)
+    }
+}
+
+/// A move that awaits the caller's yes; the new time is held.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PreparedReschedule {
+    /// What will be moved whither; commit exactly this.
+    pub reschedule: Reschedule,
+    /// The old beginning in local time, as it is spoken.
+    pub spoken_from: String,
+    /// The new one.
+    pub spoken_start: String,
+    /// With whom it was.
+    pub old_practitioner_name: String,
+    /// With whom it will be.
+    pub practitioner_name: String,
+}
+
+impl PreparedReschedule {
+    /// A sentence that states what will be moved whither and asks for a yes.
+    #[must_use]
+    pub fn read_back(&self) -> String {
+        format!(
+            "I will move the appointment on {} with {} to {} with {}. Shall I do that?",
+            self.spoken_from, self.old_practitioner_name, self.spoken_start, self.practitioner_name
+        )
+    }
+}
+
+/// An appointment that was moved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rescheduled {
+    /// Which; the same as before.
+    pub appointment: AppointmentId,
+    /// The same as before.
+    pub confirmation_code: String,
+    /// When it would have begun.
+    pub from: DateTime<Utc>,
+    /// When it begins.
+    pub start: DateTime<Utc>,
+    /// How long it lasts.
+    pub duration_minutes: u32,
+    /// With whom.
+    pub practitioner: PractitionerId,
+    /// As it is spoken.
+    pub practitioner_name: String,
+}
+
+impl ClinicStore {
+    /// Finds the appointment by code and number, both of which have to match, and holds the new time for two minutes.
+    pub async fn prepare_reschedule(&self, call_id: &str, wish: &RescheduleWish) -> Result<PreparedReschedule, PrepareError> {
+        Ok(bounded(holds::with_retries(|| self.try_move(call_id, wish))).await??)
+    }
+
+    /// Moves exactly what was prepared, at most once under `key`.
+    pub async fn commit_reschedule(&self, key: &CommitKey, reschedule: &Reschedule) -> Result<Settled<Rescheduled>, CommitError> {
+        let arguments = serde_json::to_value(reschedule).map_err(|error| DbError::unreadable("reschedule", &error))?;
+        self.settle(key, &Move { reschedule, arguments }).await
+    }
+
+    async fn try_move(&self, call_id: &str, wish: &RescheduleWish) -> Result<Result<Attempt<PreparedReschedule>, Refusal>, DbError> {
+        let (mut transaction, now) = self.begin().await?;
+        if identify::has_guessed_too_often(&mut transaction, call_id).await? {
+            return Ok(Err(Refusal::TooManyAttempts));
+        }
+        let confirmation_code = code::normalise(&wish.confirmation_code);
+        let Some(own) = identify::find_own(&mut transaction, self, &confirmation_code, &wish.phone).await? else {
+            identify::note_failure(&mut transaction, self, call_id).await?;
+            transaction.commit().await?;
+            return Ok(Err(Refusal::NotFound));
+        };
+        if let Some(refusal) = own.refusal(now) {
+            return Ok(Err(refusal));
+        }
+        let schedule = load_schedule(&mut transaction).await?;
+        let span = Span { start: wish.start, end: wish.start + (own.span.end - own.span.start) };
+        let whom = wish.practitioner.as_ref().unwrap_or(&own.practitioner);
+        if span == own.span && *whom == own.practitioner {
+            return Ok(Err(Refusal::SameTime));
+        }
+        let name = match self.is_free(&mut transaction, &schedule, (&own, whom, span), call_id, now).await? {
+            Ok(name) => name,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        holds::lock_practitioner(&mut transaction, self, whom).await?;
+        holds::lock_patient(&mut transaction, own.identity.lock_key()).await?;
+        holds::clear_expired(&mut transaction, call_id, whom, Some(own.patient), span).await?;
+        holds::release(&mut transaction, call_id).await?;
+        if let Some(rest) = to_hold(&own, whom, span) {
+            // The patient may well have the time already: the hold is nobody's.
+            let hold = Hold { call_id, practitioner: whom, service: own.service.as_ref(), patient: None, span: rest };
+            if let Err(error) = holds::insert(&mut transaction, self, &hold).await? {
+                return match violated(&error).as_deref() {
+                    Some("appointments_practitioner_free" | "appointments_one_hold_a_call") => Ok(Ok(Attempt::Overtaken)),
+                    _ => Err(error.into()),
+                };
+            }
+        }
+        let subject = own.id.to_string();
+        audit::append(&mut transaction, &self.tenant, Some(call_id), Actor::Agent, "appointment.read", Some(&subject)).await?;
+        transaction.commit().await?;
+        let spoken = |moment| crate::spoken::moment(crate::local_time::local(moment, schedule.zone));
+        Ok(Ok(Attempt::Held(PreparedReschedule {
+            spoken_from: spoken(own.span.start),
+            spoken_start: spoken(span.start),
+            old_practitioner_name: own.practitioner_name,
+            practitioner_name: name,
+            reschedule: Reschedule {
+                appointment: own.id,
+                confirmation_code,
+                phone: wish.phone.clone(),
+                from: own.span.start,
+                start: span.start,
+                duration_minutes: u32::try_from((span.end - span.start).num_minutes()).unwrap_or_default(),
+                practitioner: whom.clone(),
+            },
+        })))
+    }
+
+    /// Whether the new time can be had; the practitioner's name if so.
+    async fn is_free(
+        &self,
+        connection: &mut PgConnection,
+        schedule: &Schedule,
+        (own, whom, span): (&OwnAppointment, &PractitionerId, Span),
+        call_id: &str,
+        now: DateTime<Utc>,
+    ) -> Result<Result<String, Refusal>, DbError> {
+        let mut busy = load_busy(connection, around(span.start), call_id).await?;
+        // An appointment does not stand in its own way.
+        if let Some(taken) = busy.get_mut(&own.practitioner) {
+            taken.retain(|taken| *taken != own.span);
+        }
+        let near = || {
+            let same = alternatives(schedule, span, Some(whom), now, &busy);
+            if same.is_empty() { alternatives(schedule, span, None, now, &busy) } else { same }
+        };
+        if let Err(reason) = schedule.allows(span, Some(whom), now) {
+            return Ok(Err(Refusal::NotBookable { reason, alternatives: near() }));
+        }
+        let Some(practitioner) = schedule.free_at(span, Some(whom), &busy) else {
+            return Ok(Err(Refusal::SlotTaken { alternatives: near() }));
+        };
+        let is_elsewhere = sqlx::query_scalar!(
+            r#"SELECT EXISTS (SELECT FROM appointments
+                              WHERE patient_id = $1 AND appointment_id <> $2 AND status = 'booked' AND during && $3) AS "is_elsewhere!""#,
+            own.patient.0,
+            own.id.0,
+            holds::range(span)
+        )
+        .fetch_one(connection)
+        .await?;
+        Ok(if is_elsewhere { Err(Refusal::PatientBusy) } else { Ok(practitioner.name.clone()) })
+    }
+}
+
+/// What has to be held so that the new time can be taken: all of it, less what the appointment has already.
+fn to_hold(own: &OwnAppointment, whom: &PractitionerId, span: Span) -> Option<Span> {
+    if own.practitioner != *whom || span.end <= own.span.start || own.span.end <= span.start {
+        return Some(span);
+    }
+    let rest = if span.start < own.span.start {
+        Span { start: span.start, end: own.span.start }
+    } else {
+        Span { start: own.span.end, end: span.end }
+    };
+    (rest.start < rest.end).then_some(rest)
+}
+
+struct Move<'a> {
+    reschedule: &'a Reschedule,
+    arguments: Value,
+}
+
+#[async_trait]
+impl Effect for Move<'_> {
+    type Output = Rescheduled;
+
+    fn tool(&self) -> &'static str {
+        RESCHEDULE_TOOL
+    }
+
+    fn arguments(&self) -> Value {
+        self.arguments.clone()
+    }
+
+    async fn apply(
+        &self,
+        store: &ClinicStore,
+        key: &CommitKey,
+        now: DateTime<Utc>,
+        connection: &mut PgConnection,
+    ) -> Result<Settled<Rescheduled>, DbError> {
+        let wanted = self.reschedule;
+        let name =
+            sqlx::query_scalar!("SELECT name FROM practitioners WHERE practitioner_id = $1 AND is_active", wanted.practitioner.as_str())
+                .fetch_optional(&mut *connection)
+                .await?;
+        let Some(practitioner_name) = name else {
+            return Ok(Settled::Refused(Refusal::NotOffered));
+        };
+        let Some(own) = identify::find_own(connection, store, &wanted.confirmation_code, &wanted.phone).await? else {
+            return Ok(Settled::Refused(Refusal::NotFound));
+        };
+        if own.id != wanted.appointment {
+            return Ok(Settled::Refused(Refusal::NotFound));
+        }
+        holds::lock_practitioner(connection, store, &wanted.practitioner).await?;
+        holds::lock_patient(connection, own.identity.lock_key()).await?;
+        // Behind the locks it may have become another.
+        let row = sqlx::query!(
+            r#"SELECT status, lower(during) AS "start!" FROM appointments WHERE appointment_id = $1 FOR NO KEY UPDATE"#,
+            wanted.appointment.0
+        )
+        .fetch_one(&mut *connection)
+        .await?;
+        if let Some(refusal) = identify::refusal(&row.status, row.start, now) {
+            return Ok(Settled::Refused(refusal));
+        }
+        if row.start != wanted.from {
+            return Ok(Settled::Refused(Refusal::ChangedMeanwhile));
+        }
+        holds::clear_expired(connection, &key.call_id, &wanted.practitioner, Some(own.patient), wanted.span()).await?;
+        holds::release(connection, &key.call_id).await?;
+        let moved = sqlx::query!(
+            "UPDATE appointments SET practitioner_id = $2, during = $3, updated_at = now() WHERE appointment_id = $1",
+            wanted.appointment.0,
+            wanted.practitioner.as_str(),
+            holds::range(wanted.span())
+        )
+        .execute(&mut *connection)
+        .await;
+        if let Err(error) = moved {
+            return match violated(&error).as_deref() {
+                Some("appointments_practitioner_free") => Ok(Settled::Refused(Refusal::SlotTaken { alternatives: Vec::new() })),
+                Some("appointments_patient_free") => Ok(Settled::Refused(Refusal::PatientBusy)),
+                _ => Err(error.into()),
+            };
+        }
+        let subject = wanted.appointment.to_string();
+        audit::append(connection, &store.tenant, Some(&key.call_id), Actor::Caller, "appointment.moved", Some(&subject)).await?;
+        Ok(Settled::Done(Rescheduled {
+            appointment: wanted.appointment,
+            confirmation_code: wanted.confirmation_code.clone(),
+            from: wanted.from,
+            start: wanted.start,
+            duration_minutes: wanted.duration_minutes,
+            practitioner: wanted.practitioner.clone(),
+            practitioner_name,
+        }))
+    }
+
+    async fn explain(
+        &self,
+        _store: &ClinicStore,
+        now: DateTime<Utc>,
+        connection: &mut PgConnection,
+        refusal: Refusal,
+    ) -> Result<Refusal, DbError> {
+        super::commit::with_alternatives(now, connection, refusal, self.reschedule.span(), &self.reschedule.practitioner).await
+    }
+}
