@@ -45,8 +45,8 @@ const TONE_HZ: u32 = 220;
 /// What one judgement of the turn model takes on a worker.
 const TURN_MODEL_TIME: Duration = Duration::from_millis(45);
 /// Tools of a call.
-const TOOLS: [&str; 7] =
-    ["find_slots", "book_appointment", "cancel_appointment", "check_insurance_coverage", "take_message", "note_intent", "end_call"];
+const TOOLS: [&str; 8] =
+    ["find_slots", "book_appointment", "cancel_appointment", "check_insurance_coverage", "take_message", "practice_information", "note_intent", "end_call"];
 
 /// The turn model in the thread that asks, with the time that it takes on a worker.
 struct InlineTurn(TurnEngine);

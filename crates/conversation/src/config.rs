@@ -31,6 +31,9 @@ pub struct Config {
     pub phrases: Phrases,
     /// The same in the other languages that the agent speaks, by their tags.
     pub languages: BTreeMap<String, Phrases>,
+    /// Words that mean an emergency, in any of the agent's languages ("chest pain"): a turn that holds one is answered at once with
+    /// [`Phrases::emergency`], and the model is not asked.
+    pub emergency_phrases: Vec<String>,
     /// What single keys stand for while no number is asked for ("1" → "I want to book").
     pub menu: BTreeMap<char, String>,
     /// Whether the model is asked as soon as the caller falls silent, on words that are not final yet; its answer counts only if
@@ -56,6 +59,7 @@ impl Default for Config {
             language: "en".into(),
             phrases: Phrases::default(),
             languages: BTreeMap::new(),
+            emergency_phrases: Vec::new(),
             menu: BTreeMap::new(),
             preemptive_generation: true,
             preemptive_tts: true,
@@ -267,6 +271,8 @@ pub struct Phrases {
     pub goodbye: String,
     /// Nothing works any more; said before hanging up.
     pub apology: String,
+    /// The answer to an emergency, never cut off; empty for none of its own: then the model answers.
+    pub emergency: String,
 }
 
 impl Default for Phrases {
@@ -278,6 +284,7 @@ impl Default for Phrases {
             away: "Are you still there?".into(),
             goodbye: "I can't hear you, so I'll hang up now. Please call again. Goodbye.".into(),
             apology: "I'm sorry, I can't go on at the moment. Please call again a little later. Goodbye.".into(),
+            emergency: String::new(),
         }
     }
 }
@@ -293,6 +300,7 @@ impl Phrases {
             away: "¿Sigue usted ahí?".into(),
             goodbye: "No le oigo, así que voy a colgar. Por favor, llame de nuevo. Adiós.".into(),
             apology: "Lo siento, ahora no puedo continuar. Por favor, llame de nuevo un poco más tarde. Adiós.".into(),
+            emergency: String::new(),
         }
     }
 }

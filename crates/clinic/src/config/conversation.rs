@@ -12,6 +12,8 @@ impl Tenant {
     #[must_use]
     pub fn conversation_config(&self, now: DateTime<Utc>, tools: Vec<ToolSpec>) -> Config {
         let mut config = Config { instructions: self.instructions(now), greeting: self.greeting.clone(), tools, ..Config::default() };
+        config.emergency_phrases.clone_from(&self.emergency.phrases);
+        config.phrases.emergency.clone_from(&self.emergency.text);
         let taking = &self.turn_taking;
         let set = |value: Option<f64>, target: &mut Duration| {
             if let Some(seconds) = value {

@@ -8,6 +8,7 @@ mod conversation;
 mod directory;
 mod error;
 mod import;
+mod lines;
 mod load;
 mod model;
 mod prompt;
@@ -18,7 +19,7 @@ pub use directory::TenantDirectory;
 pub use error::{ConfigError, Problem};
 pub use import::{ImportError, import};
 pub use load::load_tenant;
-pub use model::{CoverageRow, Hours, PractitionerConfig, ServiceConfig, Tenant, TurnTaking, Voice};
+pub use model::{CoverageRow, Emergency, Hours, PractitionerConfig, Question, ServiceConfig, Tenant, TurnTaking, Voice};
 
 #[cfg(test)]
 mod tests;

@@ -45,9 +45,35 @@ pub struct Tenant {
     /// How the agent sounds.
     #[serde(default)]
     pub voice: Voice,
-    /// When turns end and how callers interrupt.
+    /// What is an emergency, and the answer to it: said at once and whole, without asking the language model.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Emergency {
+    /// Words of a caller that mean one: "chest pain", "can't breathe".
+    pub phrases: Vec<String>,
+    /// What is said then.
+    pub text: String,
+}
+
+/// A question that callers often ask.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Question {
+    /// Words that it is about, any of which is enough: "parking", "what to bring".
+    pub about: Vec<String>,
+    /// The answer, as it is spoken.
+    pub answer: String,
+}
+
+/// When turns end and how callers interrupt.
     #[serde(default)]
     pub turn_taking: TurnTaking,
+    /// What is an emergency, and the answer to it.
+    #[serde(default)]
+    pub emergency: Emergency,
+    /// Frequent questions, and the practice's answers.
+    #[serde(default)]
+    pub questions: Vec<Question>,
     /// Who works here.
     pub practitioners: Vec<PractitionerConfig>,
     /// What is offered.
@@ -135,6 +161,9 @@ pub struct ServiceConfig {
     pub name: String,
     /// How long it takes.
     pub duration_minutes: u32,
+    /// What it costs who pays himself, in hundredths of the clinic's currency.
+    #[serde(default)]
+    pub price_cents: Option<u32>,
 }
 
 /// A row of the insurance table.

@@ -13,6 +13,7 @@ mod find_slots;
 mod insurance;
 mod intent;
 mod message;
+mod practice;
 mod resolve;
 mod result;
 
@@ -40,6 +41,7 @@ pub fn tool_set(store: &ClinicStore, tenant: &Arc<Tenant>) -> ToolSet {
         Arc::new(cancel::CancelAppointment(desk.clone())),
         Arc::new(insurance::CheckInsuranceCoverage(desk.clone())),
         Arc::new(message::TakeMessage(desk.clone())),
+        Arc::new(practice::PracticeInformation(desk.clone())),
         Arc::new(intent::NoteIntent(desk)),
         Arc::new(end_call::EndCall),
     ];
