@@ -13,12 +13,14 @@ mod load;
 mod model;
 mod prompt;
 mod read;
+mod schema;
 mod validate;
 
 pub use directory::TenantDirectory;
 pub use error::{ConfigError, Problem};
 pub use import::{ImportError, import};
 pub use load::load_tenant;
+pub use schema::tenant_schema;
 pub use model::{CoverageRow, Emergency, Hours, PractitionerConfig, Question, ServiceConfig, Tenant, TurnTaking, Voice};
 
 #[cfg(test)]
