@@ -53,10 +53,35 @@ pub enum Command {
     /// Talk to the agent in this terminal, by text or with a WAV file; no telephone, no LiveKit
     #[cfg(feature = "demo")]
     Console(Console),
+    /// Look after the clinics' files
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Look after the clinics in the database
+    #[command(subcommand)]
+    Tenant(TenantCommand),
     /// Validate the configuration and print what is reachable
     Check(Check),
     /// Print the version
     Version,
+}
+
+/// What to do with the clinics' files.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Print every fault in the clinics' files, with file, line, key, and what is expected; exit code 1 if there is any
+    Check,
+    /// Print the JSON Schema of tenant.toml, for editors
+    Schema,
+}
+
+/// What to do with the clinics in the database.
+#[derive(Debug, Subcommand)]
+pub enum TenantCommand {
+    /// Bring clinics from their files into the database; may be repeated after every change
+    Import {
+        /// The clinics' folders below the tenants' directory [default: all]
+        tenants: Vec<String>,
+    },
 }
 
 /// How to run the demo.

@@ -19,7 +19,7 @@ fn frontdesk(arguments: &[&str], environment: &[(&str, &str)]) -> (Output, Strin
 fn help_and_version_work_without_any_configuration() {
     let (output, text) = frontdesk(&["--help"], &[]);
     assert!(output.status.success());
-    for command in ["start", "dev", "sip", "migrate", "demo", "eval", "console", "check", "version"] {
+    for command in ["start", "dev", "sip", "migrate", "demo", "eval", "console", "config", "tenant", "check", "version"] {
         assert!(text.contains(command), "{command} is missing in {text}");
     }
     let (output, text) = frontdesk(&["version"], &[]);
@@ -88,4 +88,29 @@ fn an_unreachable_database_ends_the_migration_with_its_cause() {
         frontdesk(&["migrate"], &[("DATABASE_URL", "postgres://u:canary@127.0.0.1:1/none"), ("FRONTDESK_TENANTS_DIR", tenants)]);
     assert!(!output.status.success());
     assert!(text.contains("cannot connect to the database") && !text.contains("canary"), "{text}");
+}
+
+#[test]
+fn faults_in_a_clinics_files_are_told_with_their_lines_and_the_schema_can_be_had() {
+    let tenants = tempfile::tempdir().expect("a temporary folder");
+    let demo = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("agent-config/demo");
+    std::fs::create_dir(tenants.path().join("demo")).expect("a folder");
+    for name in ["tenant.toml", "prompt.md", "insurance.toml"] {
+        std::fs::copy(demo.join(name), tenants.path().join("demo").join(name)).expect("a copy");
+    }
+    let dir = tenants.path().to_str().expect("a plain path");
+    let (output, text) = frontdesk(&["config", "check"], &[("FRONTDESK_TENANTS_DIR", dir)]);
+    assert!(output.status.success() && text.starts_with("demo: Lakeside Family Clinic, 2 practitioners"), "{text}");
+    let file = tenants.path().join("demo/tenant.toml");
+    let faulty = std::fs::read_to_string(&file).expect("it is there").replacen("slot_minutes = 30", "slot_minutes = 7", 1);
+    let line = faulty[..faulty.find("slot_minutes = 7").expect("it was replaced")].matches('\n').count() + 1;
+    std::fs::write(&file, faulty.replacen("horizon_days = 120", "horizon_days = 0", 1)).expect("it can be written");
+    let (output, text) = frontdesk(&["config", "check"], &[("FRONTDESK_TENANTS_DIR", dir)]);
+    assert!(!output.status.success());
+    assert!(text.contains(&format!("demo/tenant.toml:{line}: slot_minutes: got 7, expected a multiple of 5")), "{text}");
+    assert!(text.contains("horizon_days: got 0") && text.contains("2 faults"), "{text}");
+    let (output, text) = frontdesk(&["config", "schema"], &[]);
+    assert!(output.status.success());
+    let schema: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    assert!(schema["properties"]["practitioners"].is_object(), "{text}");
 }

@@ -10,10 +10,11 @@ mod eval;
 mod migrate;
 mod sip;
 mod start;
+mod tenant;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, ConfigCommand, TenantCommand};
 use crate::config::{self, Config, ConfigError, SETTINGS, Secret, Sources};
 
 /// Why a command failed, in words for the terminal; holds no secret and no personal data.
@@ -57,6 +58,9 @@ pub async fn run(cli: Cli) -> Result<(), CommandError> {
             start::run(config).await
         }
         Command::Sip => sip::run(load(&sources)?).await,
+        Command::Config(ConfigCommand::Check) => tenant::check(&load(&sources)?),
+        Command::Config(ConfigCommand::Schema) => tenant::schema(),
+        Command::Tenant(TenantCommand::Import { tenants }) => tenant::import(&load(&sources)?, &tenants).await,
         Command::Migrate => migrate::run(&load(&sources)?).await,
         #[cfg(feature = "demo")]
         Command::Demo(demo) => demo::run(demo, &sources).await,

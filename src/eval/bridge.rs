@@ -30,13 +30,12 @@ struct OutsideTool {
 }
 
 /// The same tools, working outside, with their faults.
-pub(super) fn tools(names: &[&str], tools: &ToolSet, real: &Handle, faults: &[ToolFault]) -> Vec<Arc<dyn Tool>> {
-    let tool = |name: &&str| {
-        let inner = Arc::clone(tools.get(name)?);
+pub(super) fn tools(tools: &ToolSet, real: &Handle, faults: &[ToolFault]) -> Vec<Arc<dyn Tool>> {
+    let tool = |inner: &Arc<dyn Tool>| {
         let faults = ToolFaults::of(inner.name(), faults);
-        Some(Arc::new(OutsideTool { inner, real: real.clone(), faults }) as Arc<dyn Tool>)
+        Arc::new(OutsideTool { inner: Arc::clone(inner), real: real.clone(), faults }) as Arc<dyn Tool>
     };
-    names.iter().filter_map(tool).collect()
+    tools.iter().map(tool).collect()
 }
 
 fn lost() -> ToolError {

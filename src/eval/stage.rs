@@ -44,18 +44,6 @@ const MS_PER_CHAR: u32 = 60;
 const TONE_HZ: u32 = 220;
 /// What one judgement of the turn model takes on a worker.
 const TURN_MODEL_TIME: Duration = Duration::from_millis(45);
-/// Tools of a call.
-const TOOLS: [&str; 8] = [
-    "find_slots",
-    "book_appointment",
-    "cancel_appointment",
-    "check_insurance_coverage",
-    "take_message",
-    "note_intent",
-    "end_call",
-    "transfer_call",
-];
-
 /// The turn model in the thread that asks, with the time that it takes on a worker.
 struct InlineTurn(TurnEngine);
 
@@ -206,7 +194,7 @@ impl Kit {
     }
 
     fn tools(&self, scenario: &Scenario, clinic: &Clinic) -> ToolSet {
-        ToolSet::new(bridge::tools(&TOOLS, &tool_set(&clinic.store, &clinic.tenant), &self.real, &scenario.faults.tools))
+        ToolSet::new(bridge::tools(&tool_set(&clinic.store, &clinic.tenant), &self.real, &scenario.faults.tools))
     }
 }
 

@@ -106,6 +106,11 @@ impl ToolSet {
         self.tools.iter().find(|tool| tool.name() == name)
     }
 
+    /// All of them, in the order in which the model sees them.
+    pub fn iter(&self) -> std::slice::Iter<'_, Arc<dyn Tool>> {
+        self.tools.iter()
+    }
+
     /// What the conversation needs to know.
     #[must_use]
     pub fn specs(&self) -> Vec<ToolSpec> {

@@ -37,6 +37,9 @@ pub struct Config {
     pub phrases: Phrases,
     /// The same in the other languages that the agent speaks, by their tags.
     pub languages: BTreeMap<String, Phrases>,
+    /// Words that mean an emergency, in any of the agent's languages ("chest pain"): a turn that holds one is answered at once with
+    /// [`Phrases::emergency`], and the model is not asked.
+    pub emergency_phrases: Vec<String>,
     /// What single keys stand for while no number is asked for ("1" → "I want to book").
     pub menu: BTreeMap<char, String>,
     /// Whether the model is asked as soon as the caller falls silent, on words that are not final yet; its answer counts only if
@@ -65,6 +68,7 @@ impl Default for Config {
             language: "en".into(),
             phrases: Phrases::default(),
             languages: BTreeMap::new(),
+            emergency_phrases: Vec::new(),
             menu: BTreeMap::new(),
             preemptive_generation: true,
             preemptive_tts: true,
@@ -298,6 +302,8 @@ pub struct Phrases {
     pub apology: String,
     /// Nothing works any more, but there is a person to transfer the caller to; also said when the model transfers him without a word.
     pub put_through: String,
+    /// The answer to an emergency, never cut off; empty for none of its own: then the model answers.
+    pub emergency: String,
 }
 
 impl Default for Phrases {
@@ -310,6 +316,7 @@ impl Default for Phrases {
             goodbye: "I can't hear you, so I'll hang up now. Please call again. Goodbye.".into(),
             apology: "I'm sorry, I can't go on at the moment. Please call again a little later. Goodbye.".into(),
             put_through: "I'll put you through to a colleague.".into(),
+            emergency: String::new(),
         }
     }
 }
@@ -326,6 +333,7 @@ impl Phrases {
             goodbye: "No le oigo, así que voy a colgar. Por favor, llame de nuevo. Adiós.".into(),
             apology: "Lo siento, ahora no puedo continuar. Por favor, llame de nuevo un poco más tarde. Adiós.".into(),
             put_through: "Le paso con un compañero.".into(),
+            emergency: String::new(),
         }
     }
 }

@@ -54,7 +54,8 @@ impl Conversation {
         let caller = &state.caller;
         let silent = caller.spoke() && !caller.is_speaking() && !caller.is_held() && caller.has_text();
         let free = state.reply.is_none() && state.playout.flushing.is_none() && self.calls_settled() && state.keypad.due_at().is_none();
-        (self.config.preemptive_generation && silent && free).then(|| caller.text())
+        let text = (self.config.preemptive_generation && silent && free).then(|| caller.text());
+        text.filter(|text| self.emergency_in(text).is_none())
     }
 
     /// Starts, replaces or drops the draft, as the caller's words demand; whether anything happened.

@@ -14,6 +14,7 @@ pub mod config;
 pub mod confirm;
 mod delay;
 mod draft;
+mod emergency;
 mod endpointing;
 pub mod fields;
 pub mod floor;

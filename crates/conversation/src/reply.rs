@@ -27,6 +27,8 @@ pub(crate) enum Purpose {
     Greeting,
     /// A turn of the caller.
     Answer,
+    /// The tenant's answer to an emergency, which nothing cuts off.
+    Emergency,
     /// Speech failed; the fallback phrase takes its place.
     Fallback,
     /// The caller is silent.
@@ -146,7 +148,12 @@ impl Conversation {
                         let notice = self.config.disclaimer.clone();
                         self.say(now, &notice, Role::Notice);
                     }
-                    self.say(now, &script, Role::Said);
+                    let role = if self.state.reply.as_ref().is_some_and(|reply| reply.purpose == Purpose::Emergency) {
+                        Role::Notice
+                    } else {
+                        Role::Said
+                    };
+                    self.say(now, &script, role);
                     true
                 }
                 None if self.calls_settled() => {

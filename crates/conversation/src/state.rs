@@ -1,5 +1,7 @@
 //! The whole state of a conversation as data, so that another worker can go on with it.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::command::{AgentState, Command};
@@ -138,6 +140,8 @@ pub(crate) struct State {
     pub(crate) committed: Option<Committed>,
     /// What the turns of this caller have taught.
     pub(crate) pace: Pace,
+    /// The phrases of emergencies that were answered.
+    pub(crate) emergencies: BTreeSet<String>,
     /// The field that a task collects.
     pub(crate) expected: Option<FieldKind>,
     /// The field that the agent's last words asked for.

@@ -232,6 +232,7 @@ impl Conversation {
         self.state.pace.stood();
         let heard = self.state.caller.take();
         let text = heard.text();
+        let emergency = self.emergency_in(&text);
         let turn = self.state.ids.turn();
         self.publish(Speaker::Caller, self.segment(), text.clone(), true, Some(turn));
         self.state.segment = self.state.segment.saturating_add(1);
@@ -244,7 +245,10 @@ impl Conversation {
         self.state.away_asked = false;
         self.state.drafts = 0;
         self.audit("turn.committed", Some(turn.to_string()));
-        self.start_reply(now, Purpose::Answer, Some(turn), None, After::Floor);
+        match emergency.map(|phrase| self.answer_emergency(phrase)) {
+            Some(text) => self.start_reply(now, Purpose::Emergency, Some(turn), Some(text), After::Floor),
+            None => self.start_reply(now, Purpose::Answer, Some(turn), None, After::Floor),
+        }
         self.push(Command::StoreState);
     }
 }

@@ -5,7 +5,7 @@ mod moment;
 mod number;
 
 pub use listen::digits_in;
-pub use moment::{date, moment, time};
+pub use moment::{date, moment, time, weekday};
 pub use number::{cardinal, ordinal};
 
 /// A digit as a word; any other character as it is.

@@ -1,6 +1,6 @@
 //! Dates and times as English words.
 
-use chrono::{Datelike, NaiveDate, NaiveDateTime, NaiveTime, Timelike};
+use chrono::{Datelike, NaiveDate, NaiveDateTime, NaiveTime, Timelike, Weekday};
 
 use super::number::{cardinal, ordinal};
 
@@ -8,11 +8,16 @@ const WEEKDAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Frid
 const MONTHS: [&str; 12] =
     ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"];
 
+/// "Tuesday".
+#[must_use]
+pub fn weekday(day: Weekday) -> &'static str {
+    WEEKDAYS[day.num_days_from_monday() as usize]
+}
+
 /// "Tuesday the first of December".
 #[must_use]
 pub fn date(date: NaiveDate) -> String {
-    let weekday = WEEKDAYS[date.weekday().num_days_from_monday() as usize];
-    format!("{weekday} the {} of {}", ordinal(date.day()), MONTHS[date.month0() as usize])
+    format!("{} the {} of {}", weekday(date.weekday()), ordinal(date.day()), MONTHS[date.month0() as usize])
 }
 
 /// "nine a.m.", "nine oh five a.m.", "twelve thirty p.m.", "noon", "midnight".

@@ -33,6 +33,8 @@ impl Tenant {
         config.language = primary_tag(&self.language).to_owned();
         config.languages = self.voice.by_language.keys().filter_map(|tag| Some((tag.clone(), phrases(tag)?))).collect();
         config.trouble_transfer = self.transfer_targets.iter().find(|target| target.in_trouble).map(|target| target.name.clone());
+        config.emergency_phrases.clone_from(&self.emergency.phrases);
+        config.phrases.emergency.clone_from(&self.emergency.text);
         let taking = &self.turn_taking;
         let set = |value: Option<f64>, target: &mut Duration| {
             if let Some(seconds) = value {

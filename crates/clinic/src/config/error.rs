@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 pub struct Problem {
     /// The file.
     pub file: PathBuf,
-    /// The key, as `practitioners[1].hours[0].closes`, or the line where the file could not be read.
+    /// The line in it, from 1, where it has one.
+    pub line: Option<usize>,
+    /// The key, as `practitioners[1].hours[0].closes`, or what stands in the line where the file could not be read.
     pub key: String,
     /// What was found and what is expected.
     pub problem: String,
@@ -16,7 +18,11 @@ pub struct Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}: {}", self.file.display(), self.key, self.problem)
+        write!(f, "{}", self.file.display())?;
+        if let Some(line) = self.line {
+            write!(f, ":{line}")?;
+        }
+        write!(f, ": {}: {}", self.key, self.problem)
     }
 }
 
@@ -34,6 +40,6 @@ fn lines(problems: &[Problem]) -> String {
 
 impl ConfigError {
     pub(super) fn one(file: &Path, key: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self { problems: vec![Problem { file: file.into(), key: key.into(), problem: problem.into() }] }
+        Self { problems: vec![Problem { file: file.into(), line: None, key: key.into(), problem: problem.into() }] }
     }
 }

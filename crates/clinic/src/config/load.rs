@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::error::{ConfigError, Problem};
+use super::lines::line_of;
 use super::model::{CoverageRow, Tenant};
 use super::validate::validate;
 
@@ -38,7 +39,15 @@ pub fn load_tenant(folder: &Path) -> Result<Tenant, ConfigError> {
             return Ok(tenant);
         }
     }
-    Err(ConfigError { problems })
+    Err(ConfigError { problems: placed(problems) })
+}
+
+/// The same problems, each with the line of its key.
+fn placed(mut problems: Vec<Problem>) -> Vec<Problem> {
+    for problem in problems.iter_mut().filter(|problem| problem.line.is_none() && problem.file.extension().is_some_and(|it| it == "toml")) {
+        problem.line = read(&problem.file).ok().and_then(|text| line_of(&text, &problem.key));
+    }
+    problems
 }
 
 fn keep<T>(result: Result<T, ConfigError>, problems: &mut Vec<Problem>) -> Option<T> {
@@ -59,13 +68,17 @@ fn read_toml<T: DeserializeOwned>(file: &Path) -> Result<T, ConfigError> {
         let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
         // The parser tells the place, not the key; the line of the file shows both key and value.
         let shown = text.lines().nth(line - 1).unwrap_or_default().trim();
-        let place = format!("line {line} `{shown}`");
+        let at = |mut error: ConfigError| {
+            error.problems.iter_mut().for_each(|problem| problem.line = Some(line));
+            error
+        };
+        let place = format!("`{shown}`");
         let message = error.message().replace('\n', ", ");
         match message.strip_prefix("missing field ").map(|field| field.trim_matches('`')) {
             // The file as a whole lacks it, not what happens to stand in its first line.
             Some(field) if line == 1 => ConfigError::one(file, field, "got nothing, expected a value"),
-            Some(field) => ConfigError::one(file, place, format!("got no {field}, expected one")),
-            None => ConfigError::one(file, place, message),
+            Some(field) => at(ConfigError::one(file, place, format!("got no {field}, expected one"))),
+            None => at(ConfigError::one(file, place, message)),
         }
     })
 }

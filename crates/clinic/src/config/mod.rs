@@ -8,17 +8,20 @@ mod conversation;
 mod directory;
 mod error;
 mod import;
+mod lines;
 mod load;
 mod model;
 mod prompt;
 mod read;
+mod schema;
 mod validate;
 
 pub use directory::TenantDirectory;
 pub use error::{ConfigError, Problem};
 pub use import::{ImportError, import};
 pub use load::load_tenant;
-pub use model::{CoverageRow, Hours, PractitionerConfig, ServiceConfig, Tenant, TransferTarget, TurnTaking, Voice};
+pub use model::{CoverageRow, Emergency, Hours, PractitionerConfig, Question, ServiceConfig, Tenant, TransferTarget, TurnTaking, Voice};
+pub use schema::tenant_schema;
 
 #[cfg(test)]
 mod tests;

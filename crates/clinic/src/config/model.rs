@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use chrono::{NaiveDate, NaiveTime, Weekday};
 use chrono_tz::Tz;
 use frontdesk_conversation::EndpointingMode;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::read;
 use crate::ids::{PractitionerId, ServiceCode, TenantId};
 
 /// A clinic, as `agent-config/<tenant>/` describes it.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Tenant {
     /// The same as the folder's name.
@@ -20,6 +21,7 @@ pub struct Tenant {
     pub name: String,
     /// IANA zone in which times are spoken.
     #[serde(deserialize_with = "read::zone")]
+    #[schemars(with = "String")]
     pub zone: Tz,
     /// Language tag; times, numbers and read-backs are worded in English so far.
     pub language: String,
@@ -43,6 +45,7 @@ pub struct Tenant {
     pub horizon_days: u32,
     /// Days on which nobody works, `["2026-12-25"]`.
     #[serde(default, deserialize_with = "read::dates")]
+    #[schemars(with = "Vec<String>")]
     pub closed_days: Vec<NaiveDate>,
     /// How the agent sounds.
     #[serde(default)]
@@ -53,6 +56,12 @@ pub struct Tenant {
     /// The people to whom callers may be transferred.
     #[serde(default)]
     pub transfer_targets: Vec<TransferTarget>,
+    /// What is an emergency, and the answer to it.
+    #[serde(default)]
+    pub emergency: Emergency,
+    /// Frequent questions, and the practice's answers.
+    #[serde(default)]
+    pub questions: Vec<Question>,
     /// Who works here.
     pub practitioners: Vec<PractitionerConfig>,
     /// What is offered.
@@ -67,7 +76,7 @@ pub struct Tenant {
 }
 
 /// How the agent sounds; what is left out is the provider's default.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Voice {
     /// The synthesiser's name of the voice, `aura-2-thalia-en`.
@@ -81,8 +90,28 @@ pub struct Voice {
     pub by_language: BTreeMap<String, String>,
 }
 
+/// What is an emergency, and the answer to it: said at once and whole, without asking the language model.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Emergency {
+    /// Words of a caller that mean one: "chest pain", "can't breathe".
+    pub phrases: Vec<String>,
+    /// What is said then.
+    pub text: String,
+}
+
+/// A question that callers often ask.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Question {
+    /// Words that it is about, any of which is enough: "parking", "what to bring".
+    pub about: Vec<String>,
+    /// The answer, as it is spoken.
+    pub answer: String,
+}
+
 /// A person, or a desk, to whom callers may be transferred. The language model knows the name; it never sees or chooses a number.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TransferTarget {
     /// As the model names it, `front office`; unique.
@@ -97,7 +126,7 @@ pub struct TransferTarget {
 }
 
 /// When turns end and how callers interrupt: LiveKit's names, seconds. What is left out keeps its default.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TurnTaking {
     /// Who decides that the caller's turn is over: `"model"` (which the worker then needs), `"vad"`, `"stt"` or `"manual"`.
@@ -119,7 +148,7 @@ pub struct TurnTaking {
 }
 
 /// One who works at the clinic.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PractitionerConfig {
     /// Short name.
@@ -128,28 +157,32 @@ pub struct PractitionerConfig {
     pub name: String,
     /// In which the hours count, where it is not the clinic's zone.
     #[serde(default, deserialize_with = "read::optional_zone")]
+    #[schemars(with = "Option<String>")]
     pub zone: Option<Tz>,
     /// Working hours.
     pub hours: Vec<Hours>,
 }
 
 /// A working period on some days of the week.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Hours {
     /// `["monday", "tuesday"]`.
     #[serde(deserialize_with = "read::weekdays")]
+    #[schemars(with = "Vec<Day>")]
     pub days: Vec<Weekday>,
     /// `"09:00"`.
     #[serde(deserialize_with = "read::time")]
+    #[schemars(with = "String", regex(pattern = "^[0-2][0-9]:[0-5][05]$"))]
     pub opens: NaiveTime,
     /// `"12:30"`.
     #[serde(deserialize_with = "read::time")]
+    #[schemars(with = "String", regex(pattern = "^[0-2][0-9]:[0-5][05]$"))]
     pub closes: NaiveTime,
 }
 
 /// Something that is offered.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ServiceConfig {
     /// Short name.
@@ -158,10 +191,13 @@ pub struct ServiceConfig {
     pub name: String,
     /// How long it takes.
     pub duration_minutes: u32,
+    /// What it costs who pays himself, in hundredths of the clinic's currency.
+    #[serde(default)]
+    pub price_cents: Option<u32>,
 }
 
 /// A row of the insurance table.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CoverageRow {
     /// The insurer.
@@ -177,6 +213,20 @@ pub struct CoverageRow {
     /// Remark.
     #[serde(default)]
     pub notes: String,
+}
+
+/// A day of the week as it is written in the files; for the schema.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase", inline)]
+#[expect(dead_code, reason = "only its schema is wanted")]
+enum Day {
+    Monday,
+    Tuesday,
+    Wednesday,
+    Thursday,
+    Friday,
+    Saturday,
+    Sunday,
 }
 
 fn usd() -> String {

@@ -70,10 +70,10 @@ fn turns_end_as_the_tenant_says_and_by_the_turn_model_if_it_says_nothing() {
 }
 
 #[test]
-fn every_fault_names_file_and_key() {
+fn every_fault_names_file_line_and_key() {
     for (file, from, to, expected) in [
         ("tenant.toml", "zone = \"America/New_York\"", "zone = \"Moon\"", "got \"Moon\", expected an IANA time zone"),
-        ("tenant.toml", "zone = \"America/New_York\"", "zone = 5", "demo/tenant.toml: line 9 `zone = 5"),
+        ("tenant.toml", "zone = \"America/New_York\"", "zone = 5", "demo/tenant.toml: `zone = 5"),
         ("tenant.toml", "language = \"en-US\"", "langauge = \"en-US\"", "unknown field `langauge`"),
         ("tenant.toml", "greeting = \"", "#greeting = \"", "demo/tenant.toml: greeting: got nothing, expected a value"),
         ("tenant.toml", "\"en-US\"", "\"tlh\"", "demo/tenant.toml: language: got \"tlh\", expected one of en, en-US, en-GB"),
@@ -92,7 +92,7 @@ fn every_fault_names_file_and_key() {
         ("tenant.toml", "days = [\"monday\", ", "days = [\"montag\", ", "got \"montag\", expected a day of the week like \"monday\""),
         ("tenant.toml", "code = \"vaccination\"\n", "", "`[[services]]`: got no code, expected one"),
         ("tenant.toml", "code = \"vaccination\"", "code = \"Flu shot\"", "\"Flu shot\" is not an id: expected 1 to 63"),
-        ("tenant.toml", "horizon_days = 120", "horizon_days = -1", "line 18 `horizon_days = -1"),
+        ("tenant.toml", "horizon_days = 120", "horizon_days = -1", ": `horizon_days = -1"),
         ("tenant.toml", "name = \"check-up\"", "name = \"\"", "services[0].name: got nothing, expected a name"),
         ("insurance.toml", "copay_cents = 2500", "copay_cents = 3000000000", "coverage[0].copay_cents: got 3000000000, expected at most"),
         (
@@ -115,12 +115,32 @@ fn every_fault_names_file_and_key() {
             "plan = \"gold\"",
             "demo/insurance.toml: coverage[2]: got Northwind Health / gold / 99213 a second time, expected one row for each",
         ),
-        ("insurance.toml", "covered = true", "covered = \"yes\"", "demo/insurance.toml: line 7 `covered = \"yes\"`"),
+        ("insurance.toml", "covered = true", "covered = \"yes\"", "demo/insurance.toml: `covered = \"yes\"`"),
     ] {
         let problem = Folder::demo_with(file, from, to).problem();
+        let (place, rest) = problem.split_once(": ").unwrap();
+        let problem = format!("{}: {rest}", place.rsplit_once(':').map_or(place, |(file, _)| file));
         assert!(problem.contains(expected), "{from} -> {to}:\n{problem}");
         assert_eq!(problem.lines().count(), 1, "{problem}");
         assert!(problem.starts_with(&format!("demo/{file}: ")) && problem.contains("expected"), "{problem}");
+    }
+}
+
+#[test]
+fn a_fault_has_the_line_of_its_key() {
+    for (file, from, to) in [
+        ("tenant.toml", "zone = \"America/New_York\"", "zone = 5"),
+        ("tenant.toml", "slot_minutes = 30", "slot_minutes = 7"),
+        ("tenant.toml", "closes = \"12:30\"", "closes = \"08:30\""),
+        ("tenant.toml", "name = \"check-up\"", "name = \"\""),
+        ("tenant.toml", "language = \"en-US\"", "langauge = \"en-US\""),
+        ("insurance.toml", "covered = true", "covered = \"yes\""),
+    ] {
+        let folder = Folder::demo_with(file, from, to);
+        let text = std::fs::read_to_string(folder.0.join("demo").join(file)).unwrap();
+        let line = text[..text.find(to).unwrap()].matches('\n').count() + 1;
+        let problem = folder.problem();
+        assert!(problem.starts_with(&format!("demo/{file}:{line}: ")), "line {line}: {problem}");
     }
 }
 

@@ -17,6 +17,9 @@ const LANGUAGES: [&str; 3] = ["en", "en-US", "en-GB"];
 /// The model has to repeat it.
 const TARGET_NAME_MAX: usize = 60;
 
+/// Longest text that is said in one go.
+const TEXT_CHARS_MAX: usize = 600;
+
 struct Report<'a> {
     folder: &'a Path,
     problems: &'a mut Vec<Problem>,
@@ -24,7 +27,7 @@ struct Report<'a> {
 
 impl Report<'_> {
     fn add(&mut self, file: &str, key: impl Into<String>, problem: impl Into<String>) {
-        self.problems.push(Problem { file: self.folder.join(file), key: key.into(), problem: problem.into() });
+        self.problems.push(Problem { file: self.folder.join(file), line: None, key: key.into(), problem: problem.into() });
     }
 
     /// A problem of tenant.toml unless the condition holds.
@@ -43,6 +46,7 @@ pub(super) fn validate(tenant: &Tenant, folder: &Path, problems: &mut Vec<Proble
     people(tenant, &mut report);
     practitioners(tenant, &mut report);
     services(tenant, &mut report);
+    answers(tenant, &mut report);
     for (key, problem) in prompt::problems(&tenant.prompt) {
         report.add("prompt.md", key, problem);
     }
@@ -175,6 +179,26 @@ fn working_hours(hours: &[Hours], practitioner: &str, report: &mut Report<'_>) {
             let (opens, closes) = (period.opens.format("%H:%M"), period.closes.format("%H:%M"));
             format!("got \"{opens}\" to \"{closes}\", expected hours that do not overlap others on {}", clashing.join(", "))
         });
+    }
+}
+
+fn answers(tenant: &Tenant, report: &mut Report<'_>) {
+    let emergency = &tenant.emergency;
+    report.require(emergency.phrases.is_empty() == emergency.text.trim().is_empty(), "emergency", || {
+        "got phrases or a text alone, expected both or neither".into()
+    });
+    let is_speakable = |text: &str| text.chars().any(char::is_alphanumeric) && text.chars().count() <= TEXT_CHARS_MAX;
+    let expected = || format!("expected words, at most {TEXT_CHARS_MAX} characters");
+    for (index, phrase) in emergency.phrases.iter().enumerate() {
+        report.require(is_speakable(phrase), format!("emergency.phrases[{index}]"), || format!("got \"{phrase}\", {}", expected()));
+    }
+    for (index, question) in tenant.questions.iter().enumerate() {
+        let key = format!("questions[{index}]");
+        report.require(!question.about.is_empty(), format!("{key}.about"), || "got nothing, expected words like [\"parking\"]".into());
+        report.require(question.about.iter().all(|about| is_speakable(about)), format!("{key}.about"), || {
+            format!("got an empty one, {}", expected())
+        });
+        report.require(is_speakable(&question.answer), format!("{key}.answer"), || format!("got \"{}\", {}", question.answer, expected()));
     }
 }
 

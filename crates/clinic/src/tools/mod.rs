@@ -14,6 +14,7 @@ mod insurance;
 mod intent;
 mod list;
 mod message;
+mod practice;
 mod reschedule;
 mod resolve;
 mod result;
@@ -45,6 +46,7 @@ pub fn tool_set(store: &ClinicStore, tenant: &Arc<Tenant>) -> ToolSet {
         Arc::new(list::ListAppointments(desk.clone())),
         Arc::new(insurance::CheckInsuranceCoverage(desk.clone())),
         Arc::new(message::TakeMessage(desk.clone())),
+        Arc::new(practice::PracticeInformation(desk.clone())),
         Arc::new(intent::NoteIntent(desk)),
         Arc::new(end_call::EndCall),
     ];
