@@ -1,5 +1,7 @@
 //! Working hours and what is left of them: pure computation, no database and no clock.
 
+pub mod when;
+
 use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, TimeDelta, Timelike, Utc};

@@ -5,6 +5,8 @@ use chrono_tz::Tz;
 
 use crate::db::{DbError, bounded};
 use crate::ids::PractitionerId;
+use crate::local_time;
+use crate::schedule::when::{Phrase, WhenError, Wish};
 use crate::schedule::{NotBookable, Schedule, Slot, Span, nearest, varied};
 use crate::store::{ClinicStore, load_busy, load_schedule};
 
@@ -28,6 +30,28 @@ pub enum When {
     Exact(DateTime<Utc>),
     /// Any time from the first to the second moment; now, and two weeks later, where not given.
     Window(Option<DateTime<Utc>>, Option<DateTime<Utc>>),
+    /// What the caller said, to be placed on the clinic's calendar.
+    Said(Phrase),
+}
+
+/// Why a search failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FindError {
+    /// What the caller said names no time that can be searched.
+    #[error(transparent)]
+    When(#[from] WhenError),
+    /// The database failed.
+    #[error(transparent)]
+    Database(#[from] DbError),
+}
+
+/// What is searched, on the calendar.
+struct Search {
+    window: Span,
+    exact: Option<DateTime<Utc>>,
+    /// Of what is free in the window, only what suits it.
+    wish: Option<Wish>,
 }
 
 /// A search for free times.
@@ -50,41 +74,64 @@ pub struct FoundSlots {
     pub slots: Vec<Slot>,
     /// The clinic's zone.
     pub zone: Tz,
+    /// How the caller's words were understood.
+    pub understood: Option<String>,
 }
 
 impl ClinicStore {
     /// Finds free times. `call_id` is the asking call, whose own hold does not count as taken.
-    pub async fn find_slots(&self, call_id: &str, query: &SlotQuery) -> Result<FoundSlots, DbError> {
-        bounded(async {
-            let (mut transaction, now) = self.begin().await?;
-            let schedule = load_schedule(&mut transaction).await?;
-            let window = match query.when {
-                When::Exact(wish) => around(wish),
-                When::Window(from, to) => window(from, to, now),
-            };
-            let busy = load_busy(&mut transaction, window, call_id).await?;
-            transaction.commit().await?;
-            let practitioner = query.practitioner.as_ref();
-            let free = || schedule.free_slots(window, query.duration_minutes, practitioner, now, &busy);
-            let When::Exact(wish) = query.when else {
-                return Ok(FoundSlots { exact: None, slots: varied(free(), schedule.zone, SLOTS_MAX), zone: schedule.zone });
-            };
-            let span = Span::lasting(wish, query.duration_minutes);
-            let exact = schedule.allows(span, practitioner, now);
-            let found = exact.is_ok().then(|| schedule.free_at(span, practitioner, &busy)).flatten();
-            let slots = match found {
-                Some(who) => vec![Slot {
-                    start: wish,
-                    duration_minutes: query.duration_minutes,
-                    practitioner: who.id.clone(),
-                    practitioner_name: who.name.clone(),
-                }],
-                None => nearest(free(), wish, ALTERNATIVES_MAX),
-            };
-            Ok(FoundSlots { exact: Some(exact.map(|()| found.is_some())), slots, zone: schedule.zone })
-        })
-        .await
+    pub async fn find_slots(&self, call_id: &str, query: &SlotQuery) -> Result<FoundSlots, FindError> {
+        Ok(bounded(self.search(call_id, query)).await??)
     }
+
+    async fn search(&self, call_id: &str, query: &SlotQuery) -> Result<Result<FoundSlots, WhenError>, DbError> {
+        let (mut transaction, now) = self.begin().await?;
+        let schedule = load_schedule(&mut transaction).await?;
+        let search = match search(query.when, now, &schedule) {
+            Ok(search) => search,
+            Err(error) => return Ok(Err(error)),
+        };
+        let busy = load_busy(&mut transaction, search.window, call_id).await?;
+        transaction.commit().await?;
+        let practitioner = query.practitioner.as_ref();
+        let zone = schedule.zone;
+        let understood = search.wish.map(|wish| wish.describe());
+        let free = || schedule.free_slots(search.window, query.duration_minutes, practitioner, now, &busy);
+        let Some(wish) = search.exact else {
+            let mut slots = free();
+            if let Some(wish) = search.wish {
+                slots.retain(|slot| wish.admits(local_time::local(slot.start, zone)));
+            }
+            return Ok(Ok(FoundSlots { exact: None, slots: varied(slots, zone, SLOTS_MAX), zone, understood }));
+        };
+        let span = Span::lasting(wish, query.duration_minutes);
+        let exact = schedule.allows(span, practitioner, now);
+        let found = exact.is_ok().then(|| schedule.free_at(span, practitioner, &busy)).flatten();
+        let slots = match found {
+            Some(who) => vec![Slot {
+                start: wish,
+                duration_minutes: query.duration_minutes,
+                practitioner: who.id.clone(),
+                practitioner_name: who.name.clone(),
+            }],
+            None => nearest(free(), wish, ALTERNATIVES_MAX),
+        };
+        Ok(Ok(FoundSlots { exact: Some(exact.map(|()| found.is_some())), slots, zone, understood }))
+    }
+}
+
+fn search(when: When, now: DateTime<Utc>, schedule: &Schedule) -> Result<Search, WhenError> {
+    Ok(match when {
+        When::Exact(wish) => Search { window: around(wish), exact: Some(wish), wish: None },
+        When::Window(from, to) => Search { window: window(from, to, now), exact: None, wish: None },
+        When::Said(phrase) => {
+            let wish = phrase.on(local_time::local(now, schedule.zone), schedule.horizon)?;
+            let exact = wish.exact(schedule.zone)?;
+            let span = wish.window(schedule.zone);
+            let window = exact.map_or_else(|| window(Some(span.start), Some(span.end), now), around);
+            Search { window, exact, wish: Some(wish) }
+        }
+    })
 }
 
 /// The window in which alternatives to a wish are sought.

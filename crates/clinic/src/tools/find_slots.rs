@@ -13,13 +13,19 @@ use super::arguments::{self, fault};
 use super::result::{self, SlotResult};
 use super::{Desk, errors};
 use crate::local_time::{self, LocalTimeError};
-use crate::slots::{FoundSlots, SlotQuery, When};
+use crate::schedule::when::{Phrase, WhenError};
+use crate::slots::{FindError, FoundSlots, SlotQuery, When};
 
 pub(super) const MOMENT: &str = "a local date and time, YYYY-MM-DDTHH:MM";
 
 #[derive(Debug, Deserialize, JsonSchema, Validate)]
 #[serde(deny_unknown_fields)]
 struct FindSlotsArguments {
+    /// The caller's own words about day and time, English or Spanish; the clinic's calendar makes sense of them. Nothing else, and
+    /// neither exact_start nor window_start nor window_end beside it.
+    #[schemars(example = &"next Tuesday morning")]
+    #[garde(length(chars, max = 120))]
+    when: Option<String>,
     /// One exact local date and time to check, YYYY-MM-DDTHH:MM. Leave it out to search a window.
     #[schemars(example = &"2026-12-01T09:00")]
     #[garde(length(max = 40))]
@@ -53,6 +59,10 @@ struct FindSlotsResult {
     /// Free slots, ordered by time; for an exact time that is not free, alternatives near it.
     #[garde(dive, length(max = 6))]
     slots: Vec<SlotResult>,
+    /// The days and times of day that the caller's words were taken for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[garde(skip)]
+    understood: Option<String>,
     /// What to make of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[garde(skip)]
@@ -68,8 +78,8 @@ impl Tool for FindSlots {
     }
 
     fn description(&self) -> String {
-        "Finds free appointment times: either in a window, or whether one exact time is free (with alternatives if it is not). \
-         Call it before offering any time."
+        "Finds free appointment times: for the caller's own words about when, in a window, or whether one exact time is free (with \
+         alternatives if it is not). Call it before offering any time."
             .into()
     }
 
@@ -85,7 +95,10 @@ impl Tool for FindSlots {
         let arguments: FindSlotsArguments = arguments::read(arguments)?;
         let query = self.query(&arguments)?;
         let found = self.0.store.find_slots(&context.call_id, &query).await;
-        let found = found.map_err(|error| errors::database(self.name(), &error))?;
+        let found = found.map_err(|error| match error {
+            FindError::When(error) => said(&error, arguments.when.as_deref().unwrap_or_default()),
+            FindError::Database(error) => errors::database(self.name(), &error),
+        })?;
         result::write(self.name(), &describe(&found))
     }
 }
@@ -93,7 +106,15 @@ impl Tool for FindSlots {
 impl FindSlots {
     fn query(&self, arguments: &FindSlotsArguments) -> Result<SlotQuery, ToolError> {
         let zone = self.0.tenant.zone;
-        let when = if let Some(text) = given(arguments.exact_start.as_deref()) {
+        let others = [&arguments.exact_start, &arguments.window_start, &arguments.window_end];
+        let when = if let Some(text) = given(arguments.when.as_deref()) {
+            if others.into_iter().any(|other| given(other.as_deref()).is_some()) {
+                return Err(
+                    fault::<FindSlotsArguments>("when", text, "the caller's words alone, or exact_start or a window instead").into()
+                );
+            }
+            When::Said(Phrase::read(text).map_err(|error| said(&error, text))?)
+        } else if let Some(text) = given(arguments.exact_start.as_deref()) {
             When::Exact(moment::<FindSlotsArguments>("exact_start", text, local_time::parse(text, zone))?)
         } else {
             let edge = |field, text: Option<&str>, is_end| {
@@ -125,6 +146,11 @@ pub(super) fn moment<T: JsonSchema>(
     parsed.map_err(|error| fault::<T>(field, text, &format!("{MOMENT}; this {error}")).into())
 }
 
+/// What is wrong with the caller's words, for the model to repair or to ask about.
+fn said(error: &WhenError, text: &str) -> ToolError {
+    fault::<FindSlotsArguments>("when", text, &format!("words about a day or time to come; {error}")).into()
+}
+
 fn given(text: Option<&str>) -> Option<&str> {
     text.filter(|text| !text.trim().is_empty())
 }
@@ -139,5 +165,5 @@ fn describe(found: &FoundSlots) -> FindSlotsResult {
         (Some(Ok(false)), true) => Some("that time is taken, and nothing near it is free; try a window".into()),
         (None, true) => Some("nothing is free in that window; try another one".into()),
     };
-    FindSlotsResult { available, slots: result::slots(&found.slots, found.zone), note }
+    FindSlotsResult { available, slots: result::slots(&found.slots, found.zone), understood: found.understood.clone(), note }
 }

@@ -79,7 +79,14 @@ async fn bad_arguments_name_field_value_expectation_and_example() {
             json!({"window_start": "2026-12-02", "window_end": "2026-12-01T09:00"}),
             "window_end: got \"2026-12-01T09:00\", expected a time after window_start",
         ),
-        ("find_slots", json!({"when": "now"}), r#"when: got "now", expected no such argument; the arguments are "#),
+        ("find_slots", json!({"at": "now"}), r#"at: got "now", expected no such argument; the arguments are "#),
+        (
+            "find_slots",
+            json!({"when": "not on Tuesday"}),
+            r#"when: got "not on Tuesday", expected words about a day or time to come; "not" is not understood; give only the words about"#,
+        ),
+        ("find_slots", json!({"when": "yesterday"}), "that time is past; ask for a time to come, for example \"next Tuesday morning\""),
+        ("find_slots", json!({"when": "tomorrow", "window_start": "2026-12-01"}), "expected the caller's words alone, or exact_start"),
         (
             "find_slots",
             json!({"practitioner": "Dr. Who"}),

@@ -148,6 +148,37 @@ async fn an_exact_time_that_cannot_be_had_is_explained() {
     }
 }
 
+#[tokio::test]
+async fn the_callers_own_words_are_placed_on_the_clinics_calendar() {
+    let test = TestDatabase::new().await;
+    let call = Call::new(&test, "one");
+    // It is Monday, 30 November.
+    for (when, understood, starts) in [
+        ("tomorrow after four", "Tuesday 2026-12-01, beginning from 16:00 on", &["2026-12-01T16:00", "2026-12-01T16:30"][..]),
+        ("el martes por la mañana, a última hora", "", &[]),
+        ("first thing Thursday", "Thursday 2026-12-03, beginning before 10:00", &["2026-12-03T09:00", "2026-12-03T09:30"]),
+        ("pasado mañana a las nueve", "Wednesday 2026-12-02, at 09:00", &["2026-12-02T09:00"]),
+        (
+            "los martes después de las cuatro y media",
+            "2026-11-30 to 2026-12-28, Tue, beginning from 16:30 on",
+            &["2026-12-01T16:30", "2026-12-08T16:30", "2026-12-15T16:30", "2026-12-22T16:30"],
+        ),
+    ] {
+        let found = call.run("find_slots", json!({"when": when})).await;
+        if starts.is_empty() {
+            assert!(found.unwrap_err().message.contains("contradict each other"), "{when}");
+            continue;
+        }
+        let found = found.unwrap();
+        let given: Vec<&str> = found["slots"].as_array().unwrap().iter().map(|slot| slot["start"].as_str().unwrap()).collect();
+        assert_eq!((found["understood"].as_str().unwrap(), given.as_slice()), (understood, starts), "{when}");
+    }
+    let error = call.run("find_slots", json!({"when": "next Friday"})).await.unwrap_err();
+    assert!(error.message.contains("it may mean 2026-12-04 (Fri) or 2026-12-11 (Fri); ask the caller which"), "{}", error.message);
+    let error = call.run("find_slots", json!({"when": "in a year or so in the month of May 2028 on the third of June"})).await.unwrap_err();
+    assert_eq!((error.code.as_str(), error.retryable), ("invalid_arguments", false));
+}
+
 /// The connection is lost at COMMIT and the database stays away for a while: the tool keeps asking, and tells the truth.
 #[tokio::test]
 async fn a_tool_looks_an_unknown_outcome_up_until_it_is_known() {
