@@ -446,7 +446,7 @@ impl Scenario {
                 found.push(format!("caller step {}: {key:?} is no key of a telephone", number + 1));
             }
         }
-        let known = ["completed", "caller_hung_up", "caller_away", "failed", "stopped"];
+        let known = ["completed", "transferred", "caller_hung_up", "caller_away", "failed", "stopped"];
         if let Some(outcome) = self.expect.outcome.as_deref().filter(|outcome| !known.contains(outcome)) {
             found.push(format!("expect.outcome {outcome:?}: one of {} is expected", known.join(", ")));
         }

@@ -33,7 +33,7 @@ impl Leg {
             DialogEvent::ReInvite(wish) => self.renegotiate(wish).await,
             DialogEvent::Acked { session: Some(answer) } => self.accept(&answer).await,
             // The outcome of a transfer that nobody waits for.
-            DialogEvent::Acked { session: None } | DialogEvent::Referred(_) => {}
+            DialogEvent::Acked { session: None } | DialogEvent::Referred(_) | DialogEvent::Refer { .. } => {}
         }
         None
     }

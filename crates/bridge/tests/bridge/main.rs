@@ -8,5 +8,6 @@ mod drain;
 mod media;
 mod support;
 mod talk;
+mod transfer;
 mod trouble;
 mod vanish;

@@ -151,6 +151,13 @@ pub enum DialogEvent {
     },
     /// The peer wants to change the session (hold, another address). Dropping it repeats the session in use.
     ReInvite(ReInvite),
+    /// The peer wants us to call somebody else, and is told 202 by now; only with [`super::EndpointConfig::takes_refer`].
+    Refer {
+        /// The URI to call; personal.
+        target: String,
+        /// For [`Dialog::notify_refer`].
+        id: u32,
+    },
     /// What came of [`Dialog::refer`].
     Referred(ReferStatus),
     /// The call is over. Returned again by every later call of [`Dialog::next_event`].
@@ -172,6 +179,7 @@ impl Dialog {
                 CallEvent::ReInvite { offer } => {
                     return DialogEvent::ReInvite(ReInvite { call: self.line.id, commands: Some(self.line.commands.clone()), offer });
                 }
+                CallEvent::Refer { target, cseq } => return DialogEvent::Refer { target, id: cseq },
                 CallEvent::Referred(status) => return DialogEvent::Referred(status),
                 CallEvent::Ended(reason) => return DialogEvent::Ended(reason),
                 // A response to a re-INVITE of ours whose caller stopped waiting.
@@ -204,6 +212,14 @@ impl Dialog {
     pub async fn refer(&mut self, target: &str, wait: Duration) -> Result<(), ReferError> {
         let target = target.to_owned();
         self.line.ask(|call, reply| Command::Refer { call, target, wait, reply }, ReferError::Ended).await
+    }
+
+    /// Tells the peer how far its REFER has come: 100 to 199 while it goes on, a final status at its end.
+    ///
+    /// # Errors
+    /// [`ReferError::Ended`] or [`ReferError::State`].
+    pub async fn notify_refer(&self, id: u32, status: u16) -> Result<(), ReferError> {
+        self.line.ask(|call, reply| Command::NotifyRefer { call, id, status, reply }, ReferError::Ended).await
     }
 
     /// Hangs up: BYE, or once the ACK is here if that is still owed (RFC 3261 §15). Waits until the call is over, at most

@@ -24,6 +24,8 @@ pub struct EndpointConfig {
     pub limits: Limits,
     /// Who may call, and whom.
     pub admission: Arc<dyn Admission>,
+    /// Whether a peer may ask us to call somebody else (REFER), as a trunk may be asked; else it gets 405.
+    pub takes_refer: bool,
 }
 
 impl EndpointConfig {
@@ -38,6 +40,7 @@ impl EndpointConfig {
             timers: SipTimers::default(),
             limits: Limits::default(),
             admission: Arc::new(AdmitAll),
+            takes_refer: false,
         }
     }
 }

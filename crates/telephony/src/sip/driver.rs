@@ -37,6 +37,7 @@ pub(super) enum Command {
     Hangup { call: CallId, reply: oneshot::Sender<Result<(), CallError>> },
     ReInvite { call: CallId, session: SessionDescription, reply: oneshot::Sender<Result<(), ReInviteError>> },
     Refer { call: CallId, target: String, wait: Duration, reply: oneshot::Sender<Result<(), ReferError>> },
+    NotifyRefer { call: CallId, id: u32, status: u16, reply: oneshot::Sender<Result<(), ReferError>> },
     Invite { invite: Box<OutgoingInvite>, reply: oneshot::Sender<Result<Line, InviteError>> },
     Abandon(CallId),
     Probe { target: SocketAddr, transport: Transport, reply: oneshot::Sender<Option<u16>> },
@@ -208,6 +209,7 @@ impl Driver {
             Command::Hangup { call, reply } => drop(reply.send(self.core.hangup(now, call))),
             Command::ReInvite { call, session, reply } => drop(reply.send(self.core.reinvite(now, call, session))),
             Command::Refer { call, target, wait, reply } => drop(reply.send(self.core.refer(now, call, &target, wait))),
+            Command::NotifyRefer { call, id, status, reply } => drop(reply.send(self.core.notify_refer(now, call, id, status))),
             Command::Invite { invite, reply } => {
                 let placed = self.core.invite(now, *invite).and_then(|id| self.add_line(id).ok_or(InviteError::EndpointClosed));
                 drop(reply.send(placed));

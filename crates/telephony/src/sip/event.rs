@@ -63,6 +63,8 @@ pub(super) enum CallEvent {
     Answered { session: Option<SessionDescription> },
     /// The final response to our re-INVITE.
     ReInvited(Result<Option<SessionDescription>, ReInviteError>),
+    /// The peer wants us to call somebody else.
+    Refer { target: String, cseq: u32 },
     /// What came of our REFER.
     Referred(ReferStatus),
     /// The last event of every call.

@@ -12,7 +12,7 @@
 //! One task owns all state, a core without I/O; handles talk to it over bounded queues. Dropping a handle ends its call:
 //! an unanswered call is refused with 480, an answered one gets BYE.
 //!
-//! Not done here, on purpose: registration, digest authentication, TLS, 100rel, UPDATE, DNS; REFER is sent, not taken.
+//! Not done here, on purpose: registration, digest authentication, TLS, 100rel, UPDATE, DNS; REFER is sent, and taken only where the application wants it.
 
 mod call;
 mod config;

@@ -12,9 +12,11 @@ use super::reply;
 use crate::sdp::{self, SessionDescription};
 
 /// Judges a request of any method: its grammar, then whether the method, the URI and the extensions are served.
-pub(super) fn request(request: &Request) -> Result<(), Refusal> {
+pub(super) fn request(request: &Request, takes_refer: bool) -> Result<(), Refusal> {
     grammar(request)?;
-    if !matches!(request.method, Method::Invite | Method::Ack | Method::Cancel | Method::Bye | Method::Options | Method::Notify) {
+    let served = takes_refer && request.method == Method::Refer;
+    if !served && !matches!(request.method, Method::Invite | Method::Ack | Method::Cancel | Method::Bye | Method::Options | Method::Notify)
+    {
         let status = if reply::is_known(&request.method) { 405 } else { 501 };
         return Err(Refusal::new(status).with("Allow", reply::ALLOW));
     }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use frontdesk_telephony::sip::{Dialog, DialogEvent, Endpoint, ReferError, ReferStatus};
+use frontdesk_telephony::sip::{Dialog, DialogEvent, Endpoint, EndpointConfig, ReferError, ReferStatus, Transport};
 
-use crate::common::{Line, Peer, endpoint, header, soon, talk};
+use crate::common::{Line, Peer, answer as answer_to, ask, call_to, config, endpoint, header, incoming, soon, talk};
 
 const TARGET: &str = "tel:+15550188";
 const WAIT: Duration = Duration::from_secs(10);
@@ -93,4 +93,40 @@ async fn only_telephone_and_sip_targets_are_referred_to() {
     for target in ["mailto:a@example.com", "", "tel:+1 555>;x"] {
         assert_eq!(dialog.refer(target, WAIT).await, Err(ReferError::Malformed), "{target}");
     }
+}
+
+#[tokio::test]
+async fn two_endpoints_transfer_a_call() {
+    for status in [200, 486] {
+        let (desk, mut calls) = endpoint().await;
+        let (trunk, _) = Endpoint::bind(EndpointConfig { takes_refer: true, ..config() }).await.unwrap();
+        let mut placed = trunk.invite(call_to(desk.local_addr(), Transport::Udp)).await.unwrap();
+        let call = incoming(&mut calls).await;
+        let session = answer_to(call.invite().offer.as_ref().unwrap(), 4002);
+        let mut ours = call.answer(session).await.unwrap();
+        let (mut theirs, _) = soon("the answer", placed.answered()).await.unwrap();
+        assert!(matches!(soon("ACK", ours.next_event()).await, DialogEvent::Acked { .. }));
+        ours.refer(TARGET, WAIT).await.unwrap();
+        let id = match soon("the REFER", theirs.next_event()).await {
+            DialogEvent::Refer { target, id } => {
+                assert_eq!(target, TARGET);
+                id
+            }
+            other => panic!("{other:?}"),
+        };
+        for status in [100, 180, status] {
+            theirs.notify_refer(id, status).await.unwrap();
+        }
+        assert_eq!(outcome(&mut ours).await, ReferStatus::Final(status));
+        ours.hangup().await;
+    }
+}
+
+#[tokio::test]
+async fn who_does_not_take_refer_says_so() {
+    let peer = Peer::new().await;
+    let (endpoint, mut calls) = endpoint().await;
+    let (_dialog, tag) = talk(&peer, &endpoint, &mut calls).await;
+    let refer = Line { to_tag: Some(&tag), headers: "Refer-To: <tel:+15550188>\r\n", ..Line::new("REFER", "refer", 30) };
+    assert!(ask(&peer, &endpoint, refer).await.starts_with("SIP/2.0 405"));
 }

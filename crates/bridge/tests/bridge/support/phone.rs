@@ -28,8 +28,18 @@ pub(crate) struct Phone {
 impl Phone {
     /// One that speaks UDP and PCMU first.
     pub(crate) async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// One whose trunk transfers calls.
+    pub(crate) async fn taking_refer() -> Self {
+        Self::with(|config| config.takes_refer = true).await
+    }
+
+    async fn with(change: impl FnOnce(&mut EndpointConfig)) -> Self {
         let timers = SipTimers { t1: Duration::from_millis(50), t2: Duration::from_millis(400), t4: Duration::from_millis(500) };
-        let config = EndpointConfig { timers, ..EndpointConfig::new(SocketAddr::new(LOCAL, 0)) };
+        let mut config = EndpointConfig { timers, ..EndpointConfig::new(SocketAddr::new(LOCAL, 0)) };
+        change(&mut config);
         let (endpoint, _no_calls_come_in) = Endpoint::bind(config).await.expect("a port");
         Self { endpoint, transport: Transport::Udp, codecs: vec![Codec::Pcmu, Codec::Pcma], headers: Vec::new() }
     }
@@ -196,6 +206,27 @@ impl Line {
         })
         .await;
         (heard, reason)
+    }
+
+    /// Waits for a REFER, and says that the target answered so; the target.
+    pub(crate) async fn is_referred(&mut self, status: u16) -> String {
+        let (target, id) = within("a REFER", async {
+            loop {
+                tokio::select! {
+                    event = self.dialog.next_event() => match event {
+                        DialogEvent::Refer { target, id } => return (target, id),
+                        DialogEvent::Ended(reason) => panic!("the call ended: {reason:?}"),
+                        _ => {}
+                    },
+                    _ = self.events.recv() => {}
+                }
+            }
+        })
+        .await;
+        for status in [100, 180, status] {
+            self.dialog.notify_refer(id, status).await.expect("the call goes on");
+        }
+        target
     }
 
     /// Waits for BYE.

@@ -27,6 +27,7 @@ impl Core {
         match request.method {
             Method::Bye => self.receive_bye(now, id, cseq, request, source),
             Method::Invite => self.receive_reinvite(now, id, cseq, request, source),
+            Method::Refer => self.receive_refer(now, id, cseq, request, source),
             Method::Notify => self.receive_notify(now, id, cseq, request, source),
             // OPTIONS; every other method was screened out.
             _ => Err(self.capabilities()),

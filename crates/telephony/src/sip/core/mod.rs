@@ -88,6 +88,7 @@ enum Purpose {
     ClientCancel,
     /// Our REFER, with its `CSeq`.
     ClientRefer(CallId, u32),
+    ClientNotify,
     Probe(u64),
 }
 
@@ -316,7 +317,7 @@ impl Core {
 
     /// Gives a new request to whom it concerns. An error is a final answer for which nothing is kept.
     fn dispatch(&mut self, now: Duration, request: &Request, source: Source) -> Result<(), Refusal> {
-        screen::request(request)?;
+        screen::request(request, self.config.takes_refer)?;
         match request.method {
             Method::Cancel => self.receive_cancel(now, request, source),
             _ if DialogKey::of_request(request).is_some() => self.receive_in_dialog(now, request, source),

@@ -121,6 +121,43 @@ impl Core {
     }
 }
 
+impl Core {
+    /// The peer wants us to call somebody else: the application decides, and tells it what comes of that.
+    pub(super) fn receive_refer(&mut self, now: Duration, id: CallId, cseq: u32, request: &Request, source: Source) -> Result<(), Refusal> {
+        let bad = || Refusal::new(400).because("Malformed Refer-To");
+        let target = header(request, &HeaderName::ReferTo).ok_or_else(bad)?;
+        let target = target.split_once('<').and_then(|(_, rest)| rest.split_once('>')).map_or(target.as_str(), |(uri, _)| uri).to_owned();
+        let key = self.begin_server(now, request, source, Purpose::Server)?;
+        let mut response = reply::response(request, 202, "Accepted", "");
+        reply::push(&mut response.headers, HeaderName::Contact, self.contact(source.transport()));
+        self.respond(now, &key, reply::finish(response, None));
+        if let Some(dialog) = self.calls.get_mut(&id).and_then(|call| call.dialog.as_mut()) {
+            dialog.remote_cseq = cseq;
+        }
+        self.emit(id, CallEvent::Refer { target, cseq });
+        Ok(())
+    }
+
+    /// Tells the peer how far its REFER has come; a final status ends the subscription.
+    pub(in crate::sip) fn notify_refer(&mut self, now: Duration, id: CallId, cseq: u32, status: u16) -> Result<(), ReferError> {
+        let dialog = self.calls.get_mut(&id).ok_or(ReferError::Ended)?.dialog.as_mut().ok_or(ReferError::State)?;
+        let path = dialog.next_hop();
+        let state = if status >= 200 { "terminated;reason=noresource" } else { "active;expires=60" };
+        let builder = dialog.request(&Method::Notify).map_err(|_| ReferError::State)?;
+        let builder = builder
+            .header(HeaderName::Event, format!("refer;id={cseq}"))
+            .and_then(|builder| builder.header(HeaderName::SubscriptionState, state))
+            .and_then(|builder| builder.header(HeaderName::ContentType, "message/sipfrag;version=2.0"))
+            .map_err(|_| ReferError::State)?;
+        let mut request = self.complete(builder, path.transport(), None);
+        let body = format!("SIP/2.0 {status} {}\r\n", reply::reason_phrase(status));
+        request.headers.remove_all(&HeaderName::ContentLength);
+        reply::push(&mut request.headers, HeaderName::ContentLength, body.len().to_string());
+        request.set_body(bytes::Bytes::from(body));
+        self.begin_client(now, request, path, Purpose::ClientNotify).map(drop).ok_or(ReferError::State)
+    }
+}
+
 fn header(request: &Request, name: &HeaderName) -> Option<String> {
     request.headers.value(name).map(|value| String::from_utf8_lossy(&value).into_owned())
 }
