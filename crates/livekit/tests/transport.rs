@@ -5,11 +5,12 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use frontdesk_agent::transport::{AgentState, Speaker, TranscriptLine};
+use frontdesk_agent::transport::{AgentState, Speaker, TranscriptLine, TransferOutcome};
 use frontdesk_agent::{Transport, TransportError, TransportEvent};
 use frontdesk_audio::SampleRate;
 use frontdesk_livekit::api::{LiveKit, NewRoom, ParticipantToken};
-use frontdesk_livekit::room::{DisconnectReason, EndReason, ParticipantKind, Room, RoomEvent};
+use frontdesk_livekit::room::{DisconnectReason, EndReason, OutgoingData, ParticipantKind, Room, RoomEvent};
+use frontdesk_livekit::transfer::{BRIDGE_ATTRIBUTE, Reply, Request, TRANSFER_TOPIC};
 use frontdesk_livekit::transport::{LiveKitTransport, TransportOptions};
 use frontdesk_livekit::worker::JobContext;
 use support::server::Server;
@@ -48,8 +49,13 @@ struct Call {
 async fn call(room: &str) -> Call {
     let server = Server::start().await;
     let api = Arc::new(support::api(&server.url()));
-    let attributes =
-        [("sip.phoneNumber", NUMBER), ("sip.trunkPhoneNumber", "+15550199"), ("sip.callID", "SCL_1"), ("sip.callStatus", "active")];
+    let attributes = [
+        ("sip.phoneNumber", NUMBER),
+        ("sip.trunkPhoneNumber", "+15550199"),
+        ("sip.callID", "SCL_1"),
+        ("sip.callStatus", "active"),
+        (BRIDGE_ATTRIBUTE, "transfer"),
+    ];
     let (caller, caller_events) = join_sip(&server.url(), room, &format!("sip_{NUMBER}"), &attributes).await;
     let agent = LiveKitTransport::join(&job(&api, room), api.clone(), TransportOptions::default()).await.expect("joins");
     Call { _server: server, api, caller, caller_events, agent }
@@ -126,6 +132,57 @@ async fn a_call_from_answer_to_hang_up() {
     assert!(matches!(call.agent.next_event().await, TransportEvent::Disconnected));
     assert!(call.api.list_rooms(&["call_abc"]).await.unwrap().is_empty());
     speech.abort();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transfer_asks_our_bridge_by_name_and_audio_goes_on() {
+    let mut call = call("transfer").await;
+    let failed = TransferOutcome::Failed { sip_code: None };
+    assert_eq!(call.agent.transfer("nobody").await, failed, "a name without a number");
+    call.agent.set_transfer_numbers([("front office".to_owned(), "+15550188".to_owned())].into());
+    for (status, outcome) in [(Some(486), TransferOutcome::Busy), (Some(200), TransferOutcome::Accepted), (None, failed)] {
+        let transfer = call.agent.transfer("front office");
+        let bridge = async {
+            let request = call.caller_events.find("the request", |event| match event {
+                RoomEvent::Data(data) if data.topic == TRANSFER_TOPIC => Request::parse(&data.payload),
+                _ => None,
+            });
+            let request = request.await;
+            assert_eq!(request.uri(), "tel:+15550188");
+            let payload = Reply { id: request.id, status }.to_bytes();
+            let reply = OutgoingData { payload, topic: TRANSFER_TOPIC.into(), reliable: true, destinations: vec!["agent-AJ_1".into()] };
+            call.caller.send_data(reply).await.unwrap();
+        };
+        tokio::pin!(transfer);
+        let answered = async {
+            bridge.await;
+            std::future::pending::<()>().await;
+        };
+        tokio::pin!(answered);
+        let told = within("the outcome", async {
+            loop {
+                tokio::select! {
+                    outcome = &mut transfer => return outcome,
+                    () = &mut answered => {}
+                    _ = call.agent.next_event() => {}
+                }
+            }
+        });
+        assert_eq!(told.await, outcome);
+    }
+    call.agent.hang_up().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_caller_of_another_bridge_is_transferred_by_the_api_or_not_at_all() {
+    let server = Server::start().await;
+    let api = Arc::new(support::api(&server.url()));
+    let (_caller, _events) = join_sip(&server.url(), "foreign", "sip_x", &[("sip.callStatus", "active")]).await;
+    let mut agent = LiveKitTransport::join(&job(&api, "foreign"), api.clone(), TransportOptions::default()).await.expect("joins");
+    agent.set_transfer_numbers([("front office".to_owned(), "+15550188".to_owned())].into());
+    // This server has no SIP service.
+    assert_eq!(within("the refusal", agent.transfer("front office")).await, TransferOutcome::Failed { sip_code: None });
+    agent.hang_up().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
