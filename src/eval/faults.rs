@@ -69,8 +69,8 @@ pub(super) struct Asked {
 pub(super) struct FaultyModel {
     faults: Vec<ModelFault>,
     asked: Arc<Mutex<Asked>>,
-    /// Faults that have struck, of those that strike once.
-    struck: Mutex<Vec<usize>>,
+    /// Faults that have struck, and how long the history was then.
+    struck: Mutex<Vec<(usize, usize)>>,
 }
 
 impl FaultyModel {
@@ -87,8 +87,9 @@ impl FaultyModel {
         asked.requests
     }
 
-    /// The fault that strikes a request, given its answer.
-    fn fault(&self, request: u32, answer: &Answer) -> Option<ModelFault> {
+    /// The fault that strikes a request, given its answer. What strikes once strikes a turn: a model that names a wrong time in answer to
+    /// words that are not final yet names it again in answer to the final ones.
+    fn fault(&self, request: u32, history: usize, answer: &Answer) -> Option<ModelFault> {
         let mut struck = self.struck.lock().unwrap_or_else(PoisonError::into_inner);
         let found = self.faults.iter().enumerate().find(|(number, fault)| {
             let calls = |tool: &String| answer.calls.iter().any(|call| call.name == *tool);
@@ -97,10 +98,10 @@ impl FaultyModel {
             fault.request.is_none_or(|meant| meant == request)
                 && fault.calling.as_ref().is_none_or(calls)
                 && fault.saying.as_ref().is_none_or(says)
-                && !(once && struck.contains(number))
+                && !(once && struck.iter().any(|(other, at)| other == number && !(fault.arguments.is_some() && *at == history)))
         });
         let (number, fault) = found?;
-        struck.push(number);
+        struck.push((number, history));
         Some(fault.clone())
     }
 }
@@ -130,7 +131,7 @@ impl LanguageModel for FaultyModel {
         let number = self.begin(&request);
         let mut options = LlmOptions::default();
         let mut answer = options.mode.answer(&request);
-        let fault = self.fault(number, &answer);
+        let fault = self.fault(number, request.messages.len(), &answer);
         if let Some(fault) = &fault {
             options.first_token += Duration::from_secs_f64(fault.slow);
             if let Some(says) = &fault.says {
