@@ -18,7 +18,7 @@ use super::ear::{Ear, EarEvent};
 use super::leg::Leg;
 use super::manners::Manners;
 use super::mouth::{Mouth, Utterance};
-use super::options::{CallEnd, CallOutcome, CallerError, CallerEvent, CallerOptions, Recording, SpokenTurn};
+use super::options::{CallEnd, CallOutcome, CallerError, CallerEvent, CallerOptions, Recording, SpokenTurn, Stretch};
 use super::plan::Act;
 use super::stream::Stream;
 use crate::voice::{Speaker, Voice, VoiceError};
@@ -27,8 +27,8 @@ use crate::voice::{Speaker, Voice, VoiceError};
 const HANG_UP_TIMEOUT: Duration = Duration::from_secs(5);
 /// Ticks sent at once after a stall, as a network does that held packets back; beyond it they are left out.
 const CATCH_UP_MAX: u32 = 10;
-/// Beginnings of the agent that are kept: an hour of talk.
-const AGENT_BEGAN_MAX: usize = 4_096;
+/// Stretches of the agent that are kept: an hour of talk.
+const AGENT_SPOKE_MAX: usize = 4_096;
 
 /// Places calls in one voice. Clones share what was rendered before.
 #[derive(Debug, Clone)]
@@ -98,7 +98,7 @@ impl Caller {
             greeted_after: None,
             awaits_answer: false,
             turns: Vec::new(),
-            agent_began: Vec::new(),
+            agent_spoke: Vec::new(),
             events: events.clone(),
         };
         live.carry(line, answered_after).await
@@ -180,7 +180,7 @@ struct Live {
     /// The agent has not answered the last turn yet.
     awaits_answer: bool,
     turns: Vec<SpokenTurn>,
-    agent_began: Vec<Duration>,
+    agent_spoke: Vec<Stretch>,
     events: mpsc::Sender<CallerEvent>,
 }
 
@@ -230,8 +230,8 @@ impl Live {
         tell(&self.events, CallerEvent::Ended(end.clone()));
         let (agent, stream) = self.stream.finish();
         let recording = Recording { caller: self.sent, agent };
-        let (greeted_after, turns, agent_began) = (self.greeted_after, self.turns, self.agent_began);
-        Ok(CallOutcome { answered_after, greeted_after, duration, end, turns, agent_began, recording, stream })
+        let (greeted_after, turns, agent_spoke) = (self.greeted_after, self.turns, self.agent_spoke);
+        Ok(CallOutcome { answered_after, greeted_after, duration, end, turns, agent_spoke, recording, stream })
     }
 
     /// The packet of the next 20 ms.
@@ -274,14 +274,17 @@ impl Live {
             if let Some(EarEvent::Began { at }) = self.ear.hear(now, &samples) {
                 self.agent_began(at);
             }
+            if let (Some(stretch), Some(last_sound)) = (self.agent_spoke.last_mut(), self.ear.last_sound()) {
+                stretch.last_sound = stretch.last_sound.max(last_sound);
+            }
         }
     }
 
     fn agent_began(&mut self, at: Duration) {
         self.manners.agent_began(at);
         self.greeted_after.get_or_insert(at);
-        if self.agent_began.len() < AGENT_BEGAN_MAX {
-            self.agent_began.push(at);
+        if self.agent_spoke.len() < AGENT_SPOKE_MAX {
+            self.agent_spoke.push(Stretch { began: at, last_sound: at });
         }
         let mut gap = None;
         if self.awaits_answer && self.act.is_none() {

@@ -27,6 +27,6 @@ mod stream;
 pub use align::{Alignment, Piece, align};
 pub use call::Caller;
 pub use observer::{ObserverError, ObserverOptions, RoomObserver, RoomSight, SpokenLine};
-pub use options::{CallEnd, CallOutcome, CallerError, CallerEvent, CallerOptions, Habits, Recording, SpokenTurn};
+pub use options::{CallEnd, CallOutcome, CallerError, CallerEvent, CallerOptions, Habits, Recording, SpokenTurn, Stretch};
 pub use plan::{Act, CallerPlan, Cue, Heard, Line, Reactive, Rule, Scripted};
 pub use stream::StreamReport;

@@ -155,6 +155,15 @@ pub struct SpokenTurn {
     pub is_overlapped: bool,
 }
 
+/// A stretch of the agent's sound; silence shorter than a quarter of a second does not end it. Times are counted from the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stretch {
+    /// Its first sound.
+    pub began: Duration,
+    /// Its last sound.
+    pub last_sound: Duration,
+}
+
 /// Both directions of a call at 8 kHz; sample 0 is the moment of the answer.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Recording {
@@ -197,8 +206,8 @@ pub struct CallOutcome {
     pub end: CallEnd,
     /// What the caller did, in order.
     pub turns: Vec<SpokenTurn>,
-    /// When the agent was heard after silence, each time, in order; from the answer.
-    pub agent_began: Vec<Duration>,
+    /// When the agent was heard, in order.
+    pub agent_spoke: Vec<Stretch>,
     /// Both directions.
     pub recording: Recording,
     /// How the agent's stream came in.

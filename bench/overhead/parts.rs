@@ -1,0 +1,167 @@
+//! How much of an answer's time was our own, from the stages of a turn in the call record (docs/metrics.md).
+//!
+//! The way of an answer is followed back from its first sample. On each leg of it, what the provider was set to take, or what was
+//! chosen to be waited, is taken off; the rest is ours: detector, queues, sockets, codecs of the protocols, the simulated providers'
+//! own lateness included.
+
+use frontdesk_agent::record::RecordTurn;
+use frontdesk_conversation::{Config, EndpointingMode};
+
+use crate::common::{Delays, millis};
+
+/// What is not ours, in milliseconds.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Allowed {
+    mode: EndpointingMode,
+    /// Silence after which speech counts as ended; chosen.
+    silence: u64,
+    min_delay: u64,
+    vad_delay: u64,
+    stt_final: u64,
+    first_token: u64,
+    /// From the model's first word to the end of its first clause.
+    clause: u64,
+    first_byte: u64,
+}
+
+impl Allowed {
+    /// For a clinic, with services so fast and answers of one clause with so many words.
+    pub(super) fn new(config: &Config, delays: &Delays, words: usize) -> Self {
+        Self {
+            mode: config.endpointing.mode,
+            silence: millis(config.interruption.silence_detection),
+            min_delay: millis(config.endpointing.min_delay),
+            vad_delay: millis(config.endpointing.vad_delay),
+            stt_final: delays.stt_final_ms,
+            first_token: delays.llm_first_token_ms,
+            clause: delays.llm_word_ms * words.saturating_sub(1) as u64,
+            first_byte: delays.tts_first_byte_ms,
+        }
+    }
+
+    /// Whether the turn model gave no answer in time: the delay was that of a turn of which nothing but silence is known.
+    pub(super) fn is_unjudged(&self, turn: &RecordTurn) -> bool {
+        self.mode == EndpointingMode::Model && turn.due_ms == Some(self.vad_delay)
+    }
+}
+
+/// Our own part of an answer's time, by where it arose, in milliseconds; whole milliseconds of the record may make a leg −1.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Own {
+    /// End of speech, final words, turn model, decision.
+    pub(super) hearing: i64,
+    /// Asking the model and taking its first word.
+    pub(super) model: i64,
+    /// From the words to the first clause at the synthesiser.
+    pub(super) clause: i64,
+    /// Asking the synthesiser and taking its first byte.
+    pub(super) speech: i64,
+    /// From there to the first sample that leaves the pacer.
+    pub(super) playout: i64,
+}
+
+impl Own {
+    /// All of it; never below zero.
+    pub(super) fn total(&self) -> u64 {
+        let Self { hearing, model, clause, speech, playout } = self;
+        u64::try_from(hearing + model + clause + speech + playout).unwrap_or(0)
+    }
+}
+
+/// Our own part of a turn; `None` for one whose answer was not begun.
+pub(super) fn own(turn: &RecordTurn, allowed: &Allowed) -> Option<Own> {
+    let RecordTurn { transcript_final_ms, due_ms, committed_ms, model_asked_ms, first_token_ms, .. } = *turn;
+    let (heard, due, committed) = (transcript_final_ms?, due_ms?, committed_ms?);
+    let (asked, token) = (model_asked_ms?, first_token_ms?);
+    let (clause, audio, played) = (turn.first_clause_ms?, turn.first_audio_ms?, turn.playback_started_ms?);
+    // A turn model that is late made us wait: only the shortest delay was chosen.
+    let chosen = if allowed.is_unjudged(turn) { allowed.min_delay } else { due };
+    // The recogniser may end a segment by itself before it is asked; later than when asked is ours.
+    let words = heard.min(allowed.silence + allowed.stt_final);
+    let decided = chosen.max(words);
+    let text = token + allowed.clause;
+    let late = |at: u64, expected: u64| at.cast_signed() - expected.cast_signed();
+    let (hearing, model, clause_late) = if committed >= text {
+        // The answer lay ready: the decision was waited for.
+        (late(committed, decided), 0, late(clause, committed))
+    } else {
+        let trigger = match asked {
+            _ if asked >= committed => decided,
+            _ if asked >= heard => words,
+            // Asked ahead, as soon as the caller fell silent.
+            _ => allowed.silence,
+        };
+        (late(asked, trigger), late(token, asked + allowed.first_token), late(clause, text))
+    };
+    let (speech, playout) = (late(audio, clause + allowed.first_byte), late(played, audio));
+    Some(Own { hearing, model, clause: clause_late, speech, playout })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use frontdesk_conversation::TurnId;
+
+    use super::*;
+
+    fn allowed(mode: EndpointingMode) -> Allowed {
+        let mut config = Config::default();
+        config.endpointing.mode = mode;
+        config.interruption.silence_detection = Duration::from_millis(250);
+        let delays = Delays { stt_final_ms: 150, llm_first_token_ms: 200, llm_word_ms: 20, tts_first_byte_ms: 150 };
+        Allowed::new(&config, &delays, 4)
+    }
+
+    /// Final words, due, committed, model asked, first token, first clause, first audio, played.
+    fn turn(stages: [u64; 8]) -> RecordTurn {
+        let [heard, due, committed, asked, token, clause, audio, played] = stages.map(Some);
+        RecordTurn {
+            turn: TurnId(1),
+            speech_ended_ms: Some(260),
+            transcript_final_ms: heard,
+            due_ms: due,
+            committed_ms: committed,
+            model_asked_ms: asked,
+            first_token_ms: token,
+            first_clause_ms: clause,
+            first_audio_ms: audio,
+            playback_started_ms: played,
+        }
+    }
+
+    #[test]
+    fn an_answer_that_lay_ready_waits_for_the_decision_alone() {
+        let own = own(&turn([420, 550, 552, 260, 470, 553, 710, 720]), &allowed(EndpointingMode::Vad)).expect("complete");
+        assert_eq!(own, Own { hearing: 2, model: 0, clause: 1, speech: 7, playout: 10 });
+        assert_eq!(own.total(), 20);
+    }
+
+    #[test]
+    fn an_answer_that_was_begun_ahead_counts_from_the_silence_or_the_final_words() {
+        let allowed = allowed(EndpointingMode::Model);
+        let ahead = own(&turn([410, 300, 410, 262, 470, 535, 690, 700]), &allowed).expect("complete");
+        assert_eq!(ahead, Own { hearing: 12, model: 8, clause: 5, speech: 5, playout: 10 });
+        let again = own(&turn([405, 500, 501, 407, 615, 680, 835, 840]), &allowed).expect("complete");
+        assert_eq!(again, Own { hearing: 7, model: 8, clause: 5, speech: 5, playout: 5 });
+        let after = own(&turn([405, 300, 405, 405, 610, 670, 820, 825]), &allowed).expect("complete");
+        assert_eq!(after.hearing, 5);
+    }
+
+    #[test]
+    fn late_words_and_a_turn_model_that_gave_no_answer_are_ours() {
+        let late_words = own(&turn([480, 300, 480, 260, 460, 521, 672, 680]), &allowed(EndpointingMode::Vad)).expect("complete");
+        assert_eq!(late_words.hearing, 10, "the answer was not ready when the words came: the model was waited for");
+        let waited = own(&turn([600, 300, 600, 260, 460, 600, 750, 750]), &allowed(EndpointingMode::Vad)).expect("complete");
+        assert_eq!(waited.total(), 200);
+        let unjudged = own(&turn([400, 550, 550, 260, 460, 550, 700, 700]), &allowed(EndpointingMode::Model)).expect("complete");
+        assert_eq!(unjudged.hearing, 150);
+    }
+
+    #[test]
+    fn a_turn_without_an_answer_has_no_figure() {
+        let mut unanswered = turn([420, 550, 552, 260, 470, 553, 710, 720]);
+        unanswered.playback_started_ms = None;
+        assert_eq!(own(&unanswered, &allowed(EndpointingMode::Vad)), None);
+    }
+}
