@@ -91,6 +91,8 @@ struct Measured {
     lost: usize,
     /// Turns that the turn model did not judge in time.
     unjudged: usize,
+    /// Turns whose figures are too small: the worker took the caller's last sound for later than it was.
+    misdated: usize,
     load: Load,
 }
 
@@ -152,9 +154,10 @@ async fn play(
     let answered: Vec<_> = records.iter().flat_map(|record| record.turns.iter().skip(1)).collect();
     let turns: Vec<(Own, u64)> = answered.iter().filter_map(|turn| Some((own(turn, &allowed)?, turn.playback_started_ms?))).collect();
     let unjudged = answered.iter().filter(|turn| allowed.is_unjudged(turn)).count();
+    let misdated = answered.iter().filter(|turn| allowed.is_misdated(turn)).count();
     let lost = (arguments.calls * arguments.turns).saturating_sub(turns.len());
     println!("  {}", report::line(&turns, lost, load));
-    Ok(Measured { row, turns, lost, unjudged, load })
+    Ok(Measured { row, turns, lost, unjudged, misdated, load })
 }
 
 /// Keeps his time whatever the agent does.

@@ -9,6 +9,9 @@ use frontdesk_conversation::{Config, EndpointingMode};
 
 use crate::common::{Delays, millis};
 
+/// The detector judges windows of this length, rounded up.
+const WINDOW_MS: u64 = 32;
+
 /// What is not ours, in milliseconds.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Allowed {
@@ -43,28 +46,34 @@ impl Allowed {
     pub(super) fn is_unjudged(&self, turn: &RecordTurn) -> bool {
         self.mode == EndpointingMode::Model && turn.due_ms == Some(self.vad_delay)
     }
+
+    /// Whether the end of speech was known sooner than it can be: the worker took the caller's last sound for later than it was, so
+    /// the turn's figures are too small.
+    pub(super) fn is_misdated(&self, turn: &RecordTurn) -> bool {
+        turn.speech_ended_ms.is_some_and(|ended| ended + WINDOW_MS < self.silence)
+    }
 }
 
-/// Our own part of an answer's time, by where it arose, in milliseconds; whole milliseconds of the record may make a leg −1.
+/// Our own part of an answer's time, by where it arose, in milliseconds. A leg that took less than was taken off is zero, and makes up
+/// for no other.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Own {
     /// End of speech, final words, turn model, decision.
-    pub(super) hearing: i64,
+    pub(super) hearing: u64,
     /// Asking the model and taking its first word.
-    pub(super) model: i64,
+    pub(super) model: u64,
     /// From the words to the first clause at the synthesiser.
-    pub(super) clause: i64,
+    pub(super) clause: u64,
     /// Asking the synthesiser and taking its first byte.
-    pub(super) speech: i64,
+    pub(super) speech: u64,
     /// From there to the first sample that leaves the pacer.
-    pub(super) playout: i64,
+    pub(super) playout: u64,
 }
 
 impl Own {
-    /// All of it; never below zero.
-    pub(super) fn total(&self) -> u64 {
-        let Self { hearing, model, clause, speech, playout } = self;
-        u64::try_from(hearing + model + clause + speech + playout).unwrap_or(0)
+    /// All of it.
+    pub(super) const fn total(&self) -> u64 {
+        self.hearing + self.model + self.clause + self.speech + self.playout
     }
 }
 
@@ -80,7 +89,7 @@ pub(super) fn own(turn: &RecordTurn, allowed: &Allowed) -> Option<Own> {
     let words = heard.min(allowed.silence + allowed.stt_final);
     let decided = chosen.max(words);
     let text = token + allowed.clause;
-    let late = |at: u64, expected: u64| at.cast_signed() - expected.cast_signed();
+    let late = u64::saturating_sub;
     let (hearing, model, clause_late) = if committed >= text {
         // The answer lay ready: the decision was waited for.
         (late(committed, decided), 0, late(clause, committed))

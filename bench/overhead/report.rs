@@ -13,7 +13,7 @@ use crate::common::{Failure, percentile, put, shown, verdict};
 const OWN_P95_MAX_MS: u64 = 40;
 
 /// A leg of the way.
-type Leg = (&'static str, fn(&Own) -> i64);
+type Leg = (&'static str, fn(&Own) -> u64);
 
 const LEGS: [Leg; 5] = [
     ("hearing: end of speech, final words, turn model, decision", |own| own.hearing),
@@ -102,7 +102,7 @@ fn section(arguments: &Arguments, rows: &[Measured], dir: &str) -> String {
     let _infallible = writeln!(text, "\n|---|{}", "---|".repeat(rows.len()));
     for (name, leg) in LEGS {
         let cell = |row: &Measured| {
-            let times = sorted(row.turns.iter().map(|(own, _)| u64::try_from(leg(own)).unwrap_or(0)));
+            let times = sorted(row.turns.iter().map(|(own, _)| leg(own)));
             format!("{} ms, {} ms", percentile(&times, 50), percentile(&times, 95))
         };
         let _infallible = writeln!(text, "| {name} | {} |", rows.iter().map(cell).collect::<Vec<_>>().join(" | "));
@@ -110,6 +110,14 @@ fn section(arguments: &Arguments, rows: &[Measured], dir: &str) -> String {
     for row in rows.iter().filter(|row| row.unjudged > 0) {
         let (unjudged, turns) = (row.unjudged, row.turns.len());
         let _infallible = writeln!(text, "\n{}: {unjudged} of {turns} turns had no judgement of the turn model in time.", row.row.title);
+    }
+    for row in rows.iter().filter(|row| row.misdated > 0) {
+        let (misdated, turns) = (row.misdated, row.turns.len());
+        let _infallible = writeln!(
+            text,
+            "\n{}: the figures of {misdated} of {turns} turns are too small: the worker took the caller's last sound for later than it was.",
+            row.row.title
+        );
     }
     let _infallible = writeln!(text, "\nRaw turns: `{dir}/turns.csv`; what each caller heard: `{dir}/*.wav` (caller left, agent right).");
     text
