@@ -18,6 +18,8 @@ pub(super) struct Allowed {
     mode: EndpointingMode,
     /// Silence after which speech counts as ended; chosen.
     silence: u64,
+    /// Whether speech may be asked for before the turn is over.
+    ahead: bool,
     min_delay: u64,
     vad_delay: u64,
     stt_final: u64,
@@ -33,6 +35,7 @@ impl Allowed {
         Self {
             mode: config.endpointing.mode,
             silence: millis(config.interruption.silence_detection),
+            ahead: config.preemptive_tts,
             min_delay: millis(config.endpointing.min_delay),
             vad_delay: millis(config.endpointing.vad_delay),
             stt_final: delays.stt_final_ms,
@@ -90,20 +93,26 @@ pub(super) fn own(turn: &RecordTurn, allowed: &Allowed) -> Option<Own> {
     let decided = chosen.max(words);
     let text = token + allowed.clause;
     let late = u64::saturating_sub;
-    let (hearing, model, clause_late) = if committed >= text {
-        // The answer lay ready: the decision was waited for.
-        (late(committed, decided), 0, late(clause, committed))
-    } else {
-        let trigger = match asked {
-            _ if asked >= committed => decided,
-            _ if asked >= heard => words,
-            // Asked ahead, as soon as the caller fell silent.
-            _ => allowed.silence,
-        };
-        (late(asked, trigger), late(token, asked + allowed.first_token), late(clause, text))
+    let trigger = match asked {
+        _ if asked >= committed => decided,
+        _ if asked >= heard => words,
+        // Asked ahead, as soon as the caller fell silent.
+        _ => allowed.silence,
     };
-    let (speech, playout) = (late(audio, clause + allowed.first_byte), late(played, audio));
-    Some(Own { hearing, model, clause: clause_late, speech, playout })
+    let (asking, answering) = (late(asked, trigger), late(token, asked + allowed.first_token));
+    let is_ready = committed >= text;
+    // Words that were whole before the turn was over can be spoken ahead; where they were not, that is ours as well.
+    let spoken = if allowed.ahead && is_ready { text } else { clause } + allowed.first_byte;
+    let own = if spoken > clause && allowed.ahead && is_ready {
+        Own { hearing: asking, model: answering, clause: 0, speech: late(audio, spoken), playout: 0 }
+    } else if is_ready {
+        // The answer lay ready: the decision was waited for.
+        let expected = if allowed.ahead { clause } else { spoken };
+        Own { hearing: late(committed, decided), model: 0, clause: late(clause, committed), speech: late(audio, expected), playout: 0 }
+    } else {
+        Own { hearing: asking, model: answering, clause: late(clause, text), speech: late(audio, spoken), playout: 0 }
+    };
+    Some(Own { playout: late(played, audio), ..own })
 }
 
 #[cfg(test)]
@@ -115,7 +124,11 @@ mod tests {
     use super::*;
 
     fn allowed(mode: EndpointingMode) -> Allowed {
-        let mut config = Config::default();
+        allowed_with(mode, false)
+    }
+
+    fn allowed_with(mode: EndpointingMode, ahead: bool) -> Allowed {
+        let mut config = Config { preemptive_tts: ahead, ..Config::default() };
         config.endpointing.mode = mode;
         config.interruption.silence_detection = Duration::from_millis(250);
         let delays = Delays { stt_final_ms: 150, llm_first_token_ms: 200, llm_word_ms: 20, tts_first_byte_ms: 150 };
@@ -155,6 +168,19 @@ mod tests {
         assert_eq!(again, Own { hearing: 7, model: 8, clause: 5, speech: 5, playout: 5 });
         let after = own(&turn([405, 300, 405, 405, 610, 670, 820, 825]), &allowed).expect("complete");
         assert_eq!(after.hearing, 5);
+    }
+
+    #[test]
+    fn speech_that_was_asked_for_ahead_is_due_from_the_words_or_at_the_decision() {
+        let allowed = allowed_with(EndpointingMode::Vad, true);
+        let waits_for_speech = own(&turn([410, 550, 552, 260, 470, 553, 690, 695]), &allowed).expect("complete");
+        assert_eq!(waits_for_speech, Own { hearing: 10, model: 10, clause: 0, speech: 10, playout: 5 });
+        let lay_ready = own(&turn([410, 800, 803, 260, 470, 804, 806, 810]), &allowed).expect("complete");
+        assert_eq!(lay_ready, Own { hearing: 3, model: 0, clause: 1, speech: 2, playout: 4 });
+        let was_not_begun = own(&turn([410, 800, 800, 260, 470, 800, 960, 960]), &allowed).expect("complete");
+        assert_eq!(was_not_begun.speech, 160);
+        let too_late = own(&turn([410, 300, 410, 260, 470, 535, 690, 700]), &allowed).expect("complete");
+        assert_eq!(too_late, Own { hearing: 10, model: 10, clause: 5, speech: 5, playout: 10 });
     }
 
     #[test]

@@ -18,6 +18,7 @@ use super::ear::{Ear, EarEvent};
 use super::leg::Leg;
 use super::manners::Manners;
 use super::mouth::{Mouth, Utterance};
+use super::noise::Noise;
 use super::options::{CallEnd, CallOutcome, CallerError, CallerEvent, CallerOptions, Recording, SpokenTurn, Stretch};
 use super::plan::Act;
 use super::stream::Stream;
@@ -27,6 +28,8 @@ use crate::voice::{Speaker, Voice, VoiceError};
 const HANG_UP_TIMEOUT: Duration = Duration::from_secs(5);
 /// Ticks sent at once after a stall, as a network does that held packets back; beyond it they are left out.
 const CATCH_UP_MAX: u32 = 10;
+/// Amplitude of a noise, full scale being 32,767.
+const NOISE_AMPLITUDE: i16 = 2_500;
 /// Stretches of the agent that are kept: an hour of talk.
 const AGENT_SPOKE_MAX: usize = 4_096;
 
@@ -89,6 +92,8 @@ impl Caller {
             leg: Leg::new(&remote),
             ear: Ear::new(options.habits.patience),
             mouth: Mouth::default(),
+            noise: Noise::default(),
+            hiss: options.hiss,
             manners,
             stream: Stream::new(options.habits.duration_max + HANG_UP_TIMEOUT),
             speaker: Arc::clone(&self.speaker),
@@ -169,6 +174,9 @@ struct Live {
     leg: Leg,
     ear: Ear,
     mouth: Mouth,
+    noise: Noise,
+    /// Amplitude of the hiss behind his voice.
+    hiss: i16,
     manners: Manners,
     stream: Stream,
     speaker: Arc<Speaker>,
@@ -237,7 +245,10 @@ impl Live {
     /// The packet of the next 20 ms.
     fn send(&mut self) -> Vec<u8> {
         let now = self.answered.elapsed();
-        let tick = self.mouth.tick();
+        let mut tick = self.mouth.tick();
+        if let (Utterance::Audio(samples), true) = (&mut tick.content, self.hiss > 0) {
+            self.noise.add(samples.as_mut_slice(), self.hiss);
+        }
         match &tick.content {
             Utterance::Audio(samples) => self.sent.extend_from_slice(samples.as_slice()),
             Utterance::Key { .. } => self.sent.extend([0; frontdesk_telephony::rtp::FRAME_SAMPLES]),
@@ -256,6 +267,7 @@ impl Live {
         match &act {
             Act::Say(text) => tell(&self.events, CallerEvent::Spoke { text: text.clone() }),
             Act::Press(keys) => tell(&self.events, CallerEvent::Pressed { keys: keys.clone() }),
+            Act::Noise(_) => tell(&self.events, CallerEvent::Spoke { text: String::new() }),
             Act::Listen | Act::HangUp => {}
         }
         let is_overlapped = self.ear.is_sounding(last_sound);
@@ -310,6 +322,15 @@ impl Live {
             Some(Act::Press(keys)) => {
                 if self.mouth.press(&keys) {
                     self.act = Some((Act::Press(keys), now));
+                } else {
+                    self.manners.act_ended(now);
+                }
+            }
+            Some(Act::Noise(length)) => {
+                let mut clip = vec![0; SampleRate::HZ_8000.samples_in(length)];
+                self.noise.add(&mut clip, NOISE_AMPLITUDE);
+                if self.mouth.say(&clip) {
+                    self.act = Some((Act::Noise(length), now));
                 } else {
                     self.manners.act_ended(now);
                 }

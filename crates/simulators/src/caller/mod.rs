@@ -19,6 +19,7 @@ mod ear;
 mod leg;
 mod manners;
 mod mouth;
+mod noise;
 mod observer;
 mod options;
 mod plan;

@@ -64,6 +64,8 @@ pub struct CallerOptions {
     pub agent_words: Option<mpsc::Receiver<String>>,
     /// How he behaves.
     pub habits: Habits,
+    /// Amplitude of a hiss behind his voice, full scale being 32,767.
+    pub hiss: i16,
 }
 
 impl CallerOptions {
@@ -78,6 +80,7 @@ impl CallerOptions {
             plan: Box::new(plan),
             agent_words: None,
             habits: Habits::default(),
+            hiss: 0,
         }
     }
 }
@@ -114,9 +117,9 @@ pub enum CallerEvent {
         /// The text.
         text: String,
     },
-    /// The caller has said this.
+    /// The caller has said this, or made a noise.
     Spoke {
-        /// The text.
+        /// The text; empty for a noise.
         text: String,
     },
     /// The caller has pressed these keys.
