@@ -1,6 +1,6 @@
 # The commands a developer types. The logic lives in scripts/; `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test test-long bench-latency sqlx-prepare clean distclean
+.PHONY: help setup build demo test test-long bench-latency bench-overhead bench-barge-in sqlx-prepare clean distclean
 # `make -j demo` must not build before the set-up is through.
 .NOTPARALLEL:
 SHELL := bash
@@ -35,6 +35,12 @@ test-long: ## Try a million random calls on the conversation's invariants (SCHED
 
 bench-latency: setup ## Measure the time to the answer against livekit-agents; writes bench/RESULTS.md (about 15 minutes)
 	@bench/run latency
+
+bench-overhead: setup ## Measure our own part of an answer's time with 20 calls at once (about 5 minutes)
+	@bench/run overhead
+
+bench-barge-in: setup ## Measure how soon an interrupted agent is silent on the wire (about 3 minutes)
+	@bench/run barge-in
 
 sqlx-prepare: ## Regenerate .sqlx after a change to a query or a migration
 	@scripts/postgres start

@@ -130,7 +130,7 @@ pub struct Eval {
     /// Scenario files, or folders of them
     #[arg(default_value = "scenarios")]
     pub paths: Vec<PathBuf>,
-    /// How much of a call is real; may be repeated [default: all that a scenario names]
+    /// How much of a call is real; may be repeated [default: text and audio, where a scenario names them; call takes real time]
     #[arg(long, value_enum)]
     pub depth: Vec<crate::eval::Depth>,
     /// Only scenarios whose names contain this
@@ -145,7 +145,7 @@ pub struct Eval {
     /// Print the transcript of each call that failed
     #[arg(long, short)]
     pub verbose: bool,
-    /// How many calls at once [default: one a processor]
+    /// How many calls at once [default: one a processor; two at depth call]
     #[arg(long, value_name = "COUNT")]
     pub jobs: Option<usize>,
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use frontdesk_agent::session::{Fallback, Providers, Session, SessionOptions};
 use frontdesk_agent::{
     CallInfo, FallbackLlm, FallbackOptions, FallbackStt, FallbackTts, LanguageModel, LatencyTargets, SmartTurn, SpeechToText, SttOptions,
@@ -13,7 +13,9 @@ use frontdesk_agent::{
 };
 use frontdesk_audio::SampleRate;
 use frontdesk_clinic::tools::tool_set;
-use frontdesk_clinic::{ClinicStore, Database, DatabaseOptions, DbError, Keyring, PgCallStore, PhoneNumber, Tenant, TenantDirectory};
+use frontdesk_clinic::{
+    ClinicStore, Clock, Database, DatabaseOptions, DbError, Keyring, PgCallStore, PhoneNumber, Tenant, TenantDirectory,
+};
 use frontdesk_conversation::EndpointingMode;
 use frontdesk_inference::turn::{TurnEngine, TurnError};
 use frontdesk_inference::vad::{VadEngine, VadOptions};
@@ -68,6 +70,8 @@ pub struct Reception {
     targets: LatencyTargets,
     calls_dir: Option<PathBuf>,
     record_audio: bool,
+    /// The moment that clinics take for now, in a rehearsal.
+    now: Option<DateTime<Utc>>,
 }
 
 impl Reception {
@@ -95,6 +99,7 @@ impl Reception {
             targets: config.latency_targets.to_session(),
             calls_dir: config.calls.dir.as_ref().map(PathBuf::from),
             record_audio: config.calls.record_audio,
+            now: config.tenants.fixed_now(),
         })
     }
 
@@ -123,9 +128,10 @@ impl Reception {
         // A withheld or malformed number of the trunk is none.
         let caller = info.caller_number.as_ref().and_then(|number| PhoneNumber::parse(number.expose(), &tenant.country_calling_code).ok());
         let store = ClinicStore::new(self.database.clone(), Arc::clone(&self.keys), tenant.id.clone());
+        let store = store.with_clock(self.now.map_or(Clock::Database, Clock::Fixed));
         let tools = tool_set(&store, tenant);
         let mut options = SessionOptions::new(call_id, tenant.id.as_str());
-        options.conversation = tenant.conversation_config(Utc::now(), tools.specs());
+        options.conversation = tenant.conversation_config(self.now.unwrap_or_else(Utc::now), tools.specs());
         options.tools = tools;
         options.stt = SttOptions { language: Some(tenant.recognised_language()), keyterms: tenant.voice.key_terms.clone() };
         options.tts = TtsOptions { voice: tenant.voice.text_to_speech.clone(), rate: SampleRate::HZ_24000 };

@@ -60,6 +60,30 @@ fn every_scenario_ends_as_it_says_when_played_as_audio() {
     play(Depth::Audio);
 }
 
+#[test]
+fn a_few_scenarios_end_as_they_say_when_played_over_the_wire() {
+    let plays: Vec<_> = scenarios().into_iter().filter(|scenario| scenario.smoke).map(|scenario| (scenario, Depth::Call)).collect();
+    assert!((4..=6).contains(&plays.len()), "a handful, for time is real: {}", plays.len());
+    let rehearsal = Rehearsal::new(&repository().join("agent-config")).expect("threads can be had");
+    let rehearsal = rehearsal.with_program(env!("CARGO_BIN_EXE_frontdesk"));
+    let outcomes = rehearsal.play_all(&plays, 2, |outcome| println!("{}", report::line(outcome, false)));
+    rehearsal.close();
+    let failed: Vec<String> =
+        outcomes.iter().filter(|outcome| outcome.verdict != Verdict::Passed).map(|outcome| report::line(outcome, false)).collect();
+    assert!(failed.is_empty(), "{} of {} failed:\n{}", failed.len(), outcomes.len(), failed.join("\n"));
+}
+
+#[test]
+fn what_has_no_counterpart_on_the_wire_is_not_played_there_and_says_why() {
+    let scenario = scenarios().into_iter().find(|scenario| !scenario.faults.tools.is_empty()).expect("one ships");
+    let rehearsal = Rehearsal::new(&repository().join("agent-config")).expect("threads can be had");
+    let outcome = rehearsal.play(&scenario, Depth::Call);
+    assert!(outcome.is_good() && matches!(&outcome.verdict, Verdict::Unfit(reason) if reason.contains("tools")), "{:?}", outcome.verdict);
+    assert!(report::line(&outcome, false).contains("not for this depth"));
+    let xml = report::junit(std::slice::from_ref(&outcome)).expect("it can be written");
+    assert!(xml.contains("<skipped") && xml.contains("not for this depth"), "{xml}");
+}
+
 fn reports_hold_every_call(outcomes: &[Outcome]) {
     let (page, xml) = (report::html(outcomes), report::junit(outcomes).expect("it can be written"));
     for outcome in outcomes {

@@ -5,46 +5,47 @@ use std::time::Duration;
 use frontdesk_simulators::caller::CallOutcome;
 use serde::Serialize;
 
-use crate::script::{Script, Utterance};
+use super::script::{Script, Utterance};
+use crate::common::{millis, percentile};
 
 /// One turn of a caller and what came of it. Times in milliseconds from the call's answer.
 #[derive(Debug, Clone, Serialize)]
-pub(crate) struct Turn {
-    pub(crate) row: &'static str,
-    pub(crate) round: usize,
-    pub(crate) caller: usize,
-    pub(crate) turn: usize,
+pub(super) struct Turn {
+    pub(super) row: &'static str,
+    pub(super) round: usize,
+    pub(super) caller: usize,
+    pub(super) turn: usize,
     /// The pause within it as it was meant; 0 for none.
-    pub(crate) pause_ms: u64,
+    pub(super) pause_ms: u64,
     /// The same as it was made.
-    pub(crate) measured_pause_ms: u64,
-    pub(crate) began_ms: u64,
-    pub(crate) last_sound_ms: u64,
+    pub(super) measured_pause_ms: u64,
+    pub(super) began_ms: u64,
+    pub(super) last_sound_ms: u64,
     /// From the caller's last sound to the agent's first after it; none if nothing came before the next turn.
-    pub(crate) gap_ms: Option<u64>,
+    pub(super) gap_ms: Option<u64>,
     /// The agent was heard before the utterance was over.
-    pub(crate) was_spoken_into: bool,
+    pub(super) was_spoken_into: bool,
     /// In the history that the model was given, a line of the caller ends within the utterance.
-    pub(crate) was_committed_early: bool,
-    pub(crate) text: String,
+    pub(super) was_committed_early: bool,
+    pub(super) text: String,
 }
 
 impl Turn {
-    pub(crate) const fn is_cut_off(&self) -> bool {
+    pub(super) const fn is_cut_off(&self) -> bool {
         self.was_spoken_into || self.was_committed_early
     }
 }
 
 /// Which turns a figure is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(super) enum Kind {
     All,
     Plain,
     Paused,
 }
 
 impl Kind {
-    pub(crate) const fn holds(self, turn: &Turn) -> bool {
+    pub(super) const fn holds(self, turn: &Turn) -> bool {
         match self {
             Self::All => true,
             Self::Plain => turn.pause_ms == 0,
@@ -55,20 +56,20 @@ impl Kind {
 
 /// The figures of a row.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
-pub(crate) struct Figures {
-    pub(crate) turns: usize,
-    pub(crate) unanswered: usize,
-    pub(crate) median_ms: u64,
-    pub(crate) p95_ms: u64,
-    pub(crate) worst_ms: u64,
-    pub(crate) spoken_into: usize,
-    pub(crate) committed_early: usize,
+pub(super) struct Figures {
+    pub(super) turns: usize,
+    pub(super) unanswered: usize,
+    pub(super) median_ms: u64,
+    pub(super) p95_ms: u64,
+    pub(super) worst_ms: u64,
+    pub(super) spoken_into: usize,
+    pub(super) committed_early: usize,
     /// Either of the two.
-    pub(crate) cut_off: usize,
+    pub(super) cut_off: usize,
 }
 
 impl Figures {
-    pub(crate) fn of<'a>(turns: impl IntoIterator<Item = &'a Turn>, kind: Kind) -> Self {
+    pub(super) fn of<'a>(turns: impl IntoIterator<Item = &'a Turn>, kind: Kind) -> Self {
         let turns: Vec<&Turn> = turns.into_iter().filter(|turn| kind.holds(turn)).collect();
         let mut gaps: Vec<u64> = turns.iter().filter_map(|turn| turn.gap_ms).collect();
         gaps.sort_unstable();
@@ -86,23 +87,17 @@ impl Figures {
     }
 }
 
-/// The value at a percentile by nearest rank; 0 of nothing.
-pub(crate) fn percentile(sorted: &[u64], percent: usize) -> u64 {
-    let rank = (sorted.len() * percent).div_ceil(100).max(1);
-    sorted.get(rank - 1).copied().unwrap_or_default()
-}
-
 /// Which call of which row a turn belongs to.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Place {
-    pub(crate) row: &'static str,
-    pub(crate) round: usize,
-    pub(crate) caller: usize,
+pub(super) struct Place {
+    pub(super) row: &'static str,
+    pub(super) round: usize,
+    pub(super) caller: usize,
 }
 
 /// The turns of a call. `histories` are the caller's lines of every request to the model during the row, of all its calls: no two
 /// callers of a round say the same.
-pub(crate) fn turns(place: Place, script: &Script, outcome: &CallOutcome, histories: &[Vec<String>]) -> Vec<Turn> {
+pub(super) fn turns(place: Place, script: &Script, outcome: &CallOutcome, histories: &[Vec<String>]) -> Vec<Turn> {
     let mut acts = outcome.turns.iter();
     let mut spans = Vec::new();
     for utterance in &script.utterances {
@@ -114,8 +109,8 @@ pub(crate) fn turns(place: Place, script: &Script, outcome: &CallOutcome, histor
     }
     let next_began = |number: usize| spans.get(number + 1).map_or(outcome.duration, |(_, began, ..)| *began);
     let turn = |(number, (utterance, began, last_sound, pause)): (usize, &(&Utterance, Duration, Duration, Duration))| {
-        let mut sounds = outcome.agent_began.iter();
-        let first_after = sounds.clone().find(|at| *at >= last_sound).filter(|at| **at < next_began(number));
+        let mut sounds = outcome.agent_spoke.iter().map(|stretch| stretch.began);
+        let first_after = sounds.clone().find(|at| at >= last_sound).filter(|at| *at < next_began(number));
         Turn {
             row: place.row,
             round: place.round,
@@ -125,17 +120,13 @@ pub(crate) fn turns(place: Place, script: &Script, outcome: &CallOutcome, histor
             measured_pause_ms: millis(*pause),
             began_ms: millis(*began),
             last_sound_ms: millis(*last_sound),
-            gap_ms: first_after.map(|at| millis(*at - *last_sound)),
-            was_spoken_into: sounds.any(|at| began < at && at < last_sound),
+            gap_ms: first_after.map(|at| millis(at - *last_sound)),
+            was_spoken_into: sounds.any(|at| *began < at && at < *last_sound),
             was_committed_early: is_committed_early(utterance, histories),
             text: utterance.parts.join(" "),
         }
     };
     spans.iter().enumerate().filter(|(_, (utterance, ..))| !utterance.is_warm_up).map(turn).collect()
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Whether a settled line of the caller ends within an utterance. The newest line of a request is not settled: a side may ask ahead,
@@ -160,7 +151,7 @@ fn words(text: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use frontdesk_simulators::caller::{Act, CallEnd, Recording, SpokenTurn, StreamReport};
+    use frontdesk_simulators::caller::{Act, CallEnd, Recording, SpokenTurn, StreamReport, Stretch};
 
     use super::*;
 
@@ -188,7 +179,7 @@ mod tests {
             duration: ms(9500),
             end: CallEnd::Caller,
             turns: vec![spoken(&parts[0], 1000, 2000), spoken(&parts[1], 2600, 4000)],
-            agent_began: agent_began.iter().copied().map(ms).collect(),
+            agent_spoke: agent_began.iter().copied().map(ms).map(|at| Stretch { began: at, last_sound: at }).collect(),
             recording: Recording::default(),
             stream: StreamReport::default(),
         };
@@ -215,12 +206,5 @@ mod tests {
             call(&[], &[&["Hello there. I would like"], &["Hello there. I would like", "to book an appointment."]]).was_committed_early
         );
         assert!(!call(&[], &[&[whole, "something else"]]).was_committed_early);
-    }
-
-    #[test]
-    fn percentiles_are_by_nearest_rank() {
-        let values: Vec<u64> = (1..=20).collect();
-        assert_eq!((percentile(&values, 50), percentile(&values, 95), percentile(&values, 100)), (10, 19, 20));
-        assert_eq!((percentile(&[7], 95), percentile(&[], 50)), (7, 0));
     }
 }

@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use crate::rows::{ROWS, Row, Side, Turns};
+use super::rows::{ROWS, Row, Side};
+use crate::common::clinics::Turns;
 
 const WIDTH: f64 = 760.0;
 const HEIGHT: f64 = 380.0;
@@ -11,7 +12,7 @@ const MARGIN: (f64, f64, f64, f64) = (60.0, 36.0, 20.0, 50.0);
 const STEP_MS: u64 = 500;
 
 /// An SVG of the gaps in milliseconds of each row.
-pub(crate) fn svg(gaps: &[(Row, Vec<u64>)]) -> String {
+pub(super) fn svg(gaps: &[(Row, Vec<u64>)]) -> String {
     let longest = gaps.iter().flat_map(|(_, gaps)| gaps).copied().max().unwrap_or(STEP_MS);
     let end = longest.div_ceil(STEP_MS).max(1) * STEP_MS;
     let (left, top, right, bottom) = MARGIN;

@@ -5,10 +5,12 @@ use std::path::Path;
 
 use frontdesk_agent::CallRecord;
 
-use crate::judge::{Figures, Kind, Turn, percentile};
-use crate::machine::{describe, load_average, printed};
-use crate::rows::{ROWS, Row, Side, Turns};
-use crate::{Arguments, Block, Failure, plot, shown, stages};
+use super::judge::{Figures, Kind, Turn};
+use super::rows::{ROWS, Row, Side};
+use super::{Arguments, Block, plot, stages};
+use crate::common::machine::{load_average, printed, setting as machine};
+use crate::common::results::{self, Section};
+use crate::common::{Failure, percentile, put, shown, verdict};
 
 /// Ours over the peer's.
 const MEDIAN_RATIO_MAX: f64 = 0.6;
@@ -26,22 +28,17 @@ struct Summary {
 }
 
 /// Writes everything and prints where.
-pub(crate) fn write(arguments: &Arguments, checkout: &Path, dir: &Path, blocks: &[Block]) -> Result<(), Failure> {
+pub(super) fn write(arguments: &Arguments, checkout: &Path, dir: &Path, blocks: &[Block]) -> Result<(), Failure> {
     let summaries: Vec<Summary> = ROWS.iter().filter_map(|row| summary(row, blocks)).collect();
     let turns: Vec<&Turn> = blocks.iter().flat_map(|block| &block.turns).collect();
-    let put = |path: &Path, text: &str| {
-        std::fs::write(path, text).map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
-        println!("written: {}", shown(path, checkout));
-        Ok::<_, Failure>(())
-    };
-    put(&dir.join("turns.csv"), &csv(&turns))?;
-    put(&dir.join("turns.json"), &serde_json::to_string_pretty(&turns).map_err(Failure::new)?)?;
+    put(&dir.join("turns.csv"), &csv(&turns), checkout)?;
+    put(&dir.join("turns.json"), &serde_json::to_string_pretty(&turns).map_err(Failure::new)?, checkout)?;
     let gaps: Vec<(Row, Vec<u64>)> =
         summaries.iter().map(|summary| (summary.row, summary.turns.iter().filter_map(|turn| turn.gap_ms).collect())).collect();
     let out = checkout.join(&arguments.out);
-    put(&out.with_file_name("latency.svg"), &plot::svg(&gaps))?;
+    put(&out.with_file_name("latency.svg"), &plot::svg(&gaps), checkout)?;
     let text = results(arguments, checkout, dir, blocks, &summaries);
-    put(&out, &text)?;
+    results::write(&out, Section::Latency, &text, checkout)?;
     println!("\n{text}");
     Ok(())
 }
@@ -101,23 +98,13 @@ fn setting(arguments: &Arguments, checkout: &Path) -> String {
     let python = checkout.join(&arguments.peer_python);
     let pinned = std::fs::read_to_string(checkout.join("bench/peer/requirements.txt")).unwrap_or_default();
     let peer: Vec<&str> = pinned.lines().filter(|line| line.contains("==")).collect();
-    let commit = printed("git", &["describe", "--always", "--dirty", "--abbrev=12"]);
-    let server = if Path::new("var/bin/livekit-server").exists() { "var/bin/livekit-server" } else { "livekit-server" };
-    let latency = arguments.latency();
     format!(
-        "| | |\n|---|---|\n| date | {} |\n| machine | {} |\n| frontdesk | {commit}, release build |\n| peer | {}; {} |\n\
-         | LiveKit server | {} |\n| way of the audio | SIP caller (PCMU) → `frontdesk sip` → LiveKit room → agent, for all rows |\n\
-         | simulated services | speech-to-text final after {} ms; model {} ms, then {} ms a word; speech after {} ms |\n\
-         | callers | {} at once, {} counted turns a call, {} rounds |\n",
-        chrono::Utc::now().format("%Y-%m-%d %H:%M UTC"),
-        describe(),
+        "{}| peer | {}; {} |\n| way of the audio | SIP caller (PCMU) → `frontdesk sip` → LiveKit room → agent, for all rows |\n\
+         | simulated services | {} |\n| callers | {} at once, {} counted turns a call, {} rounds |\n",
+        machine(),
         peer.join(", "),
         printed(python, &["--version"]),
-        printed(server, &["--version"]),
-        latency.stt_final.as_millis(),
-        latency.llm_first_token.as_millis(),
-        latency.llm_word.as_millis(),
-        latency.tts_first_byte.as_millis(),
+        arguments.delays.words(),
         arguments.callers,
         arguments.turns,
         arguments.rounds,
@@ -134,10 +121,6 @@ fn line(row: &str, utterances: &str, figures: &Figures) -> String {
 
 fn share(part: usize, whole: usize) -> f64 {
     100.0 * part as f64 / whole.max(1) as f64
-}
-
-fn verdict(what: &str, target: &str, measured: &str, is_met: bool) -> String {
-    format!("| {what} | {target} | {measured} | {} |\n", if is_met { "pass" } else { "**miss**" })
 }
 
 /// Ours against the peer's, row by row.
@@ -243,14 +226,5 @@ fn load(blocks: &[Block]) -> String {
         );
     }
     let _infallible = writeln!(text, "\nLoad average at the end: {:.1}.", load_average());
-    let missing = ROWS
-        .iter()
-        .filter(|row| row.side == Side::Ours && row.turns == Turns::Model)
-        .any(|row| !blocks.iter().any(|block| block.row == *row));
-    if missing {
-        text.push_str(
-            "\nThe row with the turn model was not played: this build has no `turn_taking.turn_detection`, or the row was not asked for.\n",
-        );
-    }
     text
 }

@@ -1,37 +1,30 @@
 //! The rows of the table, and which is compared with which.
 
+use crate::common::clinics::{Clinic, Turns};
+
 /// Who answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Side {
+pub(super) enum Side {
     Peer,
     Ours,
 }
 
-/// How a side decides that the caller's turn is over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Turns {
-    /// A model listens; the peer's default.
-    Model,
-    /// Voice activity alone.
-    Vad,
-}
-
 /// A row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Row {
+pub(super) struct Row {
     /// In files and on the command line.
-    pub(crate) id: &'static str,
+    pub(super) id: &'static str,
     /// In the table.
-    pub(crate) title: &'static str,
-    pub(crate) side: Side,
-    pub(crate) turns: Turns,
+    pub(super) title: &'static str,
+    pub(super) side: Side,
+    pub(super) turns: Turns,
     /// The number that its callers dial.
-    pub(crate) number: &'static str,
+    pub(super) number: &'static str,
     /// The agent that is dispatched.
-    pub(crate) agent_name: &'static str,
+    pub(super) agent_name: &'static str,
 }
 
-pub(crate) const ROWS: [Row; 4] = [
+pub(super) const ROWS: [Row; 4] = [
     Row {
         id: "peer-default",
         title: "peer, default turn handling",
@@ -53,8 +46,14 @@ pub(crate) const ROWS: [Row; 4] = [
 ];
 
 impl Row {
+    /// Whom its callers reach.
+    pub(super) fn clinic(&self) -> Clinic {
+        let own = (self.side == Side::Ours).then_some(self.turns);
+        Clinic { id: self.id, number: self.number, agent_name: self.agent_name, own }
+    }
+
     /// The row of the other side that this one is measured against.
-    pub(crate) fn rival(&self) -> &'static Self {
+    pub(super) fn rival(&self) -> &'static Self {
         ROWS.iter().find(|row| row.side != self.side && row.turns == self.turns).expect("every row has its rival in ROWS")
     }
 }

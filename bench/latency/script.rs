@@ -5,9 +5,7 @@ use std::time::Duration;
 use frontdesk_simulators::caller::{Line, Scripted};
 
 /// What the language model answers to everything: one clause, so that how soon a side hands text to the synthesiser matters little.
-pub(crate) const ANSWER: &str = "Sure, I can help with that.";
-/// What both sides say first.
-pub(crate) const GREETING: &str = "Good day. How can I help you?";
+pub(super) const ANSWER: &str = "Sure, I can help with that.";
 /// From the answer of the call to the caller's first word.
 const FIRST_WORD_AFTER: Duration = Duration::from_millis(3500);
 /// The shortest and the longest pause within an utterance.
@@ -55,31 +53,31 @@ const PAUSED: [[&str; 2]; 16] = [
 
 /// One utterance of a caller: a turn of his, in one or two parts.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Utterance {
+pub(super) struct Utterance {
     /// What is said, part after part.
-    pub(crate) parts: Vec<String>,
+    pub(super) parts: Vec<String>,
     /// The silence between the parts; zero for a single one.
-    pub(crate) pause: Duration,
+    pub(super) pause: Duration,
     /// The first of a call lets both sides get warm and is not counted.
-    pub(crate) is_warm_up: bool,
+    pub(super) is_warm_up: bool,
 }
 
 /// What one caller says in one call.
 #[derive(Debug, Clone)]
-pub(crate) struct Script {
+pub(super) struct Script {
     /// In order.
-    pub(crate) utterances: Vec<Utterance>,
+    pub(super) utterances: Vec<Utterance>,
     /// From an utterance's last sound to the next one's first: room for an answer.
-    pub(crate) answer_window: Duration,
+    pub(super) answer_window: Duration,
 }
 
 /// Most turns of a call that are counted, times callers: no two callers of a round may say the same.
-pub(crate) const UTTERANCES_MAX: usize = PLAIN.len() + PAUSED.len();
+pub(super) const UTTERANCES_MAX: usize = PLAIN.len() + PAUSED.len();
 
 impl Script {
     /// The script of the caller with this number, of so many, in a round. Half of its turns have a pause, of another length in each
     /// round; the two kinds alternate.
-    pub(crate) fn new(caller: usize, round: usize, turns: usize, answer_window: Duration) -> Self {
+    pub(super) fn new(caller: usize, round: usize, turns: usize, answer_window: Duration) -> Self {
         let mut utterances = vec![Utterance { parts: vec!["Hello there.".to_owned()], pause: Duration::ZERO, is_warm_up: true }];
         for turn in 0..turns {
             let place = caller * turns + turn;
@@ -90,13 +88,13 @@ impl Script {
     }
 
     /// How long the call lasts from its answer, about.
-    pub(crate) fn duration(&self) -> Duration {
+    pub(super) fn duration(&self) -> Duration {
         let speech = |utterance: &Utterance| Duration::from_secs(3) + utterance.pause + self.answer_window;
         FIRST_WORD_AFTER + self.utterances.iter().map(speech).sum::<Duration>()
     }
 
     /// As a plan. The caller keeps his time whatever the agent does, so that every row hears the very same.
-    pub(crate) fn plan(&self) -> Scripted {
+    pub(super) fn plan(&self) -> Scripted {
         let mut lines = Vec::new();
         for (number, utterance) in self.utterances.iter().enumerate() {
             for (part, text) in utterance.parts.iter().enumerate() {
@@ -127,7 +125,7 @@ fn paused(index: usize, step: usize) -> Utterance {
 }
 
 /// Everything that any caller may say, for the recogniser.
-pub(crate) fn texts() -> Vec<String> {
+pub(super) fn texts() -> Vec<String> {
     let parts = PAUSED.iter().flatten().chain(&PLAIN);
     parts.map(|text| (*text).to_owned()).chain(["Hello there.".to_owned()]).collect()
 }

@@ -11,6 +11,9 @@ use crate::cli::Eval;
 use crate::config::Config;
 use crate::eval::{Depth, Outcome, Rehearsal, Scenario, load, report};
 
+/// Calls at once at depth call: each has a worker of its own.
+const CALLS_AT_ONCE: usize = 2;
+
 /// Plays what the command line names.
 ///
 /// # Errors
@@ -24,7 +27,7 @@ pub(super) async fn run(eval: Eval, config: &Config) -> Result<(), CommandError>
 
 fn play(eval: &Eval, tenants: &Path) -> Result<(), CommandError> {
     let plays = chosen(eval)?;
-    let rehearsal = Rehearsal::new(tenants).map_err(CommandError::new)?;
+    let rehearsal = Rehearsal::new(tenants).map_err(CommandError::new)?.with_calls_at_once(eval.jobs.unwrap_or(CALLS_AT_ONCE));
     let at_once = eval.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     let colours = std::io::stdout().is_terminal();
     let (mut number, total) = (0, plays.len());
@@ -35,6 +38,7 @@ fn play(eval: &Eval, tenants: &Path) -> Result<(), CommandError> {
             print!("{}", transcript(outcome));
         }
     });
+    rehearsal.close();
     println!("\n{}", report::summary(&outcomes));
     if let Some(path) = &eval.junit {
         write(path, &report::junit(&outcomes).map_err(CommandError::new)?)?;
@@ -50,7 +54,9 @@ fn chosen(eval: &Eval) -> Result<Vec<(Scenario, Depth)>, CommandError> {
     let scenarios = load(&eval.paths).map_err(CommandError::new)?;
     let is_wanted = |scenario: &Scenario| eval.only.as_ref().is_none_or(|part| scenario.name.contains(part.as_str()));
     let plays = scenarios.into_iter().map(|(_, scenario)| scenario).filter(is_wanted).flat_map(|scenario| {
-        let depths = scenario.depths.clone().into_iter().filter(|depth| eval.depth.is_empty() || eval.depth.contains(depth));
+        // Real time costs: it is played when it is asked for.
+        let is_asked = |depth: &Depth| if eval.depth.is_empty() { *depth != Depth::Call } else { eval.depth.contains(depth) };
+        let depths = scenario.depths.clone().into_iter().filter(is_asked);
         depths.map(move |depth| (scenario.clone(), depth)).collect::<Vec<_>>()
     });
     let plays: Vec<_> = plays.collect();

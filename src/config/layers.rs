@@ -139,6 +139,7 @@ pub const SETTINGS: &[Setting] = &[
         "milliseconds from the caller's last sound to the agent's first; longer is a miss, 0 for no target",
     ),
     plain("tenants.dir", "FRONTDESK_TENANTS_DIR", "agent-config", "folder with one folder a tenant"),
+    plain("tenants.now", "FRONTDESK_NOW", "", "for rehearsals: the moment that clinics take for now, as 2026-11-30T12:00:00Z; empty: now"),
     plain("calls.dir", "FRONTDESK_CALLS_DIR", "", "folder for plain JSON records and recordings; empty: only sealed in Postgres"),
     plain("calls.record_audio", "FRONTDESK_RECORD_AUDIO", "false", "true or false: stereo WAV into calls.dir, unencrypted"),
     secret("security.master_key", "FRONTDESK_MASTER_KEY", "key that seals health data, 32 bytes as base64 (openssl rand -base64 32)"),

@@ -266,6 +266,17 @@ impl LatencyTargets {
 pub struct Tenants {
     /// Folder with one folder a tenant.
     pub dir: PathBuf,
+    /// For rehearsals: the moment that clinics take for now, RFC 3339.
+    #[serde(default, deserialize_with = "scalar::optional_text")]
+    pub now: Option<String>,
+}
+
+impl Tenants {
+    /// The moment that clinics take for now, if it is not the real one; validation has seen that it is one.
+    #[must_use]
+    pub fn fixed_now(&self) -> Option<chrono::DateTime<chrono::Utc>> {
+        self.now.as_deref().and_then(|text| text.parse().ok())
+    }
 }
 
 /// Call records.

@@ -39,6 +39,9 @@ fn ranges(config: &Config, faults: &mut Vec<String>) {
     if !(1..=10_000).contains(&config.sip.max_calls) {
         faults.push(fault("sip.max_calls", config.sip.max_calls));
     }
+    if config.tenants.now.is_some() && config.tenants.fixed_now().is_none() {
+        faults.push(fault("tenants.now", config.tenants.now.as_deref().unwrap_or_default()));
+    }
     if config.calls.record_audio && config.calls.dir.is_none() {
         faults.push(
             "calls.record_audio (FRONTDESK_RECORD_AUDIO) = true needs calls.dir (FRONTDESK_CALLS_DIR): the folder for recordings".into(),
@@ -109,6 +112,9 @@ fn production(config: &Config, faults: &mut Vec<String>) {
         if !verified {
             refuse("database.url", "a connection without verified TLS (add ?sslmode=verify-full)");
         }
+    }
+    if config.tenants.now.is_some() {
+        refuse("tenants.now", "a clock that stands still (leave it empty)");
     }
     if config.calls.dir.is_some() {
         refuse("calls.dir", "plain records on disk (leave it empty: they are kept sealed in Postgres)");

@@ -17,13 +17,13 @@ use super::words::{NOISE, Vocabulary};
 /// How often the caller looks what the agent does.
 const LOOK: Duration = Duration::from_millis(20);
 /// Silence after which the agent is taken to have finished.
-const FINISHED: Duration = Duration::from_millis(500);
+pub(super) const FINISHED: Duration = Duration::from_millis(500);
 /// How long a caller waits for his cue.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 /// How long the call may go on after the last step.
-const AFTERMATH: Duration = Duration::from_secs(90);
+pub(super) const AFTERMATH: Duration = Duration::from_secs(90);
 /// How long a polite caller thinks.
-const THINKS_S: f64 = 0.25;
+pub(super) const THINKS_S: f64 = 0.25;
 /// Between two keys.
 const KEY_GAP: Duration = Duration::from_millis(250);
 /// Amplitude of noise, full scale being 32,767.

@@ -95,6 +95,12 @@ impl State {
     }
 }
 
+/// The confirmation code that a line tells, letter by letter.
+pub(crate) fn code_told(line: &str) -> Option<String> {
+    let (_, rest) = line.split_once("confirmation code is ")?;
+    rest.split('.').next().map(str::to_owned)
+}
+
 /// The caller's end.
 #[derive(Debug, Clone)]
 pub(crate) struct CallerEnd {
@@ -184,8 +190,8 @@ impl Transport for LineTransport {
             return;
         }
         let mut state = self.state();
-        if let Some((_, rest)) = line.text.split_once("confirmation code is ") {
-            state.code = rest.split('.').next().map(str::to_owned);
+        if let Some(code) = code_told(&line.text) {
+            state.code = Some(code);
         }
         match state.lines.iter_mut().find(|(segment, _)| *segment == line.segment) {
             Some((_, text)) => text.clone_from(&line.text),

@@ -17,6 +17,7 @@ mod run;
 pub mod scenario;
 mod stage;
 mod trace;
+mod wire;
 mod words;
 
 pub use caller::{Act, ActKind};

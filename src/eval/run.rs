@@ -13,6 +13,7 @@ use super::judge::judge;
 use super::scenario::{Depth, Scenario};
 use super::stage::Kit;
 use super::trace::Trace;
+use super::wire::Wire;
 
 /// Stack of a thread that plays; futures of debug builds are large.
 const STACK_BYTES: usize = 16 * 1024 * 1024;
@@ -31,6 +32,8 @@ pub enum Verdict {
     },
     /// Not as expected.
     Failed(Vec<String>),
+    /// Not played: it cannot be, at this depth, because of this.
+    Unfit(String),
 }
 
 /// A scenario that was played at one depth.
@@ -59,6 +62,7 @@ impl Outcome {
 /// Plays scenarios.
 pub struct Rehearsal {
     kit: Kit,
+    wire: Wire,
     _real: Runtime,
 }
 
@@ -70,14 +74,42 @@ impl Rehearsal {
     pub fn new(tenants: &Path) -> Result<Self, EvalError> {
         let real = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let real = real.map_err(|error| EvalError::Machine(error.to_string()))?;
-        Ok(Self { kit: Kit::new(Clinics::new(tenants), real.handle().clone()), _real: real })
+        let kit = Kit::new(Clinics::new(tenants), real.handle().clone());
+        Ok(Self { kit, wire: Wire::new(tenants), _real: real })
+    }
+
+    /// The same with so many calls at once at depth call, each with a worker of its own; two if it is not said.
+    #[must_use]
+    pub fn with_calls_at_once(mut self, calls: usize) -> Self {
+        self.wire.set_calls_at_once(calls);
+        self
+    }
+
+    /// The same with another program than our own for the bridge and the workers of depth call.
+    #[must_use]
+    pub fn with_program(mut self, program: impl Into<std::path::PathBuf>) -> Self {
+        self.wire.set_program(program.into());
+        self
+    }
+
+    /// Ends what was started for depth call. Blocks; without it, dropping ends it roughly.
+    pub fn close(self) {
+        let Self { kit, wire, .. } = &self;
+        kit.real.block_on(wire.stop());
     }
 
     /// Plays one. Blocks; not to be called within a runtime.
     #[must_use]
     pub fn play(&self, scenario: &Scenario, depth: Depth) -> Outcome {
         let began = Instant::now();
-        let played = self.kit.play(scenario, depth);
+        if let Some(reason) = scenario.unfit_for(depth) {
+            let verdict = Verdict::Unfit(reason.to_owned());
+            return Outcome { scenario: scenario.clone(), depth, verdict, trace: None, took: Duration::ZERO };
+        }
+        let played = match depth {
+            Depth::Text | Depth::Audio => self.kit.play(scenario, depth),
+            Depth::Call => self.kit.real.block_on(self.wire.play(&self.kit.clinics, scenario)),
+        };
         let (faults, trace) = match played {
             Ok(trace) => (judge(scenario, &trace), Some(trace)),
             Err(error) => (vec![error.to_string()], None),

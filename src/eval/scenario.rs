@@ -12,6 +12,8 @@ pub enum Depth {
     Text,
     /// Speech, in virtual time: espeak-ng through the telephone's codec, Silero VAD, the simulated recogniser, real pacing.
     Audio,
+    /// A SIP call in real time: bridge, LiveKit server, worker and Postgres as they are; the services are simulated behind sockets.
+    Call,
 }
 
 impl Depth {
@@ -21,6 +23,7 @@ impl Depth {
         match self {
             Self::Text => "text",
             Self::Audio => "audio",
+            Self::Call => "call",
         }
     }
 }
@@ -45,7 +48,10 @@ pub struct Scenario {
     /// The depths at which it is run.
     #[serde(default = "all_depths")]
     pub depths: Vec<Depth>,
-    /// Amplitude of the noise behind the caller's voice at depth audio, full scale being 32,767.
+    /// Among the few calls that `make test` plays at depth call, where time is real.
+    #[serde(default)]
+    pub smoke: bool,
+    /// Amplitude of the noise behind the caller's voice at the depths audio and call, full scale being 32,767.
     #[serde(default)]
     pub noise: i16,
     /// Slots that are booked before the call.
@@ -101,7 +107,7 @@ pub struct KnownFailure {
     /// What is wrong.
     pub reason: String,
     /// At which depths it shows.
-    #[serde(default = "all_depths")]
+    #[serde(default = "virtual_depths")]
     pub depths: Vec<Depth>,
 }
 
@@ -351,6 +357,10 @@ fn monday() -> DateTime<Utc> {
 }
 
 fn all_depths() -> Vec<Depth> {
+    vec![Depth::Text, Depth::Audio, Depth::Call]
+}
+
+fn virtual_depths() -> Vec<Depth> {
     vec![Depth::Text, Depth::Audio]
 }
 
@@ -407,6 +417,22 @@ impl Scenario {
     #[must_use]
     pub fn known_failure(&self, depth: Depth) -> Option<&str> {
         self.known_failure.as_ref().filter(|known| known.depths.contains(&depth)).map(|known| known.reason.as_str())
+    }
+
+    /// Why it cannot be played at this depth, if it cannot: what is simulated within the process has no counterpart on the wire.
+    #[must_use]
+    pub fn unfit_for(&self, depth: Depth) -> Option<&'static str> {
+        let Faults { tools, model, speech, hearing } = &self.faults;
+        let reasons = [
+            (self.caller.iter().any(|step| step.types.is_some()), "a telephone cannot type"),
+            (!tools.is_empty(), "the worker's own tools do not fail on demand"),
+            (!model.is_empty(), "the simulated model behind its socket does not go wrong within an answer"),
+            (!speech.is_empty(), "the simulated speech behind its socket does not break within an utterance"),
+            (!hearing.is_empty(), "the simulated recogniser behind its socket does not break at a moment of its audio"),
+            (!self.expect.remembered.is_empty(), "what the model was last shown is not seen from outside"),
+        ];
+        let unfit = reasons.into_iter().find(|(is_so, _)| *is_so && depth == Depth::Call);
+        unfit.map(|(_, reason)| reason)
     }
 
     /// What no schema can say.

@@ -109,7 +109,7 @@ impl Kit {
         end.state().noise = if depth == Depth::Audio { scenario.noise } else { 0 };
         let mouth = match depth {
             Depth::Text => Mouth::Words(vocabulary),
-            Depth::Audio => Mouth::Speech(Arc::clone(&self.caller), inventory),
+            Depth::Audio | Depth::Call => Mouth::Speech(Arc::clone(&self.caller), inventory),
         };
         let stop = CancellationToken::new();
         let session = tokio::spawn(Session::new(options, providers, Box::new(transport)).run(stop.clone()));
@@ -160,7 +160,7 @@ impl Kit {
             Depth::Text => {
                 (Arc::new(WordsStt(vocabulary.clone())), TtsMode::Tone { hz: TONE_HZ, ms_per_char: MS_PER_CHAR }, Arc::new(FakeVad))
             }
-            Depth::Audio => {
+            Depth::Audio | Depth::Call => {
                 inventory.register(scenario.utterances()).map_err(|error| machine(&error))?;
                 let engine = VadEngine::inline().map_err(|error| machine(&error))?;
                 let vad = SileroVad::new(engine, VadOptions::default()).map_err(|error| machine(&error))?;
@@ -171,7 +171,7 @@ impl Kit {
         let turn: Option<Arc<dyn TurnDetector>> = match depth {
             // Words have no melody.
             Depth::Text => None,
-            Depth::Audio => Some(Arc::new(InlineTurn(self.turn_model()?))),
+            Depth::Audio | Depth::Call => Some(Arc::new(InlineTurn(self.turn_model()?))),
         };
         let speech: Arc<dyn TextToSpeech> = Arc::new(SimulatedTts::new(tts::SessionOptions::new(says)));
         let faults = &scenario.faults;
@@ -272,7 +272,7 @@ fn gather(
 }
 
 /// Reads what the call left in the database.
-async fn aftermath(clinic: &Clinic, mut trace: Trace) -> Result<Trace, EvalError> {
+pub(super) async fn aftermath(clinic: &Clinic, mut trace: Trace) -> Result<Trace, EvalError> {
     let failed = |error: frontdesk_clinic::DbError| EvalError::Database(error.to_string());
     let rows = clinic.store.appointments_of_call(&trace.record.call_id).await.map_err(failed)?;
     let booked = |row: frontdesk_clinic::appointments::Appointment| Booked {

@@ -275,13 +275,18 @@ impl CallerTurn {
         }
     }
 
+    /// The soonest end of the turn, by the delay that the present signs call for; `None` if nothing was said yet.
+    pub(crate) fn due_at(&self, config: &Endpointing, pace: Pace, field: Option<FieldKind>) -> Option<CallTime> {
+        self.heard.last_speech.map(|last| last + delay(config, self.signs, pace, field, &self.text()))
+    }
+
     /// When the turn ends if nothing more is heard; `None` while it cannot end.
     pub(crate) fn ready_at(&self, config: &Endpointing, pace: Pace, field: Option<FieldKind>) -> Option<CallTime> {
         if self.speaking.is_some() || self.held || !self.has_text() {
             return None;
         }
         let last = self.heard.last_speech?;
-        let soonest = last + delay(config, self.signs, pace, field, &self.text());
+        let soonest = self.due_at(config, pace, field)?;
         let latest = soonest.max(last + config.max_delay);
         let interim = !self.heard.interim.is_empty();
         let settled = match self.finalization {

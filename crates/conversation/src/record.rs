@@ -124,13 +124,14 @@ impl Record {
         }
     }
 
-    /// Opens the figures of a turn.
-    pub(crate) fn open_turn(&mut self, turn: TurnId, heard: &Heard, now: CallTime) {
+    /// Opens the figures of a turn that was to end at `due` at the soonest.
+    pub(crate) fn open_turn(&mut self, turn: TurnId, heard: &Heard, due: Option<CallTime>, now: CallTime) {
         let metrics = TurnMetrics {
             turn,
             last_speech: heard.last_speech,
             speech_ended: heard.ended_at,
             transcript_final: heard.transcript_final,
+            due,
             committed: Some(now),
             ..TurnMetrics::default()
         };

@@ -162,6 +162,9 @@ pub struct TurnMetrics {
     pub speech_ended: Option<CallTime>,
     /// The final transcript came.
     pub transcript_final: Option<CallTime>,
+    /// The turn was to end no sooner, by the delay that was chosen for it when it was committed.
+    #[serde(default)]
+    pub due: Option<CallTime>,
     /// The turn was committed and the model asked.
     pub committed: Option<CallTime>,
     /// The model was asked; before `committed` if the answer was begun on words that were not final yet.

@@ -229,6 +229,7 @@ impl Conversation {
 
     fn commit_turn(&mut self, now: CallTime) {
         self.take_floor(now);
+        let due = self.state.caller.due_at(&self.config.endpointing, self.state.pace, self.field());
         self.state.pace.stood();
         let heard = self.state.caller.take();
         let text = heard.text();
@@ -237,7 +238,7 @@ impl Conversation {
         self.publish(Speaker::Caller, self.segment(), text.clone(), true, Some(turn));
         self.state.segment = self.state.segment.saturating_add(1);
         self.state.record.caller_line(Some(turn), &heard, now);
-        self.state.record.open_turn(turn, &heard, now);
+        self.state.record.open_turn(turn, &heard, due, now);
         self.note_turn(turn, &heard);
         self.state.history.caller(turn, text);
         self.state.tools.confirmations.turn_committed(turn, heard.last_speech.unwrap_or(now));

@@ -39,6 +39,7 @@ pub fn html(outcomes: &[Outcome]) -> String {
         Verdict::Failed(_) => 0,
         Verdict::KnownFailure { .. } => 1,
         Verdict::Passed => 2,
+        Verdict::Unfit(_) => 3,
     };
     let mut ordered: Vec<&Outcome> = outcomes.iter().collect();
     ordered.sort_by_key(rank);
@@ -57,6 +58,7 @@ fn class(verdict: &Verdict) -> (&'static str, &'static str) {
     match verdict {
         Verdict::Passed => ("pass", "passed"),
         Verdict::KnownFailure { .. } => ("known", "known failure"),
+        Verdict::Unfit(_) => ("unfit", "not for this depth"),
         Verdict::Failed(_) => ("fail", "failed"),
     }
 }
@@ -82,7 +84,7 @@ fn overview(outcomes: &[Outcome]) -> String {
 fn card(page: &mut String, outcome: &Outcome) {
     let (class, word) = class(&outcome.verdict);
     let scenario = &outcome.scenario;
-    let open = if class == "pass" { "" } else { " open" };
+    let open = if matches!(class, "pass" | "unfit") { "" } else { " open" };
     let figures = outcome.trace.as_ref().map_or_else(String::new, figures);
     let _ = write!(
         page,
@@ -95,6 +97,9 @@ fn card(page: &mut String, outcome: &Outcome) {
     );
     match &outcome.verdict {
         Verdict::Passed => {}
+        Verdict::Unfit(reason) => {
+            let _ = write!(page, "<p class=\"why\">Not for this depth: {}.</p>", escape(reason));
+        }
         Verdict::KnownFailure { reason, faults } => {
             let _ = write!(page, "<p class=\"why\">Known: {}</p>{}", escape(reason), list(faults));
         }

@@ -11,7 +11,7 @@ use crate::eval::scenario::Depth;
 /// When the writer of XML fails; its words.
 pub fn junit(outcomes: &[Outcome]) -> Result<String, String> {
     let mut report = Report::new("frontdesk eval");
-    for depth in [Depth::Text, Depth::Audio] {
+    for depth in [Depth::Text, Depth::Audio, Depth::Call] {
         let of_depth: Vec<&Outcome> = outcomes.iter().filter(|outcome| outcome.depth == depth).collect();
         if of_depth.is_empty() {
             continue;
@@ -23,6 +23,11 @@ pub fn junit(outcomes: &[Outcome]) -> Result<String, String> {
                 Verdict::KnownFailure { reason, .. } => {
                     let mut status = TestCaseStatus::skipped();
                     status.set_message(format!("known failure: {reason}"));
+                    status
+                }
+                Verdict::Unfit(reason) => {
+                    let mut status = TestCaseStatus::skipped();
+                    status.set_message(format!("not for this depth: {reason}"));
                     status
                 }
                 Verdict::Failed(faults) => {

@@ -10,6 +10,7 @@ pub fn line(outcome: &Outcome, colours: bool) -> String {
         Verdict::Passed => (paint("32", "pass "), &[][..], ""),
         Verdict::KnownFailure { reason, .. } => (paint("33", "known"), std::slice::from_ref(reason), "known failure: "),
         Verdict::Failed(faults) => (paint("31", "FAIL "), faults.as_slice(), ""),
+        Verdict::Unfit(reason) => (paint("90", "skip "), std::slice::from_ref(reason), "not for this depth: "),
     };
     let figures = outcome.trace.as_ref().map_or_else(String::new, |trace| {
         let mut latencies = trace.latencies();
@@ -36,7 +37,9 @@ pub fn summary(outcomes: &[Outcome]) -> String {
     let passed = count(|verdict| *verdict == Verdict::Passed);
     let known = count(|verdict| matches!(verdict, Verdict::KnownFailure { .. }));
     let failed = count(|verdict| matches!(verdict, Verdict::Failed(_)));
+    let unfit = count(|verdict| matches!(verdict, Verdict::Unfit(_)));
     let called: f64 = outcomes.iter().filter_map(|outcome| outcome.trace.as_ref()).map(super::super::trace::Trace::seconds).sum();
     let known = if known > 0 { format!(", {known} known to fail") } else { String::new() };
-    format!("{passed} passed{known}, {failed} failed; {:.0} minutes of calls", called / 60.0)
+    let unfit = if unfit > 0 { format!(", {unfit} not for their depth") } else { String::new() };
+    format!("{passed} passed{known}{unfit}, {failed} failed; {:.0} minutes of calls", called / 60.0)
 }

@@ -54,7 +54,6 @@ impl SampleClock {
         };
         let expected = last.at + span(first - last.first);
         if began <= expected {
-            // Never before the end of an earlier stretch: the mapping stays monotonic.
             last.at = last.at - expected.since(began);
             self.keep_order();
             return;
@@ -70,10 +69,22 @@ impl SampleClock {
         }
     }
 
+    /// Keeps the mapping monotonic. What came too early for the stretches before it shows that their audio had been delayed too, or
+    /// that some of it was made up meanwhile: they are moved, for a last one that may not be moved would stay ahead of time for good.
     fn keep_order(&mut self) {
-        let Some(previous) = self.stretches.len().checked_sub(2).map(|index| self.stretches[index]) else { return };
-        if let Some(last) = self.stretches.back_mut() {
-            last.at = last.at.max(previous.at + span(last.first - previous.first));
+        for index in (1..self.stretches.len()).rev() {
+            let (before, after) = (self.stretches[index - 1], self.stretches[index]);
+            let end = before.at + span(after.first - before.first);
+            if end <= after.at {
+                break;
+            }
+            self.stretches[index - 1].at = before.at - end.since(after.at);
+        }
+        // The first one cannot be moved to before the call's beginning.
+        for index in 1..self.stretches.len() {
+            let before = self.stretches[index - 1];
+            let after = &mut self.stretches[index];
+            after.at = after.at.max(before.at + span(after.first - before.first));
         }
     }
 
@@ -144,6 +155,24 @@ mod tests {
         assert_eq!(clock.time_of(319).as_millis(), 19);
         assert_eq!(clock.time_of(320), ms(520));
         assert_eq!(clock.time_of(640), ms(540));
+    }
+
+    #[test]
+    fn audio_in_excess_after_a_gap_does_not_run_ahead_of_time() {
+        let mut clock = SampleClock::default();
+        for n in 1..=50 {
+            clock.arrived(320, ms(1_000 + 20 * n));
+        }
+        // Nothing for 300 ms; then what was held up, and 200 ms that had been made up in its place.
+        for _ in 0..25 {
+            clock.arrived(320, ms(2_300));
+        }
+        assert_eq!(clock.time_of(clock.total()), ms(2_300));
+        for n in 1..=50 {
+            clock.arrived(320, ms(2_300 + 20 * n));
+        }
+        let off = clock.time_of(clock.total()).as_micros().abs_diff(ms(3_300).as_micros());
+        assert!(off < 100, "{off} µs off");
     }
 
     #[test]

@@ -123,6 +123,7 @@ fn turn(metrics: &TurnMetrics) -> RecordTurn {
         turn: metrics.turn,
         speech_ended_ms: since(metrics.speech_ended),
         transcript_final_ms: since(metrics.transcript_final),
+        due_ms: since(metrics.due),
         committed_ms: since(metrics.committed),
         model_asked_ms: since(metrics.model_asked),
         first_token_ms: since(metrics.first_token),

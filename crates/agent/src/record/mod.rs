@@ -154,6 +154,9 @@ pub struct RecordTurn {
     pub speech_ended_ms: Option<u64>,
     /// The final transcript came.
     pub transcript_final_ms: Option<u64>,
+    /// The turn was to end no sooner, by the delay that was chosen for it.
+    #[serde(default)]
+    pub due_ms: Option<u64>,
     /// The turn was committed and the model asked.
     pub committed_ms: Option<u64>,
     /// The model was asked: before `committed_ms` if it was asked on words that were not final yet.

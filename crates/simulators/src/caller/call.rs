@@ -18,7 +18,8 @@ use super::ear::{Ear, EarEvent};
 use super::leg::Leg;
 use super::manners::Manners;
 use super::mouth::{Mouth, Utterance};
-use super::options::{CallEnd, CallOutcome, CallerError, CallerEvent, CallerOptions, Recording, SpokenTurn};
+use super::noise::Noise;
+use super::options::{CallEnd, CallOutcome, CallerError, CallerEvent, CallerOptions, Recording, SpokenTurn, Stretch};
 use super::plan::Act;
 use super::stream::Stream;
 use crate::voice::{Speaker, Voice, VoiceError};
@@ -27,8 +28,10 @@ use crate::voice::{Speaker, Voice, VoiceError};
 const HANG_UP_TIMEOUT: Duration = Duration::from_secs(5);
 /// Ticks sent at once after a stall, as a network does that held packets back; beyond it they are left out.
 const CATCH_UP_MAX: u32 = 10;
-/// Beginnings of the agent that are kept: an hour of talk.
-const AGENT_BEGAN_MAX: usize = 4_096;
+/// Amplitude of a noise, full scale being 32,767.
+const NOISE_AMPLITUDE: i16 = 2_500;
+/// Stretches of the agent that are kept: an hour of talk.
+const AGENT_SPOKE_MAX: usize = 4_096;
 
 /// Places calls in one voice. Clones share what was rendered before.
 #[derive(Debug, Clone)]
@@ -89,6 +92,8 @@ impl Caller {
             leg: Leg::new(&remote),
             ear: Ear::new(options.habits.patience),
             mouth: Mouth::default(),
+            noise: Noise::default(),
+            hiss: options.hiss,
             manners,
             stream: Stream::new(options.habits.duration_max + HANG_UP_TIMEOUT),
             speaker: Arc::clone(&self.speaker),
@@ -98,7 +103,7 @@ impl Caller {
             greeted_after: None,
             awaits_answer: false,
             turns: Vec::new(),
-            agent_began: Vec::new(),
+            agent_spoke: Vec::new(),
             events: events.clone(),
         };
         live.carry(line, answered_after).await
@@ -169,6 +174,9 @@ struct Live {
     leg: Leg,
     ear: Ear,
     mouth: Mouth,
+    noise: Noise,
+    /// Amplitude of the hiss behind his voice.
+    hiss: i16,
     manners: Manners,
     stream: Stream,
     speaker: Arc<Speaker>,
@@ -180,7 +188,7 @@ struct Live {
     /// The agent has not answered the last turn yet.
     awaits_answer: bool,
     turns: Vec<SpokenTurn>,
-    agent_began: Vec<Duration>,
+    agent_spoke: Vec<Stretch>,
     events: mpsc::Sender<CallerEvent>,
 }
 
@@ -230,14 +238,17 @@ impl Live {
         tell(&self.events, CallerEvent::Ended(end.clone()));
         let (agent, stream) = self.stream.finish();
         let recording = Recording { caller: self.sent, agent };
-        let (greeted_after, turns, agent_began) = (self.greeted_after, self.turns, self.agent_began);
-        Ok(CallOutcome { answered_after, greeted_after, duration, end, turns, agent_began, recording, stream })
+        let (greeted_after, turns, agent_spoke) = (self.greeted_after, self.turns, self.agent_spoke);
+        Ok(CallOutcome { answered_after, greeted_after, duration, end, turns, agent_spoke, recording, stream })
     }
 
     /// The packet of the next 20 ms.
     fn send(&mut self) -> Vec<u8> {
         let now = self.answered.elapsed();
-        let tick = self.mouth.tick();
+        let mut tick = self.mouth.tick();
+        if let (Utterance::Audio(samples), true) = (&mut tick.content, self.hiss > 0) {
+            self.noise.add(samples.as_mut_slice(), self.hiss);
+        }
         match &tick.content {
             Utterance::Audio(samples) => self.sent.extend_from_slice(samples.as_slice()),
             Utterance::Key { .. } => self.sent.extend([0; frontdesk_telephony::rtp::FRAME_SAMPLES]),
@@ -256,6 +267,7 @@ impl Live {
         match &act {
             Act::Say(text) => tell(&self.events, CallerEvent::Spoke { text: text.clone() }),
             Act::Press(keys) => tell(&self.events, CallerEvent::Pressed { keys: keys.clone() }),
+            Act::Noise(_) => tell(&self.events, CallerEvent::Spoke { text: String::new() }),
             Act::Listen | Act::HangUp => {}
         }
         let is_overlapped = self.ear.is_sounding(last_sound);
@@ -274,14 +286,17 @@ impl Live {
             if let Some(EarEvent::Began { at }) = self.ear.hear(now, &samples) {
                 self.agent_began(at);
             }
+            if let (Some(stretch), Some(last_sound)) = (self.agent_spoke.last_mut(), self.ear.last_sound()) {
+                stretch.last_sound = stretch.last_sound.max(last_sound);
+            }
         }
     }
 
     fn agent_began(&mut self, at: Duration) {
         self.manners.agent_began(at);
         self.greeted_after.get_or_insert(at);
-        if self.agent_began.len() < AGENT_BEGAN_MAX {
-            self.agent_began.push(at);
+        if self.agent_spoke.len() < AGENT_SPOKE_MAX {
+            self.agent_spoke.push(Stretch { began: at, last_sound: at });
         }
         let mut gap = None;
         if self.awaits_answer && self.act.is_none() {
@@ -307,6 +322,15 @@ impl Live {
             Some(Act::Press(keys)) => {
                 if self.mouth.press(&keys) {
                     self.act = Some((Act::Press(keys), now));
+                } else {
+                    self.manners.act_ended(now);
+                }
+            }
+            Some(Act::Noise(length)) => {
+                let mut clip = vec![0; SampleRate::HZ_8000.samples_in(length)];
+                self.noise.add(&mut clip, NOISE_AMPLITUDE);
+                if self.mouth.say(&clip) {
+                    self.act = Some((Act::Noise(length), now));
                 } else {
                     self.manners.act_ended(now);
                 }

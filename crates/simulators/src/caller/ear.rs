@@ -87,6 +87,11 @@ impl Ear {
         Some(EarEvent::Finished { last_sound })
     }
 
+    /// The end of the last sound that belonged to speech.
+    pub(super) const fn last_sound(&self) -> Option<Duration> {
+        self.last_sound
+    }
+
     /// Whether the agent made a sound so short before `at` that it still is the same breath.
     pub(super) fn is_sounding(&self, at: Duration) -> bool {
         self.last_sound.is_some_and(|last| at < last + PAUSE_MIN)

@@ -64,6 +64,8 @@ pub struct CallerOptions {
     pub agent_words: Option<mpsc::Receiver<String>>,
     /// How he behaves.
     pub habits: Habits,
+    /// Amplitude of a hiss behind his voice, full scale being 32,767.
+    pub hiss: i16,
 }
 
 impl CallerOptions {
@@ -78,6 +80,7 @@ impl CallerOptions {
             plan: Box::new(plan),
             agent_words: None,
             habits: Habits::default(),
+            hiss: 0,
         }
     }
 }
@@ -114,9 +117,9 @@ pub enum CallerEvent {
         /// The text.
         text: String,
     },
-    /// The caller has said this.
+    /// The caller has said this, or made a noise.
     Spoke {
-        /// The text.
+        /// The text; empty for a noise.
         text: String,
     },
     /// The caller has pressed these keys.
@@ -153,6 +156,15 @@ pub struct SpokenTurn {
     pub gap: Option<Duration>,
     /// The agent spoke when the caller fell silent.
     pub is_overlapped: bool,
+}
+
+/// A stretch of the agent's sound; silence shorter than a quarter of a second does not end it. Times are counted from the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stretch {
+    /// Its first sound.
+    pub began: Duration,
+    /// Its last sound.
+    pub last_sound: Duration,
 }
 
 /// Both directions of a call at 8 kHz; sample 0 is the moment of the answer.
@@ -197,8 +209,8 @@ pub struct CallOutcome {
     pub end: CallEnd,
     /// What the caller did, in order.
     pub turns: Vec<SpokenTurn>,
-    /// When the agent was heard after silence, each time, in order; from the answer.
-    pub agent_began: Vec<Duration>,
+    /// When the agent was heard, in order.
+    pub agent_spoke: Vec<Stretch>,
     /// Both directions.
     pub recording: Recording,
     /// How the agent's stream came in.

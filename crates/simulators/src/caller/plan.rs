@@ -21,6 +21,8 @@ pub enum Act {
     Say(String),
     /// Presses keys: `0`–`9`, `*`, `#`, `A`–`D`.
     Press(String),
+    /// Makes a noise without words.
+    Noise(Duration),
     /// Lets this turn pass.
     Listen,
     /// Hangs up.

@@ -8,6 +8,8 @@ use std::time::Instant;
 
 use serde::Serialize;
 
+use super::build;
+
 /// Ticks of `/proc` a second: `sysconf(_SC_CLK_TCK)` is 100 on every Linux of ours.
 const TICKS_PER_S: f64 = 100.0;
 
@@ -20,6 +22,13 @@ pub(crate) struct Load {
     pub(crate) foreign_cores: f64,
     /// The load average over the last minute, at the end.
     pub(crate) average: f64,
+}
+
+impl Load {
+    /// The share of all cores that was at work, from 0 to 1.
+    pub(crate) fn busy_share(&self) -> f64 {
+        self.busy_cores / std::thread::available_parallelism().map_or(1, usize::from) as f64
+    }
 }
 
 /// Watches the machine from its creation on.
@@ -82,7 +91,7 @@ fn own_ticks() -> f64 {
 }
 
 /// One line: processor, cores, memory, kernel.
-pub(crate) fn describe() -> String {
+fn describe() -> String {
     let value = |file: &str, key: &str| {
         let text = fs::read_to_string(file).unwrap_or_default();
         let line = text.lines().find(|line| line.starts_with(key)).unwrap_or_default();
@@ -92,6 +101,19 @@ pub(crate) fn describe() -> String {
     let kib: f64 = value("/proc/meminfo", "MemTotal").split(' ').next().and_then(|kib| kib.parse().ok()).unwrap_or_default();
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     format!("{}, {cores} cores, {:.0} GB, Linux {}", value("/proc/cpuinfo", "model name"), kib / 1e6, kernel.trim())
+}
+
+/// The first rows of a table that says when, where and what was measured.
+pub(crate) fn setting() -> String {
+    let commit = printed("git", &["describe", "--always", "--dirty", "--abbrev=12"]);
+    let server = if Path::new("var/bin/livekit-server").exists() { "var/bin/livekit-server" } else { "livekit-server" };
+    format!(
+        "| | |\n|---|---|\n| date | {} |\n| machine | {} |\n| frontdesk | {commit}, {} |\n| LiveKit server | {} |\n",
+        chrono::Utc::now().format("%Y-%m-%d %H:%M UTC"),
+        describe(),
+        build(),
+        printed(server, &["--version"]),
+    )
 }
 
 /// What a program prints, in one line; `unknown` if it does not run.
