@@ -139,6 +139,9 @@ async fn a_transfer_asks_our_bridge_by_name_and_audio_goes_on() {
     let mut call = call("transfer").await;
     let failed = TransferOutcome::Failed { sip_code: None };
     assert_eq!(call.agent.transfer("nobody").await, failed, "a name without a number");
+    // What is sent before is lost to the other side.
+    within("data", call.caller.data_connected()).await.unwrap();
+    within("data", call.agent.room().data_connected()).await.unwrap();
     call.agent.set_transfer_numbers([("front office".to_owned(), "+15550188".to_owned())].into());
     for (status, outcome) in [(Some(486), TransferOutcome::Busy), (Some(200), TransferOutcome::Accepted), (None, failed)] {
         let transfer = call.agent.transfer("front office");
