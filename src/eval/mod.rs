@@ -3,7 +3,8 @@
 //! A scenario says what the caller does, what goes wrong, and what shall come of it ([`scenario`]). It is played by a real
 //! `frontdesk_agent::Session` with the clinic's own tools on a Postgres database of its own; caller, providers and line are simulated
 //! in process (`stage`), and time is virtual, so that a call of two minutes takes a moment and gives the same result every time.
-//! [`judge::judge`] compares, [`report`] draws. `docs/evaluation.md` explains the files.
+//! At depth call ([`Depth::Call`], `wire`) the same scenario is a SIP call in real time. [`judge::judge`] compares, [`report`] draws.
+//! `docs/evaluation.md` explains the files.
 
 mod bridge;
 mod caller;

@@ -136,7 +136,10 @@ impl Rehearsal {
             for worker in 0..at_once.clamp(1, plays.len().max(1)) {
                 let (queue, sender) = (&queue, sender.clone());
                 let work = move || {
-                    while let Some(number) = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front() {
+                    loop {
+                        // A statement of its own: the next one takes its turn while this one plays.
+                        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+                        let Some(number) = next else { return };
                         let (scenario, depth) = &plays[number];
                         if sender.send((number, self.play(scenario, *depth))).is_err() {
                             return;

@@ -423,7 +423,12 @@ impl Scenario {
     #[must_use]
     pub fn unfit_for(&self, depth: Depth) -> Option<&'static str> {
         let Faults { tools, model, speech, hearing } = &self.faults;
+        let expects_transfer = self.expect.tools.iter().any(|tool| tool.tool.starts_with("transfer"));
         let reasons = [
+            (
+                expects_transfer || self.expect.outcome.as_deref() == Some("transferred"),
+                "nobody is there to take a call that is transferred",
+            ),
             (self.caller.iter().any(|step| step.types.is_some()), "a telephone cannot type"),
             (!tools.is_empty(), "the worker's own tools do not fail on demand"),
             (!model.is_empty(), "the simulated model behind its socket does not go wrong within an answer"),
