@@ -96,6 +96,7 @@ pub(crate) async fn take(clinic: (ClinicStore, Arc<Tenant>), taken: Taken, numbe
         duration_minutes: taken.minutes,
         practitioner: Some(practitioner),
         service: None,
+        location: None,
         patient_name: "Somebody Else".to_owned().into(),
         phone,
     };

@@ -76,6 +76,11 @@ short_name!(
     ServiceCode
 );
 
+short_name!(
+    /// A place of one clinic.
+    LocationId
+);
+
 macro_rules! random_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*

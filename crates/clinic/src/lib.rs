@@ -34,7 +34,7 @@ pub use crypto::{Keyring, Sealed};
 pub use db::{Database, DatabaseOptions, DbError};
 pub use frontdesk_agent::phone::{self, PhoneNumber};
 pub use frontdesk_agent::spoken;
-pub use ids::{AppointmentId, CommitKey, PatientId, PractitionerId, ServiceCode, TenantId};
+pub use ids::{AppointmentId, CommitKey, LocationId, PatientId, PractitionerId, ServiceCode, TenantId};
 pub use migrate::migrate;
 
 pub use store::{ClinicStore, Clock};

@@ -8,7 +8,7 @@ use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, TimeDelta, Timelike, Utc}
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::PractitionerId;
+use crate::ids::{LocationId, PractitionerId, ServiceCode};
 use crate::local_time;
 
 /// How many slots are looked at before a search gives up; a year of a large clinic stays below.
@@ -29,6 +29,58 @@ pub struct Schedule {
     pub closed_days: HashSet<NaiveDate>,
     /// Those who work here, in a stable order.
     pub practitioners: Vec<Practitioner>,
+    /// Where they work; none, if the clinic has but one place.
+    pub locations: Vec<Location>,
+    /// The minutes before and after each service that has any.
+    pub buffers: HashMap<ServiceCode, Buffer>,
+}
+
+/// A place of the clinic's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Location {
+    /// The id.
+    pub id: LocationId,
+    /// As it is spoken.
+    pub name: String,
+    /// In which its hours count.
+    pub zone: Tz,
+}
+
+/// Time around a visit in which the practitioner sees nobody else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Buffer {
+    /// Before it begins.
+    pub before: TimeDelta,
+    /// After it ended.
+    pub after: TimeDelta,
+}
+
+/// Where a visit is, if the clinic tells places apart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// As it is spoken.
+    pub name: String,
+    /// IANA zone in which its times are spoken.
+    pub zone: String,
+}
+
+impl Place {
+    /// Its zone; the clinic's if the stored name is none.
+    #[must_use]
+    pub fn zone(place: Option<&Self>, clinic: Tz) -> Tz {
+        place.and_then(|place| place.zone.parse().ok()).unwrap_or(clinic)
+    }
+}
+
+/// With whom, for what and where; anybody, anything and anywhere if not given.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Asked<'a> {
+    /// With whom.
+    pub practitioner: Option<&'a PractitionerId>,
+    /// For what.
+    pub service: Option<&'a ServiceCode>,
+    /// Where.
+    pub location: Option<&'a LocationId>,
 }
 
 /// One who can be visited.
@@ -38,10 +90,14 @@ pub struct Practitioner {
     pub id: PractitionerId,
     /// As it is spoken.
     pub name: String,
-    /// In which the hours count.
+    /// In which the hours count that have no location.
     pub zone: Tz,
     /// Working periods; those of one weekday do not overlap.
     pub hours: Vec<WorkingPeriod>,
+    /// What is offered; everything if not given.
+    pub services: Option<HashSet<ServiceCode>>,
+    /// Absences.
+    pub time_off: Vec<Span>,
 }
 
 /// A working period of a week.
@@ -53,6 +109,8 @@ pub struct WorkingPeriod {
     pub opens: NaiveTime,
     /// Local time, later than `opens`.
     pub closes: NaiveTime,
+    /// Where, as an index into the schedule's locations.
+    pub location: Option<usize>,
 }
 
 /// A bookable time.
@@ -66,6 +124,9 @@ pub struct Slot {
     pub practitioner: PractitionerId,
     /// As it is spoken.
     pub practitioner_name: String,
+    /// Where.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<Place>,
 }
 
 /// A half-open span of time.
@@ -84,11 +145,11 @@ impl Span {
         Self { start, end: start + TimeDelta::minutes(i64::from(minutes)) }
     }
 
-    fn overlaps(self, other: Self) -> bool {
+    pub(crate) fn overlaps(self, other: Self) -> bool {
         self.start < other.end && other.start < self.end
     }
 
-    fn contains(self, other: Self) -> bool {
+    pub(crate) fn contains(self, other: Self) -> bool {
         self.start <= other.start && other.end <= self.end
     }
 }
@@ -112,6 +173,12 @@ pub enum NotBookable {
     /// Nobody asked for works then.
     #[error("that time is outside of working hours")]
     OutsideHours,
+    /// Who is asked for is away.
+    #[error("whoever is asked for is away at that time")]
+    Away,
+    /// Nobody asked for offers the service (there).
+    #[error("that service is not offered by whoever is asked for")]
+    NotOffered,
     /// Not on a five-minute mark.
     #[error("appointments begin on a five-minute mark")]
     OddMinute,
@@ -119,7 +186,7 @@ pub enum NotBookable {
 
 impl Schedule {
     /// Whether a time could be booked if nothing else were; says why not.
-    pub fn allows(&self, span: Span, practitioner: Option<&PractitionerId>, now: DateTime<Utc>) -> Result<(), NotBookable> {
+    pub fn allows(&self, span: Span, asked: Asked<'_>, now: DateTime<Utc>) -> Result<(), NotBookable> {
         if span.start < now + self.lead {
             return Err(NotBookable::TooSoon);
         }
@@ -132,36 +199,40 @@ impl Schedule {
         if self.is_closed(span) {
             return Err(NotBookable::ClosedDay);
         }
-        if self.asked(practitioner).any(|practitioner| self.works(practitioner, span)) { Ok(()) } else { Err(NotBookable::OutsideHours) }
+        if self.candidates(asked).next().is_none() {
+            return Err(NotBookable::NotOffered);
+        }
+        if self.candidates(asked).any(|practitioner| self.works(practitioner, span, asked.location)) {
+            return Ok(());
+        }
+        let would_work = |practitioner: &Practitioner| self.period_of(practitioner, span, asked.location).is_some();
+        Err(if self.candidates(asked).any(would_work) { NotBookable::Away } else { NotBookable::OutsideHours })
     }
 
     /// Who of those asked for works all of the span and is not taken; the first in the schedule's order.
     #[must_use]
-    pub fn free_at(&self, span: Span, practitioner: Option<&PractitionerId>, busy: &Busy) -> Option<&Practitioner> {
-        self.asked(practitioner)
-            .find(|practitioner: &&Practitioner| self.works(practitioner, span) && is_free(busy, &practitioner.id, span))
+    pub fn free_at(&self, span: Span, asked: Asked<'_>, busy: &Busy) -> Option<&Practitioner> {
+        let occupied = self.occupied(span, asked.service);
+        let is_free =
+            |practitioner: &&Practitioner| self.works(practitioner, span, asked.location) && is_free(busy, &practitioner.id, occupied);
+        self.candidates(asked).find(is_free)
     }
 
     /// All free slots that lie within the window and the clinic's limits, ordered by time. Of several practitioners who are
     /// free at the same time the first is named: a caller wants times to choose from, not combinations.
     #[must_use]
-    pub fn free_slots(
-        &self,
-        window: Span,
-        duration_minutes: u32,
-        practitioner: Option<&PractitionerId>,
-        now: DateTime<Utc>,
-        busy: &Busy,
-    ) -> Vec<Slot> {
+    pub fn free_slots(&self, window: Span, duration_minutes: u32, asked: Asked<'_>, now: DateTime<Utc>, busy: &Busy) -> Vec<Slot> {
         let window = Span { start: window.start.max(now + self.lead), end: window.end.min(now + self.horizon) };
         let mut slots: Vec<Slot> = self
-            .asked(practitioner)
+            .candidates(asked)
             .flat_map(|practitioner| self.grid(practitioner, window).map(move |start| (practitioner, start)))
             .take(CANDIDATES_MAX)
             .filter_map(|(practitioner, start)| {
                 let span = Span::lasting(start, duration_minutes);
-                let free = span.end <= window.end && self.works(practitioner, span) && is_free(busy, &practitioner.id, span);
-                free.then(|| slot(practitioner, start, duration_minutes))
+                let free = span.end <= window.end
+                    && self.works(practitioner, span, asked.location)
+                    && is_free(busy, &practitioner.id, self.occupied(span, asked.service));
+                free.then(|| self.slot(practitioner, start, duration_minutes))
             })
             .collect();
         // Stable, so the schedule's order decides between practitioners.
@@ -170,15 +241,50 @@ impl Schedule {
         slots
     }
 
-    fn asked<'a, 'b>(&'a self, practitioner: Option<&'b PractitionerId>) -> impl Iterator<Item = &'a Practitioner> + use<'a, 'b> {
-        self.practitioners.iter().filter(move |candidate| practitioner.is_none_or(|asked| *asked == candidate.id))
+    /// What a visit takes of the practitioner's time: itself and its buffers. They may reach beyond the working hours and into an
+    /// absence, but not into another visit or its buffers.
+    #[must_use]
+    pub fn occupied(&self, span: Span, service: Option<&ServiceCode>) -> Span {
+        let buffer = service.and_then(|service| self.buffers.get(service)).copied().unwrap_or_default();
+        Span { start: span.start - buffer.before, end: span.end + buffer.after }
+    }
+
+    /// Where a practitioner is during a visit, if the clinic tells places apart.
+    #[must_use]
+    pub fn place(&self, practitioner: &PractitionerId, span: Span) -> Option<Place> {
+        let who = self.practitioners.iter().find(|one| one.id == *practitioner)?;
+        let location = self.locations.get(self.period_of(who, span, None)?.location?)?;
+        Some(Place { name: location.name.clone(), zone: location.zone.name().into() })
+    }
+
+    /// A slot of somebody's.
+    #[must_use]
+    pub fn slot(&self, practitioner: &Practitioner, start: DateTime<Utc>, duration_minutes: u32) -> Slot {
+        Slot {
+            start,
+            duration_minutes,
+            practitioner: practitioner.id.clone(),
+            practitioner_name: practitioner.name.clone(),
+            place: self.place(&practitioner.id, Span::lasting(start, duration_minutes)),
+        }
+    }
+
+    /// Those who are asked for and offer what is asked for.
+    fn candidates<'a, 'b>(&'a self, asked: Asked<'b>) -> impl Iterator<Item = &'a Practitioner> + use<'a, 'b> {
+        self.practitioners.iter().filter(move |one| {
+            let offers = match (&one.services, asked.service) {
+                (Some(offered), Some(service)) => offered.contains(service),
+                _ => true,
+            };
+            offers && asked.practitioner.is_none_or(|asked| *asked == one.id)
+        })
     }
 
     /// The starts of slots within the window: steps from each opening, in real time, so that a shift of the clocks within a
     /// working period neither skips nor doubles a slot.
     fn grid<'a>(&'a self, practitioner: &'a Practitioner, window: Span) -> impl Iterator<Item = DateTime<Utc>> + 'a {
         let step = TimeDelta::minutes(i64::from(self.slot_minutes.max(1)));
-        self.periods(practitioner, window).flat_map(move |period| {
+        self.periods(practitioner, window).flat_map(move |(_, period)| {
             let steps_before = ((window.start - period.start).num_seconds().max(0) + step.num_seconds() - 1) / step.num_seconds();
             let first = period.start + step * i32::try_from(steps_before).unwrap_or(i32::MAX);
             std::iter::successors(Some(first), move |start| Some(*start + step))
@@ -186,22 +292,37 @@ impl Schedule {
         })
     }
 
-    /// The practitioner's working periods that touch the window.
-    fn periods<'a>(&'a self, practitioner: &'a Practitioner, window: Span) -> impl Iterator<Item = Span> + 'a {
+    /// The practitioner's working periods that touch the window, absences not considered.
+    fn periods<'a>(&'a self, practitioner: &'a Practitioner, window: Span) -> impl Iterator<Item = (&'a WorkingPeriod, Span)> + 'a {
+        // A day more at both ends: the locations' zones may have another date than the practitioner's.
         let first = local_time::local(window.start, practitioner.zone).date();
         let last = local_time::local(window.end.max(window.start), practitioner.zone).date();
+        let first = first.pred_opt().unwrap_or(first);
+        let last = last.succ_opt().unwrap_or(last);
         first.iter_days().take_while(move |day| *day <= last).flat_map(move |day| {
             let weekday = day.weekday().number_from_monday();
             practitioner.hours.iter().filter(move |period| period.weekday == weekday).filter_map(move |period| {
-                let at = |time| local_time::resolve(day.and_time(time), practitioner.zone);
+                let zone = period.location.and_then(|at| self.locations.get(at)).map_or(practitioner.zone, |location| location.zone);
+                let at = |time| local_time::resolve(day.and_time(time), zone);
                 let span = Span { start: at(period.opens), end: at(period.closes) };
-                (span.start < span.end && span.overlaps(window)).then_some(span)
+                (span.start < span.end && span.overlaps(window)).then_some((period, span))
             })
         })
     }
 
-    fn works(&self, practitioner: &Practitioner, span: Span) -> bool {
-        !self.is_closed(span) && self.periods(practitioner, span).any(|period| period.contains(span))
+    /// The working period in which all of the span lies.
+    fn period_of<'a>(&'a self, practitioner: &'a Practitioner, span: Span, location: Option<&LocationId>) -> Option<&'a WorkingPeriod> {
+        let is_there = |period: &WorkingPeriod| {
+            let there = period.location.and_then(|at| self.locations.get(at)).map(|location| &location.id);
+            location.is_none() || location == there
+        };
+        self.periods(practitioner, span).find(|(period, hours)| hours.contains(span) && is_there(period)).map(|(period, _)| period)
+    }
+
+    fn works(&self, practitioner: &Practitioner, span: Span, location: Option<&LocationId>) -> bool {
+        !self.is_closed(span)
+            && !practitioner.time_off.iter().any(|away| away.overlaps(span))
+            && self.period_of(practitioner, span, location).is_some()
     }
 
     /// Whether any of the span lies on a closed day: working hours of another zone may run over midnight here.
@@ -213,10 +334,6 @@ impl Schedule {
 
 fn is_free(busy: &Busy, practitioner: &PractitionerId, span: Span) -> bool {
     busy.get(practitioner).is_none_or(|taken| !taken.iter().any(|other| other.overlaps(span)))
-}
-
-fn slot(practitioner: &Practitioner, start: DateTime<Utc>, duration_minutes: u32) -> Slot {
-    Slot { start, duration_minutes, practitioner: practitioner.id.clone(), practitioner_name: practitioner.name.clone() }
 }
 
 /// The slots nearest to a wish, in order of time.

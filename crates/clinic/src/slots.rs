@@ -4,10 +4,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 
 use crate::db::{DbError, bounded};
-use crate::ids::PractitionerId;
+use crate::ids::{LocationId, PractitionerId, ServiceCode};
 use crate::local_time;
 use crate::schedule::when::{Phrase, WhenError, Wish};
-use crate::schedule::{NotBookable, Schedule, Slot, Span, nearest, varied};
+use crate::schedule::{Asked, NotBookable, Schedule, Slot, Span, nearest, varied};
 use crate::store::{ClinicStore, load_busy, load_schedule};
 
 /// How many slots are offered at most: more than a caller can keep in mind.
@@ -63,6 +63,16 @@ pub struct SlotQuery {
     pub duration_minutes: u32,
     /// With whom; anybody if not given.
     pub practitioner: Option<PractitionerId>,
+    /// For what; anything that takes so long if not given.
+    pub service: Option<ServiceCode>,
+    /// Where; anywhere if not given.
+    pub location: Option<LocationId>,
+}
+
+impl SlotQuery {
+    fn asked(&self) -> Asked<'_> {
+        Asked { practitioner: self.practitioner.as_ref(), service: self.service.as_ref(), location: self.location.as_ref() }
+    }
 }
 
 /// What was found.
@@ -93,10 +103,10 @@ impl ClinicStore {
         };
         let busy = load_busy(&mut transaction, search.window, call_id).await?;
         transaction.commit().await?;
-        let practitioner = query.practitioner.as_ref();
+        let asked = query.asked();
         let zone = schedule.zone;
         let understood = search.wish.map(|wish| wish.describe());
-        let free = || schedule.free_slots(search.window, query.duration_minutes, practitioner, now, &busy);
+        let free = || schedule.free_slots(search.window, query.duration_minutes, asked, now, &busy);
         let Some(wish) = search.exact else {
             let mut slots = free();
             if let Some(wish) = search.wish {
@@ -105,15 +115,10 @@ impl ClinicStore {
             return Ok(Ok(FoundSlots { exact: None, slots: varied(slots, zone, SLOTS_MAX), zone, understood }));
         };
         let span = Span::lasting(wish, query.duration_minutes);
-        let exact = schedule.allows(span, practitioner, now);
-        let found = exact.is_ok().then(|| schedule.free_at(span, practitioner, &busy)).flatten();
+        let exact = schedule.allows(span, asked, now);
+        let found = exact.is_ok().then(|| schedule.free_at(span, asked, &busy)).flatten();
         let slots = match found {
-            Some(who) => vec![Slot {
-                start: wish,
-                duration_minutes: query.duration_minutes,
-                practitioner: who.id.clone(),
-                practitioner_name: who.name.clone(),
-            }],
+            Some(who) => vec![schedule.slot(who, wish, query.duration_minutes)],
             None => nearest(free(), wish, ALTERNATIVES_MAX),
         };
         Ok(Ok(FoundSlots { exact: Some(exact.map(|()| found.is_some())), slots, zone, understood }))
@@ -143,12 +148,12 @@ pub(crate) fn around(wish: DateTime<Utc>) -> Span {
 pub(crate) fn alternatives(
     schedule: &Schedule,
     wish: Span,
-    practitioner: Option<&PractitionerId>,
+    asked: Asked<'_>,
     now: DateTime<Utc>,
     busy: &crate::schedule::Busy,
 ) -> Vec<Slot> {
     let minutes = u32::try_from((wish.end - wish.start).num_minutes()).unwrap_or_default();
-    nearest(schedule.free_slots(around(wish.start), minutes, practitioner, now, busy), wish.start, ALTERNATIVES_MAX)
+    nearest(schedule.free_slots(around(wish.start), minutes, asked, now, busy), wish.start, ALTERNATIVES_MAX)
 }
 
 fn window(from: Option<DateTime<Utc>>, to: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Span {

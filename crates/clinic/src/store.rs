@@ -1,5 +1,6 @@
 //! One tenant's view of the database.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -9,8 +10,8 @@ use sqlx::{PgConnection, Postgres, Transaction};
 
 use crate::crypto::{Keyring, Place, Sealed};
 use crate::db::{Database, DbError};
-use crate::ids::{PractitionerId, TenantId};
-use crate::schedule::{Busy, Practitioner, Schedule, Span, WorkingPeriod};
+use crate::ids::{LocationId, PractitionerId, ServiceCode, TenantId};
+use crate::schedule::{Buffer, Busy, Location, Practitioner, Schedule, Span, WorkingPeriod};
 
 /// Whose "now" counts when a time is judged past or too far ahead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -90,8 +91,12 @@ pub(crate) async fn load_schedule(connection: &mut PgConnection) -> Result<Sched
         .fetch_optional(&mut *connection)
         .await?
         .ok_or_else(|| DbError::Unreadable { what: "tenants", reason: "the tenant has not been imported".into() })?;
+    let locations = load_locations(connection).await?;
     let rows = sqlx::query!(
-        r#"SELECT p.practitioner_id, p.name, p.zone, h.weekday AS "weekday?", h.opens AS "opens?", h.closes AS "closes?"
+        r#"SELECT p.practitioner_id, p.name, p.zone, h.weekday AS "weekday?", h.opens AS "opens?", h.closes AS "closes?", h.location_id,
+                  p.offers_all_services,
+                  ARRAY(SELECT s.service_code FROM practitioner_services s
+                        WHERE s.tenant_id = p.tenant_id AND s.practitioner_id = p.practitioner_id) AS "services!"
            FROM practitioners p LEFT JOIN working_hours h USING (tenant_id, practitioner_id)
            WHERE p.is_active
            ORDER BY p.practitioner_id, h.weekday, h.opens"#
@@ -106,13 +111,17 @@ pub(crate) async fn load_schedule(connection: &mut PgConnection) -> Result<Sched
                 name: row.name,
                 zone: zone(&row.zone)?,
                 hours: Vec::new(),
+                services: if row.offers_all_services { None } else { Some(service_codes(row.services)?) },
+                time_off: Vec::new(),
             });
         }
         let period = row.weekday.zip(row.opens).zip(row.closes);
         if let (Some(last), Some(((weekday, opens), closes))) = (practitioners.last_mut(), period) {
-            last.hours.push(WorkingPeriod { weekday: weekday.unsigned_abs().into(), opens, closes });
+            let location = row.location_id.and_then(|id| locations.iter().position(|location| location.id.as_str() == id));
+            last.hours.push(WorkingPeriod { weekday: weekday.unsigned_abs().into(), opens, closes, location });
         }
     }
+    load_time_off(connection, &mut practitioners).await?;
     Ok(Schedule {
         zone: zone(&tenant.zone)?,
         slot_minutes: tenant.slot_minutes.unsigned_abs(),
@@ -120,15 +129,66 @@ pub(crate) async fn load_schedule(connection: &mut PgConnection) -> Result<Sched
         horizon: TimeDelta::days(tenant.horizon_days.into()),
         closed_days: tenant.closed_days.into_iter().collect(),
         practitioners,
+        locations,
+        buffers: load_buffers(connection).await?,
     })
 }
 
-/// When practitioners are taken within a window. What this very call holds does not count against it.
+async fn load_locations(connection: &mut PgConnection) -> Result<Vec<Location>, DbError> {
+    let rows = sqlx::query!("SELECT location_id, name, zone FROM locations ORDER BY location_id").fetch_all(connection).await?;
+    let location = |id: String, name, text: &str| {
+        let id = LocationId::new(id).map_err(|error| DbError::unreadable("location_id", &error))?;
+        Ok(Location { id, name, zone: zone(text)? })
+    };
+    rows.into_iter().map(|row| location(row.location_id, row.name, &row.zone)).collect()
+}
+
+/// Absences that are not over yet.
+async fn load_time_off(connection: &mut PgConnection, practitioners: &mut [Practitioner]) -> Result<(), DbError> {
+    let rows = sqlx::query!(
+        r#"SELECT practitioner_id, lower(during) AS "start!", upper(during) AS "end!" FROM time_off
+           WHERE upper(during) > now() - interval '2 years'"#
+    )
+    .fetch_all(connection)
+    .await?;
+    for row in rows {
+        if let Some(away) = practitioners.iter_mut().find(|one| one.id.as_str() == row.practitioner_id) {
+            away.time_off.push(Span { start: row.start, end: row.end });
+        }
+    }
+    Ok(())
+}
+
+async fn load_buffers(connection: &mut PgConnection) -> Result<HashMap<ServiceCode, Buffer>, DbError> {
+    let rows = sqlx::query!(
+        "SELECT service_code, buffer_before_minutes, buffer_after_minutes FROM services
+         WHERE buffer_before_minutes > 0 OR buffer_after_minutes > 0"
+    )
+    .fetch_all(connection)
+    .await?;
+    let minutes = |minutes: i32| TimeDelta::minutes(minutes.into());
+    rows.into_iter()
+        .map(|row| {
+            let service = service_code(row.service_code)?;
+            Ok((service, Buffer { before: minutes(row.buffer_before_minutes), after: minutes(row.buffer_after_minutes) }))
+        })
+        .collect()
+}
+
+fn service_codes(codes: Vec<String>) -> Result<HashSet<ServiceCode>, DbError> {
+    codes.into_iter().map(service_code).collect()
+}
+
+fn service_code(text: String) -> Result<ServiceCode, DbError> {
+    ServiceCode::new(text).map_err(|error| DbError::unreadable("service_code", &error))
+}
+
+/// When practitioners are taken within a window, buffers included. What this very call holds does not count against it.
 pub(crate) async fn load_busy(connection: &mut PgConnection, window: Span, call_id: &str) -> Result<Busy, DbError> {
     let rows = sqlx::query!(
-        r#"SELECT practitioner_id, lower(during) AS "start!", upper(during) AS "end!"
+        r#"SELECT practitioner_id, lower(coalesce(occupies, during)) AS "start!", upper(coalesce(occupies, during)) AS "end!"
            FROM appointments
-           WHERE during && tstzrange($1, $2)
+           WHERE coalesce(occupies, during) && tstzrange($1, $2)
              AND (status = 'booked' OR (status = 'held' AND hold_expires_at > now() AND call_id <> $3))"#,
         window.start,
         window.end.max(window.start),

@@ -12,6 +12,7 @@ use crate::audit::{self, Actor};
 use crate::db::{DbError, bounded};
 use crate::ids::{AppointmentId, CommitKey};
 use crate::phone::PhoneNumber;
+use crate::schedule::Place;
 use crate::store::{ClinicStore, load_schedule};
 
 /// A cancellation as it will be committed. Its JSON form is the canonical arguments of the commit.
@@ -76,7 +77,8 @@ impl ClinicStore {
             if let Some(refusal) = own.refusal(now) {
                 return Ok(Err(refusal));
             }
-            let zone = load_schedule(&mut transaction).await?.zone;
+            let schedule = load_schedule(&mut transaction).await?;
+            let zone = Place::zone(schedule.place(&own.practitioner, own.span).as_ref(), schedule.zone);
             let subject = own.id.to_string();
             audit::append(&mut transaction, &self.tenant, Some(call_id), Actor::Agent, "appointment.read", Some(&subject)).await?;
             transaction.commit().await?;

@@ -10,8 +10,8 @@ use super::patient::Identity;
 use super::{BOOK_TOOL, Booked, Booking, Refusal, code, holds};
 use crate::audit::{self, Actor};
 use crate::db::{DbError, violated};
-use crate::ids::{AppointmentId, CommitKey, PatientId, PractitionerId, ServiceCode};
-use crate::schedule::Span;
+use crate::ids::{AppointmentId, CommitKey, PatientId, ServiceCode};
+use crate::schedule::{Asked, Span};
 use crate::slots::{alternatives, around};
 use crate::store::{ClinicStore, load_busy, load_schedule};
 
@@ -60,9 +60,10 @@ impl Effect for Book<'_> {
         holds::lock_practitioner(connection, store, &booking.practitioner).await?;
         holds::lock_patient(connection, identity.lock_key()).await?;
         let patient = identity.find_or_add(connection, store, &booking.patient_name, &booking.phone).await?;
-        holds::clear_expired(connection, &key.call_id, &booking.practitioner, Some(patient), self.span()).await?;
+        let occupied = holds::occupied(connection, booking.service.as_ref(), self.span()).await?;
+        holds::clear_expired(connection, &key.call_id, &booking.practitioner, Some(patient), occupied).await?;
         let confirmation_code = code::mint();
-        let booked = match self.take(store, key, patient, &confirmation_code, connection).await {
+        let booked = match self.take(store, key, patient, (&confirmation_code, occupied), connection).await {
             Ok(appointment) => appointment,
             Err(error) => {
                 return match violated(&error).as_deref() {
@@ -84,6 +85,7 @@ impl Effect for Book<'_> {
             duration_minutes: booking.duration_minutes,
             practitioner: booking.practitioner.clone(),
             practitioner_name,
+            place: booking.place.clone(),
         }))
     }
 
@@ -94,7 +96,8 @@ impl Effect for Book<'_> {
         connection: &mut PgConnection,
         refusal: Refusal,
     ) -> Result<Refusal, DbError> {
-        with_alternatives(now, connection, refusal, self.span(), &self.booking.practitioner).await
+        let asked = Asked { practitioner: Some(&self.booking.practitioner), service: self.booking.service.as_ref(), location: None };
+        with_alternatives(now, connection, refusal, self.span(), asked).await
     }
 }
 
@@ -104,17 +107,18 @@ pub(super) async fn with_alternatives(
     connection: &mut PgConnection,
     refusal: Refusal,
     wish: Span,
-    practitioner: &PractitionerId,
+    asked: Asked<'_>,
 ) -> Result<Refusal, DbError> {
     let Refusal::SlotTaken { .. } = refusal else {
         return Ok(refusal);
     };
     let schedule = load_schedule(connection).await?;
     let busy = load_busy(connection, around(wish.start), "").await?;
-    let near = |practitioner| alternatives(&schedule, wish, practitioner, now, &busy);
-    let same = near(Some(practitioner));
+    let same = alternatives(&schedule, wish, asked, now, &busy);
     // A colleague is better than nothing.
-    Ok(Refusal::SlotTaken { alternatives: if same.is_empty() { near(None) } else { same } })
+    let anybody = Asked { practitioner: None, ..asked };
+    let found = if same.is_empty() { alternatives(&schedule, wish, anybody, now, &busy) } else { same };
+    Ok(Refusal::SlotTaken { alternatives: found })
 }
 
 impl Book<'_> {
@@ -128,7 +132,7 @@ impl Book<'_> {
         store: &ClinicStore,
         key: &CommitKey,
         patient: PatientId,
-        confirmation_code: &str,
+        (confirmation_code, occupied): (&str, Span),
         connection: &mut PgConnection,
     ) -> Result<AppointmentId, sqlx::Error> {
         let booking = self.booking;
@@ -151,14 +155,15 @@ impl Book<'_> {
         let appointment = AppointmentId::mint();
         sqlx::query!(
             "INSERT INTO appointments
-                 (tenant_id, appointment_id, practitioner_id, service_code, patient_id, during, status, call_id, confirmation_code)
-             VALUES ($1, $2, $3, $4, $5, $6, 'booked', $7, $8)",
+                 (tenant_id, appointment_id, practitioner_id, service_code, patient_id, during, occupies, status, call_id, confirmation_code)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, 'booked', $8, $9)",
             store.tenant.as_str(),
             appointment.0,
             booking.practitioner.as_str(),
             booking.service.as_ref().map(ServiceCode::as_str),
             patient.0,
             holds::range(self.span()),
+            (occupied != self.span()).then(|| holds::range(occupied)),
             key.call_id,
             confirmation_code
         )

@@ -1,6 +1,6 @@
 //! Locks and holds on slots.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgConnection;
 use sqlx::postgres::types::PgRange;
 
@@ -42,6 +42,19 @@ pub(super) async fn lock_patient(connection: &mut PgConnection, key: i64) -> Res
     Ok(())
 }
 
+/// What a visit takes of the practitioner's time, as the service stands now.
+pub(super) async fn occupied(connection: &mut PgConnection, service: Option<&ServiceCode>, span: Span) -> Result<Span, DbError> {
+    let Some(service) = service else { return Ok(span) };
+    let row = sqlx::query!("SELECT buffer_before_minutes, buffer_after_minutes FROM services WHERE service_code = $1", service.as_str())
+        .fetch_optional(connection)
+        .await?;
+    let minutes = |minutes: i32| TimeDelta::minutes(minutes.into());
+    Ok(row.map_or(span, |row| Span {
+        start: span.start - minutes(row.buffer_before_minutes),
+        end: span.end + minutes(row.buffer_after_minutes),
+    }))
+}
+
 /// Deletes other calls' holds that are past their time and in the way: the constraints cannot know the clock.
 pub(super) async fn clear_expired(
     connection: &mut PgConnection,
@@ -52,7 +65,7 @@ pub(super) async fn clear_expired(
 ) -> Result<(), DbError> {
     sqlx::query!(
         "DELETE FROM appointments
-         WHERE status = 'held' AND hold_expires_at <= now() AND during && $3 AND (practitioner_id = $1 OR patient_id = $2)
+         WHERE status = 'held' AND hold_expires_at <= now() AND coalesce(occupies, during) && $3 AND (practitioner_id = $1 OR patient_id = $2)
            AND call_id <> $4",
         practitioner.as_str(),
         patient.map(|patient| patient.0),
@@ -72,6 +85,8 @@ pub(super) struct Hold<'a> {
     /// Nobody, if the patient is new or has the time already.
     pub(super) patient: Option<PatientId>,
     pub(super) span: Span,
+    /// The span and its buffers.
+    pub(super) occupied: Span,
 }
 
 /// Keeps the slot, gives its id and the first moment at which somebody else may take it, and notes it in the audit log. Other holds
@@ -84,8 +99,8 @@ pub(super) async fn insert(
     let appointment = AppointmentId::mint();
     let held = sqlx::query_scalar!(
         r#"INSERT INTO appointments
-               (tenant_id, appointment_id, practitioner_id, service_code, patient_id, during, status, hold_expires_at, call_id)
-           VALUES ($1, $2, $3, $4, $5, $6, 'held', now() + make_interval(secs => $7), $8)
+               (tenant_id, appointment_id, practitioner_id, service_code, patient_id, during, occupies, status, hold_expires_at, call_id)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, 'held', now() + make_interval(secs => $8), $9)
            RETURNING hold_expires_at AS "held_until!""#,
         store.tenant.as_str(),
         appointment.0,
@@ -93,6 +108,7 @@ pub(super) async fn insert(
         hold.service.map(ServiceCode::as_str),
         hold.patient.map(|patient| patient.0),
         range(hold.span),
+        (hold.occupied != hold.span).then(|| range(hold.occupied)),
         HOLD_S,
         hold.call_id
     )

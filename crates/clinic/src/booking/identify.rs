@@ -36,6 +36,8 @@ pub(super) struct OwnAppointment {
     pub(super) id: AppointmentId,
     pub(super) status: String,
     pub(super) span: Span,
+    /// The span and its buffers.
+    pub(super) occupied: Span,
     pub(super) practitioner: PractitionerId,
     pub(super) practitioner_name: String,
     pub(super) service: Option<ServiceCode>,
@@ -68,6 +70,7 @@ pub(super) async fn find_own(
 ) -> Result<Option<OwnAppointment>, DbError> {
     let row = sqlx::query!(
         r#"SELECT a.appointment_id, a.status, lower(a.during) AS "start!", upper(a.during) AS "end!", a.practitioner_id,
+                  lower(coalesce(a.occupies, a.during)) AS "occupied_from!", upper(coalesce(a.occupies, a.during)) AS "occupied_to!",
                   p.name AS practitioner_name, a.service_code, patients.patient_id, patients.name_index, patients.phone_index
            FROM appointments a
            JOIN patients USING (tenant_id, patient_id)
@@ -84,6 +87,7 @@ pub(super) async fn find_own(
         id: AppointmentId(row.appointment_id),
         status: row.status,
         span: Span { start: row.start, end: row.end },
+        occupied: Span { start: row.occupied_from, end: row.occupied_to },
         practitioner: practitioner_id(row.practitioner_id)?,
         practitioner_name: row.practitioner_name,
         service: service.map_err(|error| DbError::unreadable("service_code", &error))?,

@@ -8,7 +8,8 @@ use super::{PrepareError, Refusal};
 use crate::audit::{self, Actor};
 use crate::db::{DbError, bounded};
 use crate::phone::PhoneNumber;
-use crate::store::{ClinicStore, load_schedule};
+use crate::schedule::{Place, Span};
+use crate::store::{ClinicStore, load_schedule, practitioner_id};
 
 /// More than so many nobody wants to hear.
 const UPCOMING_MAX: i64 = 10;
@@ -22,6 +23,8 @@ pub struct Upcoming {
     pub end: DateTime<Utc>,
     /// In which it is spoken.
     pub zone: Tz,
+    /// Where it is.
+    pub place: Option<Place>,
     /// With whom, as it is spoken.
     pub practitioner_name: String,
     /// For what, as it is spoken.
@@ -50,9 +53,9 @@ impl ClinicStore {
             transaction.commit().await?;
             return Ok(Err(Refusal::UnknownPatient));
         };
-        let zone = load_schedule(&mut transaction).await?.zone;
+        let schedule = load_schedule(&mut transaction).await?;
         let rows = sqlx::query!(
-            r#"SELECT a.appointment_id, lower(a.during) AS "start!", upper(a.during) AS "end!", p.name AS practitioner_name,
+            r#"SELECT a.appointment_id, lower(a.during) AS "start!", upper(a.during) AS "end!", a.practitioner_id, p.name AS practitioner_name,
                       s.name AS "service_name?"
                FROM appointments a
                JOIN practitioners p USING (tenant_id, practitioner_id)
@@ -70,13 +73,18 @@ impl ClinicStore {
             audit::append(&mut transaction, &self.tenant, Some(call_id), Actor::Agent, "appointment.read", Some(&subject)).await?;
         }
         transaction.commit().await?;
-        let upcoming = rows.into_iter().map(|row| Upcoming {
-            start: row.start,
-            end: row.end,
-            zone,
-            practitioner_name: row.practitioner_name,
-            service_name: row.service_name,
-        });
-        Ok(Ok(upcoming.collect()))
+        let mut upcoming = Vec::with_capacity(rows.len());
+        for row in rows {
+            let place = schedule.place(&practitioner_id(row.practitioner_id)?, Span { start: row.start, end: row.end });
+            upcoming.push(Upcoming {
+                start: row.start,
+                end: row.end,
+                zone: Place::zone(place.as_ref(), schedule.zone),
+                place,
+                practitioner_name: row.practitioner_name,
+                service_name: row.service_name,
+            });
+        }
+        Ok(Ok(upcoming))
     }
 }

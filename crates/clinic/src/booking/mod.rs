@@ -32,7 +32,7 @@ pub use reschedule::{PreparedReschedule, Reschedule, RescheduleWish, Rescheduled
 use crate::db::DbError;
 use crate::ids::{AppointmentId, PractitionerId, ServiceCode};
 use crate::phone::PhoneNumber;
-use crate::schedule::{NotBookable, Slot};
+use crate::schedule::{NotBookable, Place, Slot};
 
 /// The name under which a booking is committed, part of what its arguments' HMAC covers.
 pub const BOOK_TOOL: &str = "book_appointment";
@@ -58,6 +58,9 @@ pub struct Booking {
     pub patient_name: Pii<String>,
     /// Where the patient can be reached.
     pub phone: PhoneNumber,
+    /// Where it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<Place>,
 }
 
 /// An appointment that was booked.
@@ -75,6 +78,9 @@ pub struct Booked {
     pub practitioner: PractitionerId,
     /// As it is spoken.
     pub practitioner_name: String,
+    /// Where it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<Place>,
 }
 
 /// Why a booking, a move or a cancellation was not done. Nothing has changed.

@@ -7,9 +7,9 @@ use super::holds::{self, Attempt, Hold};
 use super::patient::Identity;
 use super::{Booking, PrepareError, Refusal};
 use crate::db::{DbError, bounded, violated};
-use crate::ids::{PractitionerId, ServiceCode};
+use crate::ids::{LocationId, PractitionerId, ServiceCode};
 use crate::phone::PhoneNumber;
-use crate::schedule::Span;
+use crate::schedule::{Asked, Place, Span};
 use crate::slots::{alternatives, around};
 use crate::store::{ClinicStore, load_busy, load_schedule};
 
@@ -24,6 +24,8 @@ pub struct BookingWish {
     pub practitioner: Option<PractitionerId>,
     /// For what.
     pub service: Option<ServiceCode>,
+    /// Where; anywhere if not given.
+    pub location: Option<LocationId>,
     /// For whom.
     pub patient_name: Pii<String>,
     /// Where the patient can be reached.
@@ -48,14 +50,20 @@ impl PreparedBooking {
     #[must_use]
     pub fn read_back(&self, country_calling_code: &str) -> String {
         format!(
-            "I have {} with {}, {}, for {}, telephone number {}. Shall I book that?",
+            "I have {} with {}{}, {}, for {}, telephone number {}. Shall I book that?",
             self.spoken_start,
             self.practitioner_name,
+            at(self.booking.place.as_ref()),
             crate::spoken::minutes(self.booking.duration_minutes),
             self.booking.patient_name.expose(),
             self.booking.phone.spoken(country_calling_code)
         )
     }
+}
+
+/// " at Oak Street", where places are told apart.
+pub(super) fn at(place: Option<&Place>) -> String {
+    place.map(|place| format!(" at {}", place.name)).unwrap_or_default()
 }
 
 impl ClinicStore {
@@ -69,7 +77,7 @@ impl ClinicStore {
         let schedule = load_schedule(&mut transaction).await?;
         let span = Span::lasting(wish.start, wish.duration_minutes);
         let busy = load_busy(&mut transaction, around(wish.start), call_id).await?;
-        let asked = wish.practitioner.as_ref();
+        let asked = Asked { practitioner: wish.practitioner.as_ref(), service: wish.service.as_ref(), location: wish.location.as_ref() };
         let near = || alternatives(&schedule, span, asked, now, &busy);
         if let Err(reason) = schedule.allows(span, asked, now) {
             return Ok(Err(Refusal::NotBookable { reason, alternatives: near() }));
@@ -81,9 +89,10 @@ impl ClinicStore {
         holds::lock_practitioner(&mut transaction, self, &practitioner.id).await?;
         holds::lock_patient(&mut transaction, identity.lock_key()).await?;
         let patient = identity.find(&mut transaction).await?;
-        holds::clear_expired(&mut transaction, call_id, &practitioner.id, patient, span).await?;
+        let occupied = schedule.occupied(span, asked.service);
+        holds::clear_expired(&mut transaction, call_id, &practitioner.id, patient, occupied).await?;
         holds::release(&mut transaction, call_id).await?;
-        let hold = Hold { call_id, practitioner: &practitioner.id, service: wish.service.as_ref(), patient, span };
+        let hold = Hold { call_id, practitioner: &practitioner.id, service: wish.service.as_ref(), patient, span, occupied };
         let held = holds::insert(&mut transaction, self, &hold).await?;
         let held_until = match held {
             Ok(held_until) => held_until,
@@ -104,8 +113,10 @@ impl ClinicStore {
             service: wish.service.clone(),
             patient_name: wish.patient_name.clone(),
             phone: wish.phone.clone(),
+            place: schedule.place(&practitioner.id, span),
         };
-        let spoken_start = crate::spoken::moment(crate::local_time::local(wish.start, schedule.zone));
+        let zone = Place::zone(booking.place.as_ref(), schedule.zone);
+        let spoken_start = crate::spoken::moment(crate::local_time::local(wish.start, zone));
         Ok(Ok(Attempt::Held(PreparedBooking { booking, practitioner_name: practitioner.name.clone(), held_until, spoken_start })))
     }
 }

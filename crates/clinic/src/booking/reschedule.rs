@@ -10,12 +10,13 @@ use sqlx::PgConnection;
 use super::exactly_once::{CommitError, Effect, Settled};
 use super::holds::{self, Attempt, Hold};
 use super::identify::{self, OwnAppointment};
+use super::prepare::at;
 use super::{PrepareError, RESCHEDULE_TOOL, Refusal, code};
 use crate::audit::{self, Actor};
 use crate::db::{DbError, bounded, violated};
 use crate::ids::{AppointmentId, CommitKey, PractitionerId};
 use crate::phone::PhoneNumber;
-use crate::schedule::{Schedule, Span};
+use crate::schedule::{Asked, Place, Schedule, Span};
 use crate::slots::{alternatives, around};
 use crate::store::{ClinicStore, load_busy, load_schedule};
 
@@ -50,6 +51,9 @@ pub struct Reschedule {
     pub duration_minutes: u32,
     /// With whom.
     pub practitioner: PractitionerId,
+    /// Where it will be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<Place>,
 }
 
 impl Reschedule {
@@ -78,8 +82,12 @@ impl PreparedReschedule {
     #[must_use]
     pub fn read_back(&self) -> String {
         format!(
-            "I will move the appointment on {} with {} to {} with {}. Shall I do that?",
-            self.spoken_from, self.old_practitioner_name, self.spoken_start, self.practitioner_name
+            "I will move the appointment on {} with {} to {} with {}{}. Shall I do that?",
+            self.spoken_from,
+            self.old_practitioner_name,
+            self.spoken_start,
+            self.practitioner_name,
+            at(self.reschedule.place.as_ref())
         )
     }
 }
@@ -101,6 +109,9 @@ pub struct Rescheduled {
     pub practitioner: PractitionerId,
     /// As it is spoken.
     pub practitioner_name: String,
+    /// Where it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<Place>,
 }
 
 impl ClinicStore {
@@ -141,11 +152,12 @@ impl ClinicStore {
         };
         holds::lock_practitioner(&mut transaction, self, whom).await?;
         holds::lock_patient(&mut transaction, own.identity.lock_key()).await?;
-        holds::clear_expired(&mut transaction, call_id, whom, Some(own.patient), span).await?;
+        let occupied = schedule.occupied(span, own.service.as_ref());
+        holds::clear_expired(&mut transaction, call_id, whom, Some(own.patient), occupied).await?;
         holds::release(&mut transaction, call_id).await?;
-        if let Some(rest) = to_hold(&own, whom, span) {
+        if let Some(rest) = to_hold(&own, whom, occupied) {
             // The patient may well have the time already: the hold is nobody's.
-            let hold = Hold { call_id, practitioner: whom, service: own.service.as_ref(), patient: None, span: rest };
+            let hold = Hold { call_id, practitioner: whom, service: own.service.as_ref(), patient: None, span: rest, occupied: rest };
             if let Err(error) = holds::insert(&mut transaction, self, &hold).await? {
                 return match violated(&error).as_deref() {
                     Some("appointments_practitioner_free" | "appointments_one_hold_a_call") => Ok(Ok(Attempt::Overtaken)),
@@ -156,10 +168,15 @@ impl ClinicStore {
         let subject = own.id.to_string();
         audit::append(&mut transaction, &self.tenant, Some(call_id), Actor::Agent, "appointment.read", Some(&subject)).await?;
         transaction.commit().await?;
-        let spoken = |moment| crate::spoken::moment(crate::local_time::local(moment, schedule.zone));
+        let place = schedule.place(whom, span);
+        let old_place = schedule.place(&own.practitioner, own.span);
+        let spoken = |moment, place: &Option<Place>| {
+            let zone = Place::zone(place.as_ref(), schedule.zone);
+            crate::spoken::moment(crate::local_time::local(moment, zone))
+        };
         Ok(Ok(Attempt::Held(PreparedReschedule {
-            spoken_from: spoken(own.span.start),
-            spoken_start: spoken(span.start),
+            spoken_from: spoken(own.span.start, &old_place),
+            spoken_start: spoken(span.start, &place),
             old_practitioner_name: own.practitioner_name,
             practitioner_name: name,
             reschedule: Reschedule {
@@ -170,6 +187,7 @@ impl ClinicStore {
                 start: span.start,
                 duration_minutes: u32::try_from((span.end - span.start).num_minutes()).unwrap_or_default(),
                 practitioner: whom.clone(),
+                place,
             },
         })))
     }
@@ -186,16 +204,18 @@ impl ClinicStore {
         let mut busy = load_busy(connection, around(span.start), call_id).await?;
         // An appointment does not stand in its own way.
         if let Some(taken) = busy.get_mut(&own.practitioner) {
-            taken.retain(|taken| *taken != own.span);
+            taken.retain(|taken| *taken != own.occupied);
         }
+        let asked = Asked { practitioner: Some(whom), service: own.service.as_ref(), location: None };
         let near = || {
-            let same = alternatives(schedule, span, Some(whom), now, &busy);
-            if same.is_empty() { alternatives(schedule, span, None, now, &busy) } else { same }
+            let same = alternatives(schedule, span, asked, now, &busy);
+            let anybody = Asked { practitioner: None, ..asked };
+            if same.is_empty() { alternatives(schedule, span, anybody, now, &busy) } else { same }
         };
-        if let Err(reason) = schedule.allows(span, Some(whom), now) {
+        if let Err(reason) = schedule.allows(span, asked, now) {
             return Ok(Err(Refusal::NotBookable { reason, alternatives: near() }));
         }
-        let Some(practitioner) = schedule.free_at(span, Some(whom), &busy) else {
+        let Some(practitioner) = schedule.free_at(span, asked, &busy) else {
             return Ok(Err(Refusal::SlotTaken { alternatives: near() }));
         };
         let is_elsewhere = sqlx::query_scalar!(
@@ -211,15 +231,15 @@ impl ClinicStore {
     }
 }
 
-/// What has to be held so that the new time can be taken: all of it, less what the appointment has already.
-fn to_hold(own: &OwnAppointment, whom: &PractitionerId, span: Span) -> Option<Span> {
-    if own.practitioner != *whom || span.end <= own.span.start || own.span.end <= span.start {
-        return Some(span);
+/// What has to be held so that the new time can be taken: all of it, less what the appointment has already. Buffers count.
+fn to_hold(own: &OwnAppointment, whom: &PractitionerId, occupied: Span) -> Option<Span> {
+    if own.practitioner != *whom || !occupied.overlaps(own.occupied) {
+        return Some(occupied);
     }
-    let rest = if span.start < own.span.start {
-        Span { start: span.start, end: own.span.start }
+    let rest = if occupied.start < own.occupied.start {
+        Span { start: occupied.start, end: own.occupied.start }
     } else {
-        Span { start: own.span.end, end: span.end }
+        Span { start: own.occupied.end, end: occupied.end }
     };
     (rest.start < rest.end).then_some(rest)
 }
@@ -277,13 +297,15 @@ impl Effect for Move<'_> {
         if row.start != wanted.from {
             return Ok(Settled::Refused(Refusal::ChangedMeanwhile));
         }
-        holds::clear_expired(connection, &key.call_id, &wanted.practitioner, Some(own.patient), wanted.span()).await?;
+        let occupied = holds::occupied(connection, own.service.as_ref(), wanted.span()).await?;
+        holds::clear_expired(connection, &key.call_id, &wanted.practitioner, Some(own.patient), occupied).await?;
         holds::release(connection, &key.call_id).await?;
         let moved = sqlx::query!(
-            "UPDATE appointments SET practitioner_id = $2, during = $3, updated_at = now() WHERE appointment_id = $1",
+            "UPDATE appointments SET practitioner_id = $2, during = $3, occupies = $4, updated_at = now() WHERE appointment_id = $1",
             wanted.appointment.0,
             wanted.practitioner.as_str(),
-            holds::range(wanted.span())
+            holds::range(wanted.span()),
+            (occupied != wanted.span()).then(|| holds::range(occupied))
         )
         .execute(&mut *connection)
         .await;
@@ -304,6 +326,7 @@ impl Effect for Move<'_> {
             duration_minutes: wanted.duration_minutes,
             practitioner: wanted.practitioner.clone(),
             practitioner_name,
+            place: wanted.place.clone(),
         }))
     }
 
@@ -314,6 +337,7 @@ impl Effect for Move<'_> {
         connection: &mut PgConnection,
         refusal: Refusal,
     ) -> Result<Refusal, DbError> {
-        super::commit::with_alternatives(now, connection, refusal, self.reschedule.span(), &self.reschedule.practitioner).await
+        let asked = Asked { practitioner: Some(&self.reschedule.practitioner), ..Asked::default() };
+        super::commit::with_alternatives(now, connection, refusal, self.reschedule.span(), asked).await
     }
 }

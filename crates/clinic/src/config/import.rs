@@ -3,12 +3,13 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use chrono::{NaiveTime, Weekday};
+use chrono::Weekday;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection};
 
-use super::model::Tenant;
+use super::model::{Hours, Tenant};
 use crate::db::{DbError, violated};
+use crate::ids::LocationId;
 
 /// An import is more than a look-up, and nobody waits on the telephone for it.
 const IMPORT_LIMIT: Duration = Duration::from_secs(30);
@@ -57,8 +58,12 @@ async fn run(url: &str, tenant: &Tenant) -> Result<(), sqlx::Error> {
     sqlx::query!("SELECT set_config('app.tenant_id', $1, true) AS tenant", tenant.id.as_str()).fetch_one(&mut *transaction).await?;
     write_tenant(&mut transaction, tenant).await?;
     write_numbers(&mut transaction, tenant).await?;
+    sqlx::query!("DELETE FROM working_hours").execute(&mut *transaction).await?;
+    write_locations(&mut transaction, tenant).await?;
     write_practitioners(&mut transaction, tenant).await?;
     write_services(&mut transaction, tenant).await?;
+    write_offers(&mut transaction, tenant).await?;
+    write_time_off(&mut transaction, tenant).await?;
     write_insurance(&mut transaction, tenant).await?;
     transaction.commit().await?;
     // The work is done; whether the server reads the farewell does not matter.
@@ -108,29 +113,31 @@ async fn write_numbers(connection: &mut PgConnection, tenant: &Tenant) -> Result
 
 async fn write_practitioners(connection: &mut PgConnection, tenant: &Tenant) -> Result<(), sqlx::Error> {
     sqlx::query!("UPDATE practitioners SET is_active = false").execute(&mut *connection).await?;
-    sqlx::query!("DELETE FROM working_hours").execute(&mut *connection).await?;
     for practitioner in &tenant.practitioners {
         sqlx::query!(
-            "INSERT INTO practitioners (tenant_id, practitioner_id, name, zone) VALUES ($1, $2, $3, $4)
-             ON CONFLICT (tenant_id, practitioner_id) DO UPDATE SET name = excluded.name, zone = excluded.zone, is_active = true",
+            "INSERT INTO practitioners (tenant_id, practitioner_id, name, zone, offers_all_services) VALUES ($1, $2, $3, $4, $5)
+             ON CONFLICT (tenant_id, practitioner_id) DO UPDATE SET
+                 name = excluded.name, zone = excluded.zone, offers_all_services = excluded.offers_all_services, is_active = true",
             tenant.id.as_str(),
             practitioner.id.as_str(),
             practitioner.name,
-            practitioner.zone.unwrap_or(tenant.zone).name()
+            practitioner.zone.unwrap_or(tenant.zone).name(),
+            practitioner.services.is_none()
         )
         .execute(&mut *connection)
         .await?;
-        let periods: Vec<(Weekday, NaiveTime, NaiveTime)> =
-            practitioner.hours.iter().flat_map(|hours| hours.days.iter().map(move |day| (*day, hours.opens, hours.closes))).collect();
-        for (day, opens, closes) in periods {
+        let periods: Vec<(Weekday, &Hours)> =
+            practitioner.hours.iter().flat_map(|hours| hours.days.iter().map(move |day| (*day, hours))).collect();
+        for (day, hours) in periods {
             let weekday = i16::try_from(day.number_from_monday()).unwrap_or_default();
             sqlx::query!(
-                "INSERT INTO working_hours (tenant_id, practitioner_id, weekday, opens, closes) VALUES ($1, $2, $3, $4, $5)",
+                "INSERT INTO working_hours (tenant_id, practitioner_id, weekday, opens, closes, location_id) VALUES ($1, $2, $3, $4, $5, $6)",
                 tenant.id.as_str(),
                 practitioner.id.as_str(),
                 weekday,
-                opens,
-                closes
+                hours.opens,
+                hours.closes,
+                hours.location.as_ref().map(LocationId::as_str)
             )
             .execute(&mut *connection)
             .await?;
@@ -143,16 +150,76 @@ async fn write_services(connection: &mut PgConnection, tenant: &Tenant) -> Resul
     sqlx::query!("UPDATE services SET is_active = false").execute(&mut *connection).await?;
     for service in &tenant.services {
         sqlx::query!(
-            "INSERT INTO services (tenant_id, service_code, name, duration_minutes) VALUES ($1, $2, $3, $4)
-             ON CONFLICT (tenant_id, service_code)
-             DO UPDATE SET name = excluded.name, duration_minutes = excluded.duration_minutes, is_active = true",
+            "INSERT INTO services (tenant_id, service_code, name, duration_minutes, buffer_before_minutes, buffer_after_minutes)
+             VALUES ($1, $2, $3, $4, $5, $6)
+             ON CONFLICT (tenant_id, service_code) DO UPDATE SET
+                 name = excluded.name, duration_minutes = excluded.duration_minutes, is_active = true,
+                 buffer_before_minutes = excluded.buffer_before_minutes, buffer_after_minutes = excluded.buffer_after_minutes",
             tenant.id.as_str(),
             service.code.as_str(),
             service.name,
-            int(service.duration_minutes)
+            int(service.duration_minutes),
+            int(service.buffer_before_minutes),
+            int(service.buffer_after_minutes)
         )
         .execute(&mut *connection)
         .await?;
+    }
+    Ok(())
+}
+
+/// No appointment refers to a place, so those that are gone are deleted. Working hours have to be gone before.
+async fn write_locations(connection: &mut PgConnection, tenant: &Tenant) -> Result<(), sqlx::Error> {
+    sqlx::query!("DELETE FROM locations").execute(&mut *connection).await?;
+    for location in &tenant.locations {
+        sqlx::query!(
+            "INSERT INTO locations (tenant_id, location_id, name, zone) VALUES ($1, $2, $3, $4)",
+            tenant.id.as_str(),
+            location.id.as_str(),
+            location.name,
+            location.zone.unwrap_or(tenant.zone).name()
+        )
+        .execute(&mut *connection)
+        .await?;
+    }
+    Ok(())
+}
+
+/// What those offer who do not offer everything.
+async fn write_offers(connection: &mut PgConnection, tenant: &Tenant) -> Result<(), sqlx::Error> {
+    sqlx::query!("DELETE FROM practitioner_services").execute(&mut *connection).await?;
+    for practitioner in &tenant.practitioners {
+        let codes: Vec<String> = practitioner.services.iter().flatten().map(ToString::to_string).collect();
+        sqlx::query!(
+            "INSERT INTO practitioner_services (tenant_id, practitioner_id, service_code)
+             SELECT $1, $2, code FROM unnest($3::text[]) AS code ON CONFLICT DO NOTHING",
+            tenant.id.as_str(),
+            practitioner.id.as_str(),
+            &codes
+        )
+        .execute(&mut *connection)
+        .await?;
+    }
+    Ok(())
+}
+
+async fn write_time_off(connection: &mut PgConnection, tenant: &Tenant) -> Result<(), sqlx::Error> {
+    sqlx::query!("DELETE FROM time_off WHERE is_configured").execute(&mut *connection).await?;
+    for practitioner in &tenant.practitioners {
+        let zone = practitioner.zone.unwrap_or(tenant.zone);
+        // Validation lets no other pass.
+        for away in practitioner.time_off.iter().filter_map(|away| away.span(zone)) {
+            sqlx::query!(
+                "INSERT INTO time_off (tenant_id, practitioner_id, during, is_configured)
+                 VALUES ($1, $2, tstzrange($3, $4), true) ON CONFLICT DO NOTHING",
+                tenant.id.as_str(),
+                practitioner.id.as_str(),
+                away.start,
+                away.end
+            )
+            .execute(&mut *connection)
+            .await?;
+        }
     }
     Ok(())
 }

@@ -20,7 +20,10 @@ pub use directory::TenantDirectory;
 pub use error::{ConfigError, Problem};
 pub use import::{ImportError, import};
 pub use load::load_tenant;
-pub use model::{CoverageRow, Emergency, Hours, PractitionerConfig, Question, ServiceConfig, Tenant, TransferTarget, TurnTaking, Voice};
+pub use model::{
+    CoverageRow, Emergency, Hours, LocationConfig, PractitionerConfig, Question, ServiceConfig, Tenant, TimeOff, TransferTarget, TurnTaking,
+    Voice,
+};
 pub use schema::tenant_schema;
 
 #[cfg(test)]

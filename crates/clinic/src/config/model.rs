@@ -9,7 +9,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::read;
-use crate::ids::{PractitionerId, ServiceCode, TenantId};
+use crate::ids::{LocationId, PractitionerId, ServiceCode, TenantId};
+use crate::local_time;
+use crate::schedule::Span;
 
 /// A clinic, as `agent-config/<tenant>/` describes it.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
@@ -62,6 +64,9 @@ pub struct Tenant {
     /// Frequent questions, and the practice's answers.
     #[serde(default)]
     pub questions: Vec<Question>,
+    /// Where; none, if the clinic has but one place.
+    #[serde(default)]
+    pub locations: Vec<LocationConfig>,
     /// Who works here.
     pub practitioners: Vec<PractitionerConfig>,
     /// What is offered.
@@ -147,6 +152,20 @@ pub struct TurnTaking {
     pub user_away_timeout: Option<f64>,
 }
 
+/// A place of the clinic's.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LocationConfig {
+    /// Short name.
+    pub id: LocationId,
+    /// As it is spoken: "Oak Street".
+    pub name: String,
+    /// In which its hours count and its times are spoken, where it is not the clinic's zone.
+    #[serde(default, deserialize_with = "read::optional_zone")]
+    #[schemars(with = "Option<String>")]
+    pub zone: Option<Tz>,
+}
+
 /// One who works at the clinic.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -161,6 +180,32 @@ pub struct PractitionerConfig {
     pub zone: Option<Tz>,
     /// Working hours.
     pub hours: Vec<Hours>,
+    /// Codes of the services offered; all, if left out.
+    #[serde(default)]
+    pub services: Option<Vec<ServiceCode>>,
+    /// Absences.
+    #[serde(default)]
+    pub time_off: Vec<TimeOff>,
+}
+
+/// An absence, in the practitioner's zone.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TimeOff {
+    /// A day, `"2026-12-21"`, or a local date and time, `"2026-12-21T13:00"`.
+    pub from: String,
+    /// The last day, or the local date and time at which work begins again.
+    pub until: String,
+}
+
+impl TimeOff {
+    /// From when to when, in a zone; `None` if either edge is none, or the end not after the beginning.
+    #[must_use]
+    pub fn span(&self, zone: Tz) -> Option<Span> {
+        let start = local_time::parse_edge(&self.from, zone, false).ok()?;
+        let end = local_time::parse_edge(&self.until, zone, true).ok()?;
+        (start < end).then_some(Span { start, end })
+    }
 }
 
 /// A working period on some days of the week.
@@ -179,6 +224,9 @@ pub struct Hours {
     #[serde(deserialize_with = "read::time")]
     #[schemars(with = "String", regex(pattern = "^[0-2][0-9]:[0-5][05]$"))]
     pub closes: NaiveTime,
+    /// At which place; needed only where there are several.
+    #[serde(default)]
+    pub location: Option<LocationId>,
 }
 
 /// Something that is offered.
@@ -194,6 +242,12 @@ pub struct ServiceConfig {
     /// What it costs who pays himself, in hundredths of the clinic's currency.
     #[serde(default)]
     pub price_cents: Option<u32>,
+    /// How long before it the practitioner sees nobody else.
+    #[serde(default)]
+    pub buffer_before_minutes: u32,
+    /// And after it.
+    #[serde(default)]
+    pub buffer_after_minutes: u32,
 }
 
 /// A row of the insurance table.

@@ -8,8 +8,9 @@ use frontdesk_conversation::Config;
 
 use super::conversation::phrases;
 use super::error::Problem;
-use super::model::{Hours, Tenant};
+use super::model::{Hours, PractitionerConfig, Tenant, TimeOff};
 use super::prompt;
+use crate::ids::LocationId;
 
 /// Languages in which times and read-backs can be worded.
 const LANGUAGES: [&str; 3] = ["en", "en-US", "en-GB"];
@@ -44,6 +45,7 @@ pub(super) fn validate(tenant: &Tenant, folder: &Path, problems: &mut Vec<Proble
     identity(tenant, &mut report);
     limits(tenant, &mut report);
     people(tenant, &mut report);
+    locations(tenant, &mut report);
     practitioners(tenant, &mut report);
     services(tenant, &mut report);
     answers(tenant, &mut report);
@@ -151,6 +153,28 @@ fn practitioners(tenant: &Tenant, report: &mut Report<'_>) {
             .require(!practitioner.name.trim().is_empty(), format!("{key}.name"), || "got nothing, expected a name as it is spoken".into());
         report.require(!practitioner.hours.is_empty(), format!("{key}.hours"), || "got nothing, expected working hours".into());
         working_hours(&practitioner.hours, &key, report);
+        references(tenant, practitioner, &key, report);
+    }
+}
+
+/// What a practitioner's entry says of places, services and absences.
+fn references(tenant: &Tenant, practitioner: &PractitionerConfig, key: &str, report: &mut Report<'_>) {
+    for (at, hours) in practitioner.hours.iter().enumerate() {
+        let is_known = hours.location.as_ref().is_none_or(|id| tenant.locations.iter().any(|location| location.id == *id));
+        report.require(is_known, format!("{key}.hours[{at}].location"), || {
+            format!("got \"{}\", expected the id of one of the locations", hours.location.as_ref().map_or("", LocationId::as_str))
+        });
+    }
+    for (at, code) in practitioner.services.iter().flatten().enumerate() {
+        report.require(tenant.services.iter().any(|service| service.code == *code), format!("{key}.services[{at}]"), || {
+            format!("got \"{code}\", expected the code of one of the services")
+        });
+    }
+    for (at, away) in practitioner.time_off.iter().enumerate() {
+        report.require(away.span(practitioner.zone.unwrap_or(tenant.zone)).is_some(), format!("{key}.time_off[{at}]"), || {
+            let TimeOff { from, until } = away;
+            format!("got \"{from}\" to \"{until}\", expected days like \"2026-12-21\" or times like \"2026-12-21T13:00\", in order")
+        });
     }
 }
 
@@ -199,6 +223,14 @@ fn answers(tenant: &Tenant, report: &mut Report<'_>) {
             format!("got an empty one, {}", expected())
         });
         report.require(is_speakable(&question.answer), format!("{key}.answer"), || format!("got \"{}\", {}", question.answer, expected()));
+fn locations(tenant: &Tenant, report: &mut Report<'_>) {
+    let mut ids = HashSet::new();
+    for (index, location) in tenant.locations.iter().enumerate() {
+        let key = format!("locations[{index}]");
+        report.require(ids.insert(&location.id), format!("{key}.id"), || {
+            format!("got \"{}\" a second time, expected another id", location.id)
+        });
+        report.require(!location.name.trim().is_empty(), format!("{key}.name"), || "got nothing, expected a name as it is spoken".into());
     }
 }
 
@@ -212,6 +244,11 @@ fn services(tenant: &Tenant, report: &mut Report<'_>) {
         report.require(!service.name.trim().is_empty(), format!("{key}.name"), || "got nothing, expected a name as it is spoken".into());
         let minutes = service.duration_minutes;
         report.require((5..=480).contains(&minutes), format!("{key}.duration_minutes"), || format!("got {minutes}, expected 5 to 480"));
+        for (name, minutes) in
+            [("buffer_before_minutes", service.buffer_before_minutes), ("buffer_after_minutes", service.buffer_after_minutes)]
+        {
+            report.require(minutes <= 240, format!("{key}.{name}"), || format!("got {minutes}, expected at most 240"));
+        }
     }
 }
 

@@ -38,6 +38,9 @@ struct BookArguments {
     /// What for, by name or code.
     #[garde(length(max = 100))]
     service: Option<String>,
+    /// At which of the clinic's places, by name. Anywhere, if left out.
+    #[garde(length(max = 100))]
+    location: Option<String>,
     /// Length in minutes, 5 to 480. The service's length, or 30, if left out.
     #[schemars(example = 30, range(min = 5, max = 480))]
     #[garde(range(min = 5, max = 480))]
@@ -125,6 +128,7 @@ impl BookAppointment {
             duration_minutes: Desk::duration(given.duration_minutes, service),
             practitioner: self.0.practitioner(given.practitioner.as_deref())?,
             service: service.map(|service| service.code.clone()),
+            location: self.0.location(given.location.as_deref())?,
             phone: self.0.phone::<BookArguments>(&given.phone)?,
             patient_name: given.patient_name.trim().to_string().into(),
         })
@@ -136,8 +140,8 @@ impl BookAppointment {
             booked: true,
             confirmation_code: booked.confirmation_code.clone(),
             confirmation_code_spoken: spoken::code(&booked.confirmation_code),
-            start: local_time::format(booked.start, zone),
-            spoken: spoken::moment(local_time::local(booked.start, zone)),
+            start: result::start(booked.start, booked.place.as_ref(), zone),
+            spoken: result::spoken(booked.start, booked.place.as_ref(), zone),
             practitioner: booked.practitioner_name.clone(),
             duration_minutes: booked.duration_minutes,
         };

@@ -48,6 +48,9 @@ struct FindSlotsArguments {
     /// What for, by name or code.
     #[garde(length(max = 100))]
     service: Option<String>,
+    /// At which of the clinic's places, by name. Anywhere, if left out.
+    #[garde(length(max = 100))]
+    location: Option<String>,
 }
 
 #[derive(Debug, Serialize, Validate)]
@@ -133,6 +136,8 @@ impl FindSlots {
             when,
             duration_minutes: Desk::duration(arguments.duration_minutes, service),
             practitioner: self.0.practitioner(arguments.practitioner.as_deref())?,
+            service: service.map(|service| service.code.clone()),
+            location: self.0.location(arguments.location.as_deref())?,
         })
     }
 }

@@ -1,6 +1,7 @@
 //! `list_appointments`: the caller's own appointments to come, after two things that match.
 
 use async_trait::async_trait;
+use chrono_tz::Tz;
 use frontdesk_agent::{Tool, ToolContext};
 use frontdesk_conversation::{Effect, ToolError};
 use garde::Validate;
@@ -12,7 +13,6 @@ use super::arguments::{self, fault};
 use super::book::collected;
 use super::{Desk, errors, result};
 use crate::booking::{SecondFactor, Upcoming};
-use crate::{local_time, spoken};
 
 #[derive(Debug, Deserialize, JsonSchema, Validate)]
 #[serde(deny_unknown_fields)]
@@ -50,6 +50,9 @@ struct ListedAppointment {
     duration_minutes: i64,
     #[garde(length(min = 1))]
     practitioner: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[garde(skip)]
+    location: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[garde(skip)]
     service: Option<String>,
@@ -94,14 +97,15 @@ impl Tool for ListAppointments {
         };
         let found = self.0.store.upcoming_appointments(&context.call_id, &phone, &second).await;
         let found = found.map_err(|error| errors::prepare(self.name(), &error, self.0.tenant.zone))?;
-        result::write(self.name(), &ListResult { appointments: found.iter().map(listed).collect() })
+        result::write(self.name(), &ListResult { appointments: found.iter().map(|one| listed(one, self.0.tenant.zone)).collect() })
     }
 }
 
-fn listed(one: &Upcoming) -> ListedAppointment {
+fn listed(one: &Upcoming, clinic: Tz) -> ListedAppointment {
     ListedAppointment {
-        start: local_time::format(one.start, one.zone),
-        spoken: spoken::moment(local_time::local(one.start, one.zone)),
+        start: result::start(one.start, one.place.as_ref(), clinic),
+        spoken: result::spoken(one.start, one.place.as_ref(), clinic),
+        location: one.place.as_ref().map(|place| place.name.clone()),
         duration_minutes: (one.end - one.start).num_minutes(),
         practitioner: one.practitioner_name.clone(),
         service: one.service_name.clone(),

@@ -7,8 +7,8 @@ use serde_json::Value;
 use super::Desk;
 use super::arguments::fault;
 use super::errors::Fault;
-use crate::config::{PractitionerConfig, ServiceConfig};
-use crate::ids::PractitionerId;
+use crate::config::{LocationConfig, PractitionerConfig, ServiceConfig};
+use crate::ids::{LocationId, PractitionerId};
 use crate::phone::PhoneNumber;
 
 /// An appointment lasts this long unless the service or the caller says otherwise.
@@ -34,6 +34,19 @@ impl Desk {
         match find(all, asked, |one: &ServiceConfig| (one.code.to_string(), one.name.clone())) {
             Some(one) => Ok(Some(one)),
             None => Err(unknown("service", asked, all.iter().map(|one| one.name.clone()).collect())),
+        }
+    }
+
+    /// The place that a name means, in the same way.
+    pub(super) fn location(&self, asked: Option<&str>) -> Result<Option<LocationId>, ToolError> {
+        let is_any = |asked: &str| asked.is_empty() || ANYBODY.iter().any(|word| word.eq_ignore_ascii_case(asked));
+        let Some(asked) = asked.map(str::trim).filter(|asked| !is_any(asked)) else { return Ok(None) };
+        let all = &self.tenant.locations;
+        match find(all, asked, |one: &LocationConfig| (one.id.to_string(), one.name.clone())) {
+            Some(one) => Ok(Some(one.id.clone())),
+            // There is but one place, whatever it is called.
+            None if all.is_empty() => Ok(None),
+            None => Err(unknown("location", asked, all.iter().map(|one| one.name.clone()).collect())),
         }
     }
 

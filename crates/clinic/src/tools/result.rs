@@ -1,12 +1,13 @@
 //! From a Rust value to the model's JSON, validated on the way out.
 
+use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use frontdesk_conversation::ToolError;
 use garde::Validate;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::schedule::Slot;
+use crate::schedule::{Place, Slot};
 use crate::{local_time, spoken};
 
 /// Writes a result. One that does not validate is a fault of the program: the model is told so rather than misled.
@@ -34,18 +35,35 @@ pub(super) struct SlotResult {
     duration_minutes: u32,
     #[garde(length(min = 1))]
     practitioner: String,
+    /// Where, if the clinic has several places.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[garde(skip)]
+    location: Option<String>,
     /// How to say it.
     #[garde(length(min = 1))]
     spoken: String,
 }
 
+/// A beginning as it is written: in the clinic's time or, at a place in another zone, in that one's with its offset, so that it
+/// means the same when it comes back.
+pub(super) fn start(moment: DateTime<Utc>, place: Option<&Place>, clinic: Tz) -> String {
+    let zone = Place::zone(place, clinic);
+    if zone == clinic { local_time::format(moment, clinic) } else { moment.with_timezone(&zone).format("%Y-%m-%dT%H:%M%:z").to_string() }
+}
+
+/// A beginning as it is spoken at its place.
+pub(super) fn spoken(moment: DateTime<Utc>, place: Option<&Place>, clinic: Tz) -> String {
+    spoken::moment(local_time::local(moment, Place::zone(place, clinic)))
+}
+
 /// Slots in the zone of the clinic.
 pub(super) fn slots(slots: &[Slot], zone: Tz) -> Vec<SlotResult> {
     let result = |slot: &Slot| SlotResult {
-        start: local_time::format(slot.start, zone),
+        start: start(slot.start, slot.place.as_ref(), zone),
         duration_minutes: slot.duration_minutes,
         practitioner: slot.practitioner_name.clone(),
-        spoken: spoken::moment(local_time::local(slot.start, zone)),
+        location: slot.place.as_ref().map(|place| place.name.clone()),
+        spoken: spoken(slot.start, slot.place.as_ref(), zone),
     };
     slots.iter().map(result).collect()
 }

@@ -39,6 +39,7 @@ fn booking(caller: usize) -> Booking {
         service: None,
         patient_name: wish.patient_name,
         phone: wish.phone,
+        place: None,
     }
 }
 

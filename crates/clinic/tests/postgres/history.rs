@@ -173,6 +173,7 @@ impl Task {
             duration_minutes: 30,
             practitioner: Some(practitioner(slot)),
             service: None,
+            location: None,
             patient_name: format!("Patient {} of {}", ["A", "B", "C"][patient], self.number).into(),
             phone: phone(self.number, patient),
         };
@@ -264,7 +265,8 @@ impl Task {
 
     async fn find(&mut self, slot: SlotId) {
         self.counts[3] += 1;
-        let query = SlotQuery { when: When::Exact(at(slot.start)), duration_minutes: 30, practitioner: Some(practitioner(slot)) };
+        let when = When::Exact(at(slot.start));
+        let query = SlotQuery { when, duration_minutes: 30, practitioner: Some(practitioner(slot)), service: None, location: None };
         let call = self.call();
         let asked = self.ledger.tick();
         let found = insist(|| self.clinic.find_slots(&call, &query)).await.unwrap();

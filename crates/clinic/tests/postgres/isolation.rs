@@ -11,13 +11,16 @@ use super::calls::record;
 use super::support::{TestDatabase, clinic, other_tenant};
 use super::wishes::{key, refusal, wish};
 
-const TABLES: [&str; 14] = [
+const TABLES: [&str; 17] = [
     "tenants",
     "dialled_numbers",
     "practitioners",
     "working_hours",
     "services",
     "insurance_coverage",
+    "locations",
+    "time_off",
+    "practitioner_services",
     "patients",
     "appointments",
     "call_states",
@@ -29,7 +32,16 @@ const TABLES: [&str; 14] = [
 ];
 
 /// Leaves a row in every table that calls write.
-async fn fill(clinic: &ClinicStore) {
+async fn fill(test: &TestDatabase, clinic: &ClinicStore) {
+    // The demo clinic has neither several places nor absences.
+    sqlx::raw_sql(
+        "INSERT INTO locations VALUES ('demo', 'lake', 'Lake Street', 'UTC');
+         INSERT INTO time_off VALUES ('demo', 'dr-lovelace', '[2030-01-01, 2030-01-02)');
+         INSERT INTO practitioner_services VALUES ('demo', 'dr-lovelace', 'checkup')",
+    )
+    .execute(&test.admin)
+    .await
+    .unwrap();
     let prepared = clinic.prepare_booking("canary-call", &wish("2026-12-01T09:00", 4711)).await.unwrap();
     let settled = clinic.commit_booking(&key("canary-call", "c1"), &prepared.booking).await.unwrap();
     assert!(matches!(settled, Settled::Done(_)), "{settled:?}");
@@ -90,7 +102,7 @@ async fn every_table_is_protected() {
 async fn a_foreign_tenants_rows_are_invisible_without_any_filter() {
     let test = TestDatabase::new().await;
     import(&test.url, &other_tenant()).await.unwrap();
-    fill(&test.clinic()).await;
+    fill(&test, &test.clinic()).await;
     let mut app = app(&test).await;
     for table in TABLES {
         let mut seen = Vec::new();
@@ -115,7 +127,7 @@ async fn a_foreign_tenants_rows_are_invisible_without_any_filter() {
 async fn the_application_can_write_neither_for_another_tenant_nor_what_is_final() {
     let test = TestDatabase::new().await;
     import(&test.url, &other_tenant()).await.unwrap();
-    fill(&test.clinic()).await;
+    fill(&test, &test.clinic()).await;
     let mut app = app(&test).await;
     app.execute("SET app.tenant_id = 'other'").await.unwrap();
     let foreign_audit = "INSERT INTO audit_events (tenant_id, actor, action) VALUES ('demo', 'agent', 'x')";
@@ -165,7 +177,7 @@ async fn the_application_can_write_neither_for_another_tenant_nor_what_is_final(
 async fn one_clinics_store_knows_nothing_of_anothers_call() {
     let test = TestDatabase::new().await;
     import(&test.url, &other_tenant()).await.unwrap();
-    fill(&test.clinic()).await;
+    fill(&test, &test.clinic()).await;
     let booked = test.clinic().appointments_of_call("canary-call").await.unwrap().remove(0);
     let other = clinic(test.database(), "other");
     assert!(other.appointments_of_call("canary-call").await.unwrap().is_empty());
@@ -184,7 +196,7 @@ async fn one_clinics_store_knows_nothing_of_anothers_call() {
 #[tokio::test]
 async fn not_even_the_owner_rewrites_the_audit_log() {
     let test = TestDatabase::new().await;
-    fill(&test.clinic()).await;
+    fill(&test, &test.clinic()).await;
     let mut owner = PgConnection::connect(&test.url).await.unwrap();
     owner.execute("SET ROLE frontdesk_owner").await.unwrap();
     owner.execute("SET app.tenant_id = 'demo'").await.unwrap();
@@ -216,7 +228,7 @@ async fn a_login_with_few_rights_serves_and_one_without_the_role_does_not() {
 #[tokio::test]
 async fn nothing_personal_is_stored_readable() {
     let test = TestDatabase::new().await;
-    fill(&test.clinic()).await;
+    fill(&test, &test.clinic()).await;
     let mut dump = String::new();
     for table in TABLES {
         // The output form of bytea is hexadecimal, so look for both the text and its bytes.

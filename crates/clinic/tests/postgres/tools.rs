@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use frontdesk_agent::{ToolContext, ToolSet};
-use frontdesk_clinic::ClinicStore;
 use frontdesk_clinic::tools::tool_set;
+use frontdesk_clinic::{ClinicStore, Tenant};
 use frontdesk_conversation::{CommitOutcome, ToolError};
 use serde_json::{Value, json};
 
@@ -24,7 +24,12 @@ impl Call {
 
     /// A call that is answered with this clinic's tools.
     pub(crate) fn at(clinic: &ClinicStore, call_id: &str) -> Self {
-        let tools = tool_set(clinic, &Arc::new(demo_tenant()));
+        Self::with(clinic, call_id, demo_tenant())
+    }
+
+    /// The same, where the clinic is configured otherwise.
+    pub(crate) fn with(clinic: &ClinicStore, call_id: &str, tenant: Tenant) -> Self {
+        let tools = tool_set(clinic, &Arc::new(tenant));
         let caller_number = Some("+12025550199".to_string().into());
         let context = ToolContext {
             call_id: call_id.into(),
