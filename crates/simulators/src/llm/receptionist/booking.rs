@@ -8,7 +8,7 @@ use super::names;
 use super::numbers;
 use super::slots::{self, Choice, Slot};
 use super::task::{CHECKING, Fault, Heard, Known, Outcome, Pending, Reaction, Step};
-use super::when::{Day, Part, When};
+use super::when::{self, Day, Part, When};
 use super::words::Words;
 
 /// How far ahead a search looks, in days.
@@ -19,6 +19,12 @@ const FURTHER_MAX: u32 = 2;
 /// A booking under way.
 #[derive(Debug, Default)]
 pub(super) struct Booking {
+    /// An appointment that exists is moved, with `reschedule_appointment`.
+    pub(super) moves: bool,
+    /// Its code.
+    code: Option<String>,
+    /// The caller's own words about when, where the clinic's calendar is to make sense of them.
+    said: Option<String>,
     when: When,
     practitioner: Option<String>,
     service: Option<String>,
@@ -38,10 +44,28 @@ impl Booking {
         booking
     }
 
+    /// The same for an appointment that exists.
+    pub(super) fn open_move(heard: &Heard<'_>, facts: &Facts) -> Self {
+        Self { moves: true, ..Self::open(heard, facts) }
+    }
+
+    /// Whether it is known who asks.
+    fn is_identified(&self, known: &Known) -> bool {
+        let first = if self.moves { self.code.is_some() } else { known.name.is_some() };
+        first && known.phone.is_some()
+    }
+
     /// Takes day, time, practitioner and service; whether anything of it was said.
     fn hear_wish(&mut self, words: &Words, facts: &Facts) -> bool {
+        if let Some(said) = facts.reads_phrases.then(|| when::natural(words)).flatten() {
+            (self.said, self.when) = (Some(said), When::default());
+            return true;
+        }
         let when = When::read(&numbers::without_phone(words), facts.now.map(|now| now.date()), self.slots.is_some());
         let mut heard = !when.is_empty();
+        if heard {
+            self.said = None;
+        }
         match when.day {
             Some(_) => self.when = When { part: when.part.or(self.when.part), ..when },
             None if heard => self.when = When { day: self.when.day, ..when },
@@ -61,12 +85,20 @@ impl Booking {
             return self.hear_verdict(heard, known, facts, reaction);
         }
         let choice = slots::choose(self.slots.as_deref().unwrap_or_default(), &heard.words, facts);
-        let is_asked = known.name.is_some() && known.phone.is_some() && !known.changed;
+        let is_asked = self.is_identified(known) && !known.changed;
         if self.slots.is_some() && is_asked {
             return self.hear_choice(choice, heard, facts);
         }
         let mut used = known.changed;
-        if known.name.is_none()
+        if self.moves {
+            if let Some(code) = numbers::code(&heard.words) {
+                self.code = Some(code);
+                return true;
+            }
+            if self.code.is_some() && known.phone.is_none() && !used {
+                used = known.hear_phone(&heard.words);
+            }
+        } else if known.name.is_none()
             && let Some(name) = names::answered(heard.text)
         {
             known.name = Some(name);
@@ -120,6 +152,7 @@ impl Booking {
         }
         let last = slots.last().and_then(Slot::date);
         self.when = When { day: last.and_then(|last| last.checked_add_days(Days::new(1))).map(Day::From), ..When::default() };
+        self.said = None;
     }
 
     /// What the caller says to the read-back: a correction counts before a yes or no.
@@ -138,7 +171,9 @@ impl Booking {
                     (Some(false), pending) => {
                         *pending = None;
                         self.choice = None;
-                        *reaction = Reaction::say("All right, I have not booked it.");
+                        let moves = self.moves;
+                        *reaction =
+                            Reaction::say(if moves { "All right, I have not moved it." } else { "All right, I have not booked it." });
                     }
                     _ => return false,
                 }
@@ -153,7 +188,12 @@ impl Booking {
         if let Some(pending) = &self.pending {
             return pending.step();
         }
-        let Some(name) = &known.name else { return Step::Ask("May I have the patient's full name?".into()) };
+        if self.moves && self.code.is_none() {
+            return Step::Ask("What is the confirmation code of the appointment, letter by letter?".into());
+        }
+        if !self.moves && known.name.is_none() {
+            return Step::Ask("May I have the patient's full name?".into());
+        }
         let Some(phone) = &known.phone else { return known.ask_phone() };
         let Some(slots) = &self.slots else {
             return Step::Call { say: "Let me see what is free.", name: "find_slots", arguments: self.search(facts) };
@@ -164,8 +204,12 @@ impl Booking {
         };
         let mut arguments = self.asked();
         arguments.insert("start".into(), json!(choice.start));
-        arguments.insert("patient_name".into(), json!(name));
         arguments.insert("phone".into(), json!(phone));
+        if self.moves {
+            arguments.insert("confirmation_code".into(), json!(self.code));
+            return Step::Call { say: "Very well.", name: "reschedule_appointment", arguments: Value::Object(arguments) };
+        }
+        arguments.insert("patient_name".into(), json!(known.name));
         Step::Call { say: "Very well.", name: "book_appointment", arguments: Value::Object(arguments) }
     }
 
@@ -178,6 +222,10 @@ impl Booking {
     /// The arguments of the search.
     fn search(&self, facts: &Facts) -> Value {
         let mut arguments = self.asked();
+        if let Some(said) = &self.said {
+            arguments.insert("when".into(), json!(said));
+            return Value::Object(arguments);
+        }
         let date = |date: NaiveDate| date.format("%Y-%m-%d").to_string();
         let mut set = |key: &str, value: String| arguments.insert(key.into(), json!(value));
         if let (Some(Day::On(day)), Some(time)) = (self.when.day, self.when.time) {
@@ -213,7 +261,12 @@ impl Booking {
             }
             Outcome::Done(result) => {
                 self.pending = None;
+                let spoken = result.get("spoken").and_then(Value::as_str).unwrap_or_default();
+                let moved = format!("That is done. Your appointment is now on {} Your code stays the same.", slots::stopped(spoken));
                 self.booked = Some(result);
+                if self.moves {
+                    return Reaction::say(moved);
+                }
                 Reaction::say(format!("Your appointment is booked. {}", self.code().unwrap_or_default()).trim_end())
             }
             Outcome::Unknown => {
@@ -259,6 +312,7 @@ impl Booking {
     /// Looks elsewhere, a few times.
     fn found_nothing(&mut self) -> Reaction {
         self.slots = None;
+        self.said = None;
         self.searched_further += 1;
         if self.searched_further > FURTHER_MAX {
             self.slots = Some(Vec::new());
@@ -290,6 +344,19 @@ impl Booking {
         self.pending = None;
         match fault.code.as_str() {
             "superseded" | "unknown_confirmation" => Reaction::default(),
+            "not_found" if self.moves => {
+                self.code = None;
+                known.phone = None;
+                self.searched_further += 1;
+                let say = "I'm sorry, I find no appointment under that code and number.";
+                if self.searched_further > FURTHER_MAX { Reaction::stuck(say) } else { Reaction::say(say) }
+            }
+            "too_many_attempts" => Reaction::stuck("I'm sorry, I cannot look that up."),
+            "same_time" => {
+                (self.choice, self.slots) = (None, None);
+                Reaction::say("It is at that time already.")
+            }
+            "changed_meanwhile" | "already_cancelled" | "past" => Reaction::stuck("I'm sorry, that appointment cannot be moved any more."),
             "patient_busy" => {
                 let choice = self.choice.take();
                 let left: Vec<Slot> =
@@ -298,7 +365,7 @@ impl Booking {
                 Reaction::say("I'm sorry, the patient has another appointment at that time.")
             }
             "not_offered" => {
-                *self = Self { when: self.when, ..Self::default() };
+                *self = Self { when: self.when, moves: self.moves, code: self.code.take(), ..Self::default() };
                 Reaction::say("I'm sorry, that is not offered any more.")
             }
             "invalid_arguments" => self.repair(fault, known),
@@ -336,6 +403,14 @@ impl Booking {
                 }
                 "practitioner" if self.practitioner.take().is_some() => say = "I'm sorry, I know nobody of that name here.",
                 "service" if self.service.take().is_some() => say = "I'm sorry, I do not know that service.",
+                "when" if self.said.take().is_some() => {
+                    self.slots = Some(Vec::new());
+                    say = "I'm sorry, I am not sure which day you mean.";
+                }
+                "confirmation_code" if self.moves => {
+                    self.code = None;
+                    say = "I'm sorry, that code does not seem to be complete.";
+                }
                 "start" | "exact_start" | "window_start" | "window_end" if !self.when.is_empty() || self.choice.is_some() => {
                     self.when = When::default();
                     self.choice = None;

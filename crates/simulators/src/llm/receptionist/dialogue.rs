@@ -1,5 +1,6 @@
 //! A conversation, read from its messages.
 
+use frontdesk_agent::ToolSchema;
 use frontdesk_agent::llm::{Message, ToolCallId};
 use serde_json::Value;
 
@@ -50,8 +51,8 @@ pub(super) struct Dialogue {
 
 impl Dialogue {
     /// Reads the messages from first to last.
-    pub(super) fn read(messages: &[Message]) -> Self {
-        let mut dialogue = Self { facts: Facts::of(messages), ..Self::default() };
+    pub(super) fn read(messages: &[Message], tools: &[ToolSchema]) -> Self {
+        let mut dialogue = Self { facts: Facts::of(messages).with_tools(tools), ..Self::default() };
         let mut open: Vec<(ToolCallId, String, Value)> = Vec::new();
         for message in messages {
             match message {
@@ -113,7 +114,9 @@ impl Dialogue {
         let Some((before, output)) = text.split_once(KNOWN_NOW) else { return };
         let tool = before.strip_prefix("The outcome of ").and_then(|rest| rest.split(' ').next()).unwrap_or_default();
         let of_tool = |task: &&mut Task| match &task.flow {
-            Flow::Booking(booking) => tool == "book_appointment" && booking.booked.is_none(),
+            Flow::Booking(booking) => {
+                tool == (if booking.moves { "reschedule_appointment" } else { "book_appointment" }) && booking.booked.is_none()
+            }
             Flow::Cancelling(cancelling) => tool == "cancel_appointment" && !cancelling.cancelled,
             _ => false,
         };
@@ -173,7 +176,7 @@ impl Dialogue {
     /// A code that was not heard to its end, or is asked for, is told again.
     fn tell_code(&mut self, repeat: bool) {
         let booked = self.tasks.iter().rev().find_map(|task| match &task.flow {
-            Flow::Booking(booking) => booking.spoken_code().zip(booking.code()),
+            Flow::Booking(booking) if !booking.moves => booking.spoken_code().zip(booking.code()),
             _ => None,
         });
         let Some((code, sentence)) = booked else { return };
@@ -255,6 +258,7 @@ impl Dialogue {
             self.say("I am still checking on your appointment.");
             return true;
         }
+        let wish = if wish == Intent::List && !self.facts.can_list { Intent::Question } else { wish };
         self.tasks.push(Task::open(wish, heard, &self.facts));
         if wish == Intent::Question {
             match self.answer(heard) {
@@ -296,13 +300,20 @@ impl Dialogue {
                 Outcome::Failed(fault) if !fault.is_passing() => Reaction::stuck("I'm sorry, nobody can take your call right now."),
                 _ => Reaction::default(),
             },
-            "find_slots" | "book_appointment" | "cancel_appointment" | "check_insurance_coverage" | "take_message" | CONFIRM => {
+            "find_slots"
+            | "book_appointment"
+            | "reschedule_appointment"
+            | "cancel_appointment"
+            | "list_appointments"
+            | "check_insurance_coverage"
+            | "take_message"
+            | CONFIRM => {
                 let done = matches!(outcome, Outcome::Done(_));
                 let known = &mut self.known;
                 let Some(task) = self.tasks.iter_mut().rev().find(|task| !task.is_finished()) else { return };
                 let reaction = task.settle(outcome, known);
                 // The old appointment goes once the new one stands.
-                if done && task.intent == Intent::Move && matches!(task.flow, Flow::Booking(_)) {
+                if done && task.intent == Intent::Move && matches!(&task.flow, Flow::Booking(booking) if !booking.moves) {
                     self.tasks.push(Task { intent: Intent::Move, noted: true, over: false, flow: Flow::Cancelling(Cancelling::of_old()) });
                 }
                 reaction

@@ -1,6 +1,7 @@
 //! What the instructions tell: the time, who works here, what is offered.
 
 use chrono::NaiveDateTime;
+use frontdesk_agent::ToolSchema;
 use frontdesk_agent::llm::Message;
 
 use super::words::Words;
@@ -15,6 +16,12 @@ pub(super) struct Facts {
     pub(super) now: Option<NaiveDateTime>,
     pub(super) practitioners: Vec<String>,
     pub(super) services: Vec<String>,
+    /// `find_slots` takes the caller's own words about when.
+    pub(super) reads_phrases: bool,
+    /// An appointment can be moved in one step.
+    pub(super) can_move: bool,
+    /// The caller's own appointments can be looked up.
+    pub(super) can_list: bool,
 }
 
 impl Facts {
@@ -33,7 +40,19 @@ impl Facts {
         };
         let after = text.find("now is").or_else(|| text.find("is now")).unwrap_or_default();
         let now = moment_in(&text[after..]).or_else(|| moment_in(text));
-        Self { now, practitioners: listed("id"), services: listed("code") }
+        Self { now, practitioners: listed("id"), services: listed("code"), ..Self::default() }
+    }
+
+    /// And what the tools that came along can do.
+    pub(super) fn with_tools(self, tools: &[ToolSchema]) -> Self {
+        let has = |name: &str| tools.iter().find(|schema| schema.name == name);
+        let takes_words = |schema: &ToolSchema| schema.parameters.pointer("/properties/when").is_some();
+        Self {
+            reads_phrases: has("find_slots").is_some_and(takes_words),
+            can_move: has("reschedule_appointment").is_some(),
+            can_list: has("list_appointments").is_some(),
+            ..self
+        }
     }
 
     /// The practitioner whom the caller names, with a title or after "with" or "see": callers bear names, too.

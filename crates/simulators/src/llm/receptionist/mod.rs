@@ -8,6 +8,7 @@ mod cancelling;
 mod dialogue;
 mod facts;
 mod insurance;
+mod listing;
 mod message;
 mod names;
 mod numbers;
@@ -40,7 +41,7 @@ impl Receptionist {
     /// Answers a request. A tool is called only if its schema came along.
     #[must_use]
     pub fn answer(request: &ModelRequest) -> Answer {
-        let dialogue = Dialogue::read(&request.messages);
+        let dialogue = Dialogue::read(&request.messages, &request.tools);
         let desk = Desk { tools: &request.tools };
         desk.answer(&dialogue)
     }
@@ -117,6 +118,7 @@ fn acknowledgement(task: &Task, dialogue: &Dialogue) -> String {
     }
     match task.intent {
         Intent::Book | Intent::Move => "Gladly.".into(),
+        Intent::List => "Of course.".into(),
         Intent::Cancel | Intent::Insurance | Intent::Message => "Of course.".into(),
         Intent::Emergency => "Please hang up and dial nine one one.".into(),
         Intent::Question | Intent::Other => dialogue.lead.clone(),

@@ -6,6 +6,7 @@ use super::booking::Booking;
 use super::cancelling::Cancelling;
 use super::facts::Facts;
 use super::insurance::Insurance;
+use super::listing::Listing;
 use super::message::Errand;
 use super::numbers;
 use super::words::{Intent, Words, yes_or_no};
@@ -70,6 +71,9 @@ pub(super) enum Step {
     Done,
 }
 
+/// Tools that are prepared, read back and confirmed.
+const COMMITS: [&str; 3] = ["book_appointment", "reschedule_appointment", "cancel_appointment"];
+
 /// What a tool answered.
 #[derive(Debug, PartialEq)]
 pub(super) enum Outcome {
@@ -95,9 +99,9 @@ impl Outcome {
         let outcome = Self::read(content);
         let fits = match outcome {
             Self::Failed(_) => true,
-            Self::Prepared(_) => ["book_appointment", "cancel_appointment"].contains(&tool),
+            Self::Prepared(_) => COMMITS.contains(&tool),
             Self::Done(_) | Self::Unknown => tool == super::CONFIRM,
-            Self::Result(_) => ![super::CONFIRM, "book_appointment", "cancel_appointment"].contains(&tool),
+            Self::Result(_) => tool != super::CONFIRM && !COMMITS.contains(&tool),
         };
         if fits { outcome } else { Self::unreadable() }
     }
@@ -203,6 +207,7 @@ pub(super) struct Task {
 pub(super) enum Flow {
     Booking(Box<Booking>),
     Cancelling(Cancelling),
+    Listing(Listing),
     Insurance(Insurance),
     Errand(Errand),
     Talk,
@@ -212,6 +217,8 @@ impl Task {
     /// A task that an utterance opens.
     pub(super) fn open(intent: Intent, heard: &Heard<'_>, facts: &Facts) -> Self {
         let flow = match intent {
+            Intent::Move if facts.can_move => Flow::Booking(Box::new(Booking::open_move(heard, facts))),
+            Intent::List => Flow::Listing(Listing::default()),
             Intent::Book | Intent::Move => Flow::Booking(Box::new(Booking::open(heard, facts))),
             Intent::Cancel => Flow::Cancelling(Cancelling::default()),
             Intent::Insurance => Flow::Insurance(Insurance::open(heard)),
@@ -226,6 +233,7 @@ impl Task {
             || match &self.flow {
                 Flow::Booking(booking) => booking.booked.is_some(),
                 Flow::Cancelling(cancelling) => cancelling.cancelled,
+                Flow::Listing(listing) => listing.told,
                 Flow::Insurance(insurance) => insurance.answered,
                 Flow::Errand(errand) => errand.taken,
                 Flow::Talk => true,
@@ -237,6 +245,7 @@ impl Task {
         match &mut self.flow {
             Flow::Booking(booking) => booking.hear(heard, known, facts, reaction),
             Flow::Cancelling(cancelling) => cancelling.hear(heard, known, reaction),
+            Flow::Listing(listing) => listing.hear(heard, known),
             Flow::Insurance(insurance) => insurance.hear(heard),
             Flow::Errand(errand) => errand.hear(heard, known),
             Flow::Talk => false,
@@ -249,6 +258,7 @@ impl Task {
             _ if self.is_finished() => Step::Done,
             Flow::Booking(booking) => booking.step(known, facts),
             Flow::Cancelling(cancelling) => cancelling.step(known),
+            Flow::Listing(_) => Listing::step(known),
             Flow::Insurance(insurance) => insurance.step(),
             Flow::Errand(errand) => errand.step(known),
             Flow::Talk => Step::Done,
@@ -270,6 +280,7 @@ impl Task {
         let reaction = match &mut self.flow {
             Flow::Booking(booking) => booking.settle(outcome, known),
             Flow::Cancelling(cancelling) => cancelling.settle(outcome, known),
+            Flow::Listing(listing) => listing.settle(outcome, known),
             Flow::Insurance(insurance) => insurance.settle(outcome),
             Flow::Errand(errand) => errand.settle(outcome, known),
             Flow::Talk => Reaction::default(),

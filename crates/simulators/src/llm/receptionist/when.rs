@@ -69,6 +69,57 @@ impl When {
     }
 }
 
+/// Words about when that a clinic's calendar understands better than [`When`]: "after five", "first thing Thursday", "in two weeks".
+pub(super) fn natural(words: &Words) -> Option<String> {
+    const SIGNS: [&str; 9] =
+        ["after", "before", "between", "first thing", "week after next", "two weeks", "three weeks", "late in", "early in"];
+    const WITH: [&str; 32] = [
+        "after",
+        "before",
+        "between",
+        "and",
+        "first",
+        "thing",
+        "the",
+        "week",
+        "weeks",
+        "next",
+        "in",
+        "on",
+        "at",
+        "of",
+        "this",
+        "late",
+        "early",
+        "tomorrow",
+        "today",
+        "morning",
+        "afternoon",
+        "evening",
+        "lunch",
+        "work",
+        "noon",
+        "half",
+        "past",
+        "quarter",
+        "to",
+        "am",
+        "pm",
+        "oclock",
+    ];
+    let is_timely = |at: usize| {
+        let word = words.get(at);
+        let number = number(words, at).is_some() || ordinal(words, at).is_some();
+        WITH.contains(&word) || MONTHS.contains(&word) || weekday(word).is_some() || number
+    };
+    let sign = SIGNS.iter().filter_map(|sign| words.find(sign)).min()?;
+    let first = (0..=sign).rev().take_while(|at| is_timely(*at)).last()?;
+    let end = (sign..words.list().len()).take_while(|at| is_timely(*at)).last()? + 1;
+    // "Before" alone says nothing about when.
+    let says_when = |at: usize| !["the", "and", "in", "on", "at", "of", "to", "after", "before", "between"].contains(&words.get(at));
+    (first..end).any(says_when).then(|| words.list()[first..end].join(" "))
+}
+
 fn weekday(word: &str) -> Option<Weekday> {
     let name = word.strip_suffix('s').unwrap_or(word);
     let known = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];

@@ -175,6 +175,8 @@ pub(super) enum Intent {
     Book,
     Move,
     Cancel,
+    /// Which appointments the caller has; a question to `note_intent`.
+    List,
     Question,
     Insurance,
     Message,
@@ -189,7 +191,7 @@ impl Intent {
             Self::Book => "book",
             Self::Move => "move",
             Self::Cancel => "cancel",
-            Self::Question => "question",
+            Self::List | Self::Question => "question",
             Self::Insurance => "insurance",
             Self::Message => "message",
             Self::Emergency => "emergency",
@@ -232,6 +234,10 @@ pub(super) fn intent(words: &Words, busy: bool) -> Option<Intent> {
         || (!busy && (words.any(&["message", "callback"]) || words.says(&["please tell", "could you tell", "can you tell the"])))
     {
         return Some(Intent::Message);
+    }
+    let of_own = words.says(&["my appointment", "my appointments", "do i have", "have i got"]);
+    if visit && of_own && words.any(&["which", "what", "when", "list", "tell", "any"]) {
+        return Some(Intent::List);
     }
     let asks_for = words.any(&["book", "schedule", "make", "need", "want", "like", "arrange", "get", "have"]);
     let to_see = words.says(&["see a doctor", "see the doctor", "see doctor", "come in", "book"]);
