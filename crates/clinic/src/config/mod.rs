@@ -21,8 +21,8 @@ pub use error::{ConfigError, Problem};
 pub use import::{ImportError, import};
 pub use load::load_tenant;
 pub use model::{
-    CoverageRow, Emergency, Hours, LocationConfig, PractitionerConfig, Question, ServiceConfig, Tenant, TimeOff, TransferTarget, TurnTaking,
-    Voice,
+    CoverageRow, Emergency, Hours, LocationConfig, PractitionerConfig, Question, ServiceConfig, Tenant, TimeOff, TransferTarget,
+    TurnTaking, Voice,
 };
 pub use schema::tenant_schema;
 

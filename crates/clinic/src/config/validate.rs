@@ -223,6 +223,9 @@ fn answers(tenant: &Tenant, report: &mut Report<'_>) {
             format!("got an empty one, {}", expected())
         });
         report.require(is_speakable(&question.answer), format!("{key}.answer"), || format!("got \"{}\", {}", question.answer, expected()));
+    }
+}
+
 fn locations(tenant: &Tenant, report: &mut Report<'_>) {
     let mut ids = HashSet::new();
     for (index, location) in tenant.locations.iter().enumerate() {

@@ -159,7 +159,7 @@ mod tests {
         Facts {
             now: NaiveDateTime::parse_from_str("2026-11-21T10:00", MOMENT).ok(),
             practitioners: vec!["Doctor Ada Lovelace".into(), "Doctor Chidi Okafor".into()],
-            services: Vec::new(),
+            ..Facts::default()
         }
     }
 
