@@ -137,7 +137,7 @@ mod tests {
     fn a_scenario_is_read() {
         let scenario = parse(Path::new("a.yaml"), GOOD).expect("it is one");
         assert_eq!(scenario.utterances().collect::<Vec<_>>(), ["Hello", "there"]);
-        assert_eq!((scenario.caller[0].into, scenario.depths.len()), (Some(1.0), 2));
+        assert_eq!((scenario.caller[0].into, scenario.depths.len()), (Some(1.0), 3));
         assert_eq!(scenario.now.to_rfc3339(), "2026-11-30T12:00:00+00:00");
     }
 
