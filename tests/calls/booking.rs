@@ -12,7 +12,7 @@ use crate::calls::booking;
 use crate::desk::{Desk, DeskOptions};
 use crate::documents::{Appointment, codes, said, sound, stereo, transcript};
 use crate::people::{GOODBYE, PEOPLE, Person, SECOND, WISH, YES};
-use crate::run_alone;
+use crate::run;
 
 /// Who calls alone.
 pub(crate) const CALLER: &Person = &PEOPLE[0];
@@ -51,7 +51,7 @@ async fn make_example() -> Example {
 
 #[test]
 fn one_caller_books_one_appointment_and_everything_is_recorded() {
-    run_alone(async {
+    run(async {
         let Example { outcome, record, appointments, recording, .. } = example().await;
         println!("{}", transcript(record));
         let [appointment] = appointments.as_slice() else { panic!("exactly one appointment: {appointments:?}") };
