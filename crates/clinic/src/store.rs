@@ -184,15 +184,22 @@ fn service_code(text: String) -> Result<ServiceCode, DbError> {
 }
 
 /// When practitioners are taken within a window, buffers included. What this very call holds does not count against it.
-pub(crate) async fn load_busy(connection: &mut PgConnection, window: Span, call_id: &str) -> Result<Busy, DbError> {
+pub(crate) async fn load_busy(
+    connection: &mut PgConnection,
+    window: Span,
+    call_id: &str,
+    practitioner: Option<&PractitionerId>,
+) -> Result<Busy, DbError> {
     let rows = sqlx::query!(
         r#"SELECT practitioner_id, lower(coalesce(occupies, during)) AS "start!", upper(coalesce(occupies, during)) AS "end!"
            FROM appointments
            WHERE coalesce(occupies, during) && tstzrange($1, $2)
-             AND (status = 'booked' OR (status = 'held' AND hold_expires_at > now() AND call_id <> $3))"#,
+             AND (status = 'booked' OR (status = 'held' AND hold_expires_at > now() AND call_id <> $3))
+             AND ($4::text IS NULL OR practitioner_id = $4)"#,
         window.start,
         window.end.max(window.start),
-        call_id
+        call_id,
+        practitioner.map(PractitionerId::as_str)
     )
     .fetch_all(connection)
     .await?;
