@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::commands::audit::AuditCommand;
+use crate::commands::keys::KeysCommand;
+
 /// Answers a clinic's telephone.
 #[derive(Debug, Parser)]
 #[command(
@@ -59,6 +62,12 @@ pub enum Command {
     /// Look after the clinics in the database
     #[command(subcommand)]
     Tenant(TenantCommand),
+    /// Change the master key while serving, and see which versions are needed
+    #[command(subcommand)]
+    Keys(KeysCommand),
+    /// Seal and verify the audit log
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Validate the configuration and print what is reachable
     Check(Check),
     /// Print the version

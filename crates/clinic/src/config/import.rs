@@ -8,6 +8,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection};
 
 use super::model::{Hours, Tenant};
+use crate::audit::{Actor, SecurityEvent};
 use crate::db::{DbError, violated};
 use crate::ids::LocationId;
 
@@ -65,6 +66,14 @@ async fn run(url: &str, tenant: &Tenant) -> Result<(), sqlx::Error> {
     write_offers(&mut transaction, tenant).await?;
     write_time_off(&mut transaction, tenant).await?;
     write_insurance(&mut transaction, tenant).await?;
+    sqlx::query!(
+        "INSERT INTO audit_events (tenant_id, actor, action) VALUES ($1, $2, $3)",
+        tenant.id.as_str(),
+        Actor::Operator.as_str(),
+        SecurityEvent::ConfigurationChanged.action()
+    )
+    .execute(&mut *transaction)
+    .await?;
     transaction.commit().await?;
     // The work is done; whether the server reads the farewell does not matter.
     let _ = connection.close().await;

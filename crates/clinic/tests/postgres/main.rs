@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod absences;
+mod audit;
 mod booking;
 mod calls;
 mod commit_faults;
@@ -13,6 +14,7 @@ mod hang_up;
 mod history;
 mod import;
 mod isolation;
+mod keys;
 mod migrations;
 mod moving;
 mod slots;
