@@ -19,7 +19,25 @@ fn frontdesk(arguments: &[&str], environment: &[(&str, &str)]) -> (Output, Strin
 fn help_and_version_work_without_any_configuration() {
     let (output, text) = frontdesk(&["--help"], &[]);
     assert!(output.status.success());
-    for command in ["start", "dev", "sip", "migrate", "demo", "eval", "console", "config", "tenant", "check", "version"] {
+    for command in [
+        "start",
+        "dev",
+        "sip",
+        "migrate",
+        "demo",
+        "eval",
+        "console",
+        "config",
+        "tenant",
+        "calls",
+        "patient",
+        "retention",
+        "hold",
+        "keys",
+        "audit",
+        "check",
+        "version",
+    ] {
         assert!(text.contains(command), "{command} is missing in {text}");
     }
     let (output, text) = frontdesk(&["version"], &[]);

@@ -1,6 +1,7 @@
 //! The commands, one module each. A command's error is one or more lines for the terminal, each naming cause and remedy.
 
 pub mod audit;
+pub mod calls;
 mod check;
 #[cfg(feature = "demo")]
 mod console;
@@ -11,6 +12,8 @@ mod eval;
 pub mod keys;
 mod migrate;
 mod operator;
+pub mod patient;
+pub mod retention;
 mod sip;
 mod start;
 mod tenant;
@@ -65,6 +68,10 @@ pub async fn run(cli: Cli) -> Result<(), CommandError> {
         Command::Config(ConfigCommand::Schema) => tenant::schema(),
         Command::Tenant(TenantCommand::Import { tenants }) => tenant::import(&load(&sources)?, &tenants).await,
         Command::Keys(command) => keys::run(&command, &load(&sources)?).await,
+        Command::Calls(command) => calls::run(&command, &load(&sources)?).await,
+        Command::Patient(command) => patient::run(&command, &load(&sources)?).await,
+        Command::Retention(command) => retention::run(&command, &load(&sources)?).await,
+        Command::Hold(command) => retention::hold(&command, &load(&sources)?).await,
         Command::Audit(command) => audit::run(&command, &load(&sources)?).await,
         Command::Migrate => migrate::run(&load(&sources)?).await,
         #[cfg(feature = "demo")]

@@ -1,8 +1,13 @@
 //! What the commands for people who look after the data have in common: the database, who they are, which clinic is meant.
 
-use frontdesk_clinic::{Database, DatabaseOptions, TenantId};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::Arc;
 
-use super::{CommandError, none_missing, required};
+use frontdesk_clinic::{ClinicStore, Database, DatabaseOptions, TenantId};
+
+use super::{CommandError, keyring, none_missing, required};
 use crate::config::{Config, Secret};
 
 /// As the audit log names whoever types a command. The environment says it, so it is a claim; the login beside it is not.
@@ -52,4 +57,43 @@ pub(super) async fn tenant(database: &Database, name: Option<&str>) -> Result<Te
         Some(_) => Err(CommandError::new("there are several clinics: name one with --tenant")),
         None => Err(CommandError::new("there is no clinic in the database: `frontdesk migrate` imports them")),
     }
+}
+
+/// One clinic's data, with the keys to read them.
+pub(super) struct Desk {
+    pub(super) store: ClinicStore,
+    database: Database,
+}
+
+/// Opens the clinic of that name, or the only one.
+pub(super) async fn desk(config: &Config, tenant: Option<&str>) -> Result<Desk, CommandError> {
+    let keys = Arc::new(keyring(config).await?);
+    let database = database(config)?;
+    let tenant = self::tenant(&database, tenant).await?;
+    Ok(Desk { store: ClinicStore::new(database.clone(), keys, tenant), database })
+}
+
+impl Desk {
+    /// Closes the connections.
+    pub(super) async fn close(&self) {
+        self.database.close().await;
+    }
+}
+
+/// Writes a document for people, to a file that only its owner may read, or to standard output.
+pub(super) fn write_json(document: &serde_json::Value, path: Option<&Path>) -> Result<(), CommandError> {
+    write(&format!("{document:#}\n"), path)
+}
+
+/// Writes text to a new file that only its owner may read, or to standard output.
+pub(super) fn write(text: &str, path: Option<&Path>) -> Result<(), CommandError> {
+    let written = match path {
+        Some(path) => {
+            let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+            file.and_then(|mut file| file.write_all(text.as_bytes()))
+        }
+        None => std::io::stdout().write_all(text.as_bytes()),
+    };
+    let place = path.map_or_else(|| "standard output".to_owned(), |path| path.display().to_string());
+    written.map_err(|error| CommandError::new(format!("{place}: {error}")))
 }

@@ -59,7 +59,7 @@ impl ClinicStore {
         Ok((transaction, now))
     }
 
-    pub(crate) const fn place(&self, table: &'static str, column: &'static str) -> Place<'_> {
+    pub(crate) const fn place<'a>(&'a self, table: &'a str, column: &'a str) -> Place<'a> {
         Place::new(&self.tenant, table, column)
     }
 }

@@ -88,7 +88,7 @@ impl ClinicStore {
         &self,
         connection: &mut PgConnection,
         subject: Subject<'_>,
-        (table, column): (&'static str, &'static str),
+        (table, column): (&str, &str),
         value: &T,
     ) -> Result<Sealed<T>, DbError> {
         let key = self.subject_key(connection, subject).await?;
@@ -99,11 +99,11 @@ impl ClinicStore {
     pub(crate) fn seal_with<T: Serialize + DeserializeOwned>(
         &self,
         key: &SubjectKey,
-        table: &'static str,
-        column: &'static str,
+        table: &str,
+        column: &str,
         value: &T,
     ) -> Result<Sealed<T>, DbError> {
-        Sealed::seal_with(key, &self.place(table, column), value).map_err(|error| DbError::unreadable(table, &error))
+        Sealed::seal_with(key, &self.place(table, column), value).map_err(|error| unusable(table, column, &error))
     }
 
     /// The keys that these values need. A key that is gone is not among them, and the value says so when it is opened.
@@ -131,7 +131,7 @@ impl ClinicStore {
     pub(crate) fn open_with<T: Serialize + DeserializeOwned>(
         &self,
         keys: &SubjectKeys,
-        (table, column): (&'static str, &'static str),
+        (table, column): (&str, &str),
         bytes: Vec<u8>,
     ) -> Result<T, DbError> {
         let sealed = Sealed::from_bytes(bytes);
@@ -139,17 +139,21 @@ impl ClinicStore {
             Some(key) => sealed.open_with(key, &self.place(table, column)),
             None => sealed.open(&self.keys, &self.place(table, column)),
         }
-        .map_err(|error| DbError::unreadable(table, &error))
+        .map_err(|error| unusable(table, column, &error))
     }
 
     /// Opens one value in a transaction.
     pub(crate) async fn open_in<T: Serialize + DeserializeOwned>(
         &self,
         connection: &mut PgConnection,
-        place: (&'static str, &'static str),
+        place: (&str, &str),
         bytes: Vec<u8>,
     ) -> Result<T, DbError> {
         let keys = self.keys_of(connection, [&bytes]).await?;
         self.open_with(&keys, place, bytes)
     }
+}
+
+fn unusable(table: &str, column: &str, error: &dyn std::error::Error) -> DbError {
+    DbError::Unreadable { what: "stored data", reason: format!("{table}.{column}: {error}") }
 }

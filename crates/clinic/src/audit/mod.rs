@@ -10,8 +10,9 @@ mod verify;
 
 use sqlx::PgConnection;
 
-use crate::db::DbError;
+use crate::db::{DbError, bounded};
 use crate::ids::TenantId;
+use crate::store::ClinicStore;
 
 pub use chain::Head;
 pub use seal::{run_sealer, seal_all};
@@ -93,6 +94,43 @@ pub(crate) async fn append(
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// Appends an event of an operator's, with what he said it is for.
+pub(crate) async fn append_for(
+    connection: &mut PgConnection,
+    tenant: &TenantId,
+    call_id: Option<&str>,
+    action: &str,
+    subject: Option<&str>,
+    purpose: Option<&str>,
+) -> Result<(), DbError> {
+    sqlx::query!(
+        "INSERT INTO audit_events (tenant_id, call_id, actor, action, subject, purpose) VALUES ($1, $2, $3, $4, $5, $6)",
+        tenant.as_str(),
+        call_id,
+        Actor::Operator.as_str(),
+        action,
+        subject,
+        purpose
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+impl ClinicStore {
+    /// Notes what concerns security and is no part of another act, such as a request whose signature does not hold. `subject` is
+    /// an id of at most 100 characters and says nothing of a person.
+    pub async fn note_security(&self, event: SecurityEvent, subject: Option<&str>) -> Result<(), DbError> {
+        bounded(async {
+            let (mut transaction, _) = self.begin().await?;
+            append_security(&mut transaction, &self.tenant, Actor::System, event, subject).await?;
+            transaction.commit().await?;
+            Ok(())
+        })
+        .await
+    }
 }
 
 /// Appends an event about security.

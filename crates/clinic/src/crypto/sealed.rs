@@ -34,14 +34,14 @@ pub struct Sealed<T> {
 #[derive(Debug, Clone, Copy)]
 pub struct Place<'a> {
     tenant: &'a TenantId,
-    table: &'static str,
-    column: &'static str,
+    table: &'a str,
+    column: &'a str,
 }
 
 impl<'a> Place<'a> {
     /// A column of a table, in the rows of one tenant.
     #[must_use]
-    pub const fn new(tenant: &'a TenantId, table: &'static str, column: &'static str) -> Self {
+    pub const fn new(tenant: &'a TenantId, table: &'a str, column: &'a str) -> Self {
         Self { tenant, table, column }
     }
 
@@ -68,17 +68,17 @@ pub enum SealError {
     #[error("a value for {table}.{column} cannot be written as JSON")]
     Encode {
         /// The table.
-        table: &'static str,
+        table: String,
         /// The column.
-        column: &'static str,
+        column: String,
     },
     /// The cipher refused: only for values beyond 64 GiB.
     #[error("a value for {table}.{column} is too large to encrypt")]
     TooLarge {
         /// The table.
-        table: &'static str,
+        table: String,
         /// The column.
-        column: &'static str,
+        column: String,
     },
 }
 
@@ -172,7 +172,7 @@ impl<T: Serialize + DeserializeOwned> Sealed<T> {
     }
 
     fn encrypt(cipher: &Aes256Gcm, version: u16, subject_key: Uuid, place: &Place<'_>, value: &T) -> Result<Self, SealError> {
-        let plain = serde_json::to_vec(value).map_err(|_| SealError::Encode { table: place.table, column: place.column })?;
+        let plain = serde_json::to_vec(value).map_err(|_| SealError::Encode { table: place.table.into(), column: place.column.into() })?;
         let mut bytes = vec![0; HEADER_BYTES + NONCE_BYTES];
         bytes[0] = FORMAT;
         bytes[1..3].copy_from_slice(&version.to_be_bytes());
@@ -181,7 +181,7 @@ impl<T: Serialize + DeserializeOwned> Sealed<T> {
         let associated = place.associated_data(&bytes[..HEADER_BYTES]);
         let sealed = cipher
             .encrypt(Nonce::from_slice(&bytes[HEADER_BYTES..]), Payload { msg: &plain, aad: &associated })
-            .map_err(|_| SealError::TooLarge { table: place.table, column: place.column })?;
+            .map_err(|_| SealError::TooLarge { table: place.table.into(), column: place.column.into() })?;
         bytes.extend_from_slice(&sealed);
         Ok(Self::from_bytes(bytes))
     }

@@ -38,6 +38,7 @@ pub async fn rotate_keys(
     let mut transaction = owner.begin(tenant).await?;
     state.remaining = remaining(&mut transaction, version).await?;
     if state.remaining == 0 {
+        transaction.rollback().await?;
         return Ok(state);
     }
     note(&mut transaction, tenant, SecurityEvent::KeyRotationBegan, version).await?;

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use frontdesk_agent::store::CallStore;
-use frontdesk_clinic::audit::{Fault, KeptHead, Verdict, head, run_sealer, seal_all, verify};
+use frontdesk_clinic::audit::{Fault, KeptHead, SecurityEvent, Verdict, head, run_sealer, seal_all, verify};
 use frontdesk_clinic::config::import;
 use frontdesk_clinic::migrate::MIGRATOR;
 use frontdesk_clinic::{Database, PgCallStore, TenantId, migrate};
@@ -220,6 +220,21 @@ async fn events_name_who_acts_and_the_login_cannot_be_left_out() {
         .unwrap();
     let login: String = sqlx::query_scalar("SELECT session_user::text").fetch_one(&test.admin).await.unwrap();
     assert_eq!(principals, [format!("cli:jane-o-neil login:{login}"), format!("login:{login}")]);
+}
+
+#[tokio::test]
+async fn security_has_events_of_its_own() {
+    let test = TestDatabase::new().await;
+    let clinic = test.clinic();
+    for event in [SecurityEvent::BadSignature, SecurityEvent::AccessRefused] {
+        clinic.note_security(event, Some("status callback")).await.unwrap();
+    }
+    let actions: Vec<String> = sqlx::query_scalar("SELECT action FROM audit_events WHERE action LIKE 'security.%' ORDER BY event_id")
+        .fetch_all(&test.admin)
+        .await
+        .unwrap();
+    // The first is the import of the template's clinic.
+    assert_eq!(actions, ["security.configuration_changed", "security.bad_signature", "security.access_refused"]);
 }
 
 /// The log of the release before is kept, found by everybody, and sealed.

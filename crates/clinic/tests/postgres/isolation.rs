@@ -12,7 +12,7 @@ use super::calls::record;
 use super::support::{TestDatabase, clinic, other_tenant};
 use super::wishes::{key, refusal, wish};
 
-const TABLES: [&str; 20] = [
+const TABLES: [&str; 21] = [
     "tenants",
     "dialled_numbers",
     "practitioners",
@@ -33,6 +33,7 @@ const TABLES: [&str; 20] = [
     "audit_seals",
     "audit_pending",
     "subject_keys",
+    "legal_holds",
 ];
 
 /// Leaves a row in every table that calls write.
@@ -41,7 +42,8 @@ async fn fill(test: &TestDatabase, clinic: &ClinicStore) {
     sqlx::raw_sql(
         "INSERT INTO locations VALUES ('demo', 'lake', 'Lake Street', 'UTC');
          INSERT INTO time_off VALUES ('demo', 'dr-lovelace', '[2030-01-01, 2030-01-02)');
-         INSERT INTO practitioner_services VALUES ('demo', 'dr-lovelace', 'checkup')",
+         INSERT INTO practitioner_services VALUES ('demo', 'dr-lovelace', 'checkup');
+         INSERT INTO legal_holds VALUES ('demo', 'call', 'another')",
     )
     .execute(&test.admin)
     .await
@@ -165,6 +167,10 @@ async fn the_application_can_write_neither_for_another_tenant_nor_what_is_final(
         ("SELECT frontdesk_extend_audit()", "42501"),
         ("UPDATE subject_keys SET master_version = 9", "42501"),
         ("DELETE FROM subject_keys", "42501"),
+        ("DELETE FROM legal_holds", "42501"),
+        ("INSERT INTO legal_holds VALUES ('demo', 'call', 'x')", "42501"),
+        ("UPDATE patients SET erased_at = now()", "42501"),
+        ("SELECT frontdesk_blank('call_id', 'canary-call')", "42501"),
         ("UPDATE call_records SET outcome = 'x'", "42501"),
         ("DELETE FROM call_records", "42501"),
         ("DELETE FROM messages", "42501"),

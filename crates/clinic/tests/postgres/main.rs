@@ -4,8 +4,10 @@
 
 mod absences;
 mod audit;
+mod backup;
 mod booking;
 mod calls;
+mod canaries;
 mod commit_faults;
 mod constraints;
 mod contention;
@@ -17,6 +19,7 @@ mod isolation;
 mod keys;
 mod migrations;
 mod moving;
+mod records;
 mod slots;
 #[path = "../support/mod.rs"]
 mod support;
