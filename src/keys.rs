@@ -99,7 +99,8 @@ mod tests {
 
     /// A command of these lines of shell.
     fn script(dir: &tempfile::TempDir, lines: &str) -> Security {
-        let path = dir.path().join("keys");
+        let count = std::fs::read_dir(dir.path()).expect("the folder can be read").count();
+        let path = dir.path().join(format!("keys-{count}"));
         std::fs::write(&path, format!("#!/bin/sh\n{lines}\n")).expect("a script is written");
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).expect("it is made executable");
         security(None, Some(&format!("{} --purpose test", path.display())))

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use tokio::time::MissedTickBehavior;
 
 use super::chain::{Event, GENESIS, link};
+use super::join_whole_tables;
 use crate::db::{Database, DbError, bounded};
 use crate::ids::TenantId;
 
@@ -75,6 +76,7 @@ async fn seal_batch(database: &Database, tenant: &TenantId) -> Result<Option<u64
         Some(head) => (head.sequence, as_hash(&head.hash)?),
         None => (0, GENESIS),
     };
+    join_whole_tables(&mut transaction, false).await?;
     let events = sqlx::query_as!(
         Event,
         "SELECT e.event_id, e.at, e.call_id, e.actor, e.action, e.subject, e.principal, e.purpose

@@ -7,6 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgConnection;
 
 use super::chain::{Event, GENESIS, Head, link};
+use super::join_whole_tables;
 use super::seal::as_hash;
 use crate::db::{Database, DbError};
 use crate::ids::TenantId;
@@ -148,7 +149,9 @@ pub async fn verify(database: &Database, tenant: &TenantId, kept: Option<&KeptHe
     // Far longer than a look-up; what is read never changes, so nobody waits for it.
     sqlx::query!("SELECT set_config('statement_timeout', '600000', true)").fetch_one(&mut *transaction).await?;
     let mut walk = Walk { tenant, sequence: 0, hash: GENESIS, has_met_kept: kept.is_none() };
+    join_whole_tables(&mut transaction, false).await?;
     let mut fault = walk.run(&mut transaction, kept).await?;
+    join_whole_tables(&mut transaction, true).await?;
     let head = (walk.sequence > 0).then_some(Head { sequence: walk.sequence, hash: walk.hash });
     if fault.is_none() {
         fault = unsealed_fault(&mut transaction).await?;
