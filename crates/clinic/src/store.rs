@@ -4,11 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use sqlx::{PgConnection, Postgres, Transaction};
 
-use crate::crypto::{Keyring, Place, Sealed};
+use crate::crypto::{Keyring, Place};
 use crate::db::{Database, DbError};
 use crate::ids::{LocationId, PractitionerId, ServiceCode, TenantId};
 use crate::schedule::{Buffer, Busy, Location, Practitioner, Schedule, Span, WorkingPeriod};
@@ -61,27 +59,8 @@ impl ClinicStore {
         Ok((transaction, now))
     }
 
-    pub(crate) const fn place(&self, table: &'static str, column: &'static str) -> Place<'_> {
+    pub(crate) const fn place<'a>(&'a self, table: &'a str, column: &'a str) -> Place<'a> {
         Place::new(&self.tenant, table, column)
-    }
-
-    pub(crate) fn seal<T: Serialize + DeserializeOwned>(
-        &self,
-        table: &'static str,
-        column: &'static str,
-        value: &T,
-    ) -> Result<Sealed<T>, DbError> {
-        Sealed::seal(&self.keys, &self.place(table, column), value).map_err(|error| DbError::unreadable(table, &error))
-    }
-
-    pub(crate) fn open<T: Serialize + DeserializeOwned>(
-        &self,
-        table: &'static str,
-        column: &'static str,
-        bytes: Vec<u8>,
-    ) -> Result<T, DbError> {
-        let sealed = Sealed::from_bytes(bytes);
-        sealed.open(&self.keys, &self.place(table, column)).map_err(|error| DbError::unreadable(table, &error))
     }
 }
 
