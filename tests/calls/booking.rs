@@ -14,6 +14,7 @@ use crate::calls::booking;
 use crate::clinic::TENANT;
 use crate::desk::{Desk, DeskOptions};
 use crate::documents::{Appointment, codes, said, sound, stereo, transcript};
+use crate::operators::{self, Answers};
 use crate::people::{GOODBYE, PEOPLE, Person, SECOND, WISH, YES};
 use crate::run;
 
@@ -30,6 +31,8 @@ pub(crate) struct Example {
     recording: (Vec<i16>, Vec<i16>),
     /// What the verifier says once the worker has sealed all that the call did.
     verdict: Verdict,
+    /// What operators are told of it.
+    pub(crate) operator: Answers,
     /// Everything that was logged by bridge and worker.
     pub(crate) logs: [String; 2],
 }
@@ -48,11 +51,12 @@ async fn make_example() -> Example {
     let record = desk.records(1).await.remove(0);
     let appointments = desk.appointments().await;
     let recording = stereo(Path::new(record.recording.as_ref().expect("a recording was made")));
+    let operator = operators::answers(&desk.database.url(), &record.call_id).await;
     let verdict = verdict(&desk.database.url()).await;
     let logs = [desk.bridge.log_text(), desk.worker.log_text()];
     assert_eq!((outcome.end.clone(), appointments.len()), (CallEnd::Agent, 1), "{}", transcript(&record));
     desk.close().await;
-    Example { from, outcome, record, appointments, recording, verdict, logs }
+    Example { from, outcome, record, appointments, recording, verdict, operator, logs }
 }
 
 /// Verifies the chain as soon as nothing waits for the worker's sealer any more.

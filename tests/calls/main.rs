@@ -11,6 +11,7 @@ mod desk;
 mod documents;
 mod endings;
 mod gate;
+mod operators;
 mod outages;
 mod people;
 mod privacy;
