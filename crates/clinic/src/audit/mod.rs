@@ -72,16 +72,6 @@ impl SecurityEvent {
     }
 }
 
-/// Whether the planner may join by hashing or merging whole tables in this transaction. A page of the chain finds its events one by
-/// one by their keys; without statistics, or with old ones, the planner would read the whole log for each page.
-async fn join_whole_tables(connection: &mut PgConnection, is_allowed: bool) -> Result<(), DbError> {
-    let setting = if is_allowed { "on" } else { "off" };
-    sqlx::query!("SELECT set_config('enable_hashjoin', $1, true) AS hash, set_config('enable_mergejoin', $1, true) AS merge", setting)
-        .fetch_one(connection)
-        .await?;
-    Ok(())
-}
-
 /// Appends an event in the transaction of the act it tells of. `action` is lower-case words joined by dots, `subject` a
 /// pseudonymous id of at most 100 characters; the table's constraints hold callers to that. The connection says who acts
 /// ([`crate::DatabaseOptions::principal`]).

@@ -6,7 +6,6 @@ use chrono::{DateTime, Utc};
 use tokio::time::MissedTickBehavior;
 
 use super::chain::{Event, GENESIS, link};
-use super::join_whole_tables;
 use crate::db::{Database, DbError, bounded};
 use crate::ids::TenantId;
 
@@ -76,12 +75,15 @@ async fn seal_batch(database: &Database, tenant: &TenantId) -> Result<Option<u64
         Some(head) => (head.sequence, as_hash(&head.hash)?),
         None => (0, GENESIS),
     };
-    join_whole_tables(&mut transaction, false).await?;
+    // OFFSET 0 keeps the planner from turning the look-up of each event into a scan of the whole log.
     let events = sqlx::query_as!(
         Event,
-        "SELECT e.event_id, e.at, e.call_id, e.actor, e.action, e.subject, e.principal, e.purpose
-         FROM audit_pending p JOIN audit_events e ON e.tenant_id = p.tenant_id AND e.event_id = p.event_id AND e.at = p.event_at
-         ORDER BY p.event_id LIMIT $1",
+        r#"SELECT e.event_id AS "event_id!", e.at AS "at!", e.call_id, e.actor AS "actor!", e.action AS "action!", e.subject, e.principal,
+                  e.purpose
+           FROM (SELECT * FROM audit_pending ORDER BY event_id LIMIT $1) p
+           CROSS JOIN LATERAL (
+               SELECT * FROM audit_events WHERE tenant_id = p.tenant_id AND event_id = p.event_id AND at = p.event_at OFFSET 0) e
+           ORDER BY p.event_id"#,
         BATCH
     )
     .fetch_all(&mut *transaction)
