@@ -107,7 +107,7 @@ impl CallStore for PgCallStore {
         let finished = bounded(async {
             let sealed = self.clinic.seal("call_records", "record_sealed", record)?;
             let outcome = outcome_word(record);
-            let (mut transaction, _) = self.clinic.begin().await?;
+            let (mut transaction, now) = self.clinic.begin().await?;
             let inserted = sqlx::query!(
                 "INSERT INTO call_records (tenant_id, call_id, schema_version, outcome, started_at, ended_at, record_sealed)
                  VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (tenant_id, call_id) DO NOTHING",
@@ -125,9 +125,10 @@ impl CallStore for PgCallStore {
                 booking::release_holds(&mut transaction, call_id).await?;
                 sqlx::query!("DELETE FROM call_states WHERE call_id = $1", call_id).execute(&mut *transaction).await?;
                 if record.outcome == EndReason::Failed {
-                    self.clinic.note_unserved(&mut transaction, call_id, self.caller.clone()).await?;
+                    self.clinic.note_unserved(&mut transaction, (call_id, now), self.caller.clone()).await?;
                 }
                 audit::append(&mut transaction, self.clinic.tenant(), Some(call_id), Actor::System, "call.recorded", None).await?;
+                self.clinic.tell_of_call(&mut transaction, record, outcome.clone(), self.caller.as_ref()).await?;
             }
             transaction.commit().await?;
             Ok(())

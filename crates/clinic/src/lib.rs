@@ -4,6 +4,7 @@
 //! - [`Database`] is the pool of connections; each acts as the role `frontdesk_app`, under row-level security.
 //! - [`ClinicStore`] is one tenant's view of it: slots, bookings exactly once, insurance, messages.
 //! - [`PgCallStore`] keeps the state and the record of calls, sealed.
+//! - [`outbox`] holds what has to be told to others, written with the act it tells of, and sends it.
 //! - [`tools::tool_set`] makes the tools that the language model may call.
 //!
 //! Absent on purpose: a cache of slots (the database answers within milliseconds, and a stale answer is a wrong one), and
@@ -23,6 +24,7 @@ pub mod insurance;
 pub mod local_time;
 pub mod messages;
 pub mod migrate;
+pub mod outbox;
 pub mod schedule;
 pub mod slots;
 mod store;

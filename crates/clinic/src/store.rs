@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sqlx::{PgConnection, Postgres, Transaction};
 
+use crate::config::Tenant;
 use crate::crypto::{Keyring, Place, Sealed};
 use crate::db::{Database, DbError};
 use crate::ids::{LocationId, PractitionerId, ServiceCode, TenantId};
@@ -29,6 +30,8 @@ pub struct ClinicStore {
     pub(crate) database: Database,
     pub(crate) keys: Arc<Keyring>,
     pub(crate) tenant: TenantId,
+    /// Whose `[notifications]` say what is told to whom; nothing is, without.
+    pub(crate) notices: Option<Arc<Tenant>>,
     clock: Clock,
 }
 
@@ -36,13 +39,19 @@ impl ClinicStore {
     /// The view of one tenant.
     #[must_use]
     pub const fn new(database: Database, keys: Arc<Keyring>, tenant: TenantId) -> Self {
-        Self { database, keys, tenant, clock: Clock::Database }
+        Self { database, keys, tenant, notices: None, clock: Clock::Database }
     }
 
     /// The same view with another clock.
     #[must_use]
     pub fn with_clock(self, clock: Clock) -> Self {
         Self { clock, ..self }
+    }
+
+    /// The same view, in which what happens is told on the channels that the tenant has switched on.
+    #[must_use]
+    pub fn with_notices(self, tenant: &Arc<Tenant>) -> Self {
+        Self { notices: Some(Arc::clone(tenant)), ..self }
     }
 
     /// Whose view it is.

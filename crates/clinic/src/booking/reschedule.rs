@@ -3,6 +3,7 @@
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use frontdesk_notify::Event;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::PgConnection;
@@ -301,7 +302,8 @@ impl Effect for Move<'_> {
         holds::clear_expired(connection, &key.call_id, &wanted.practitioner, Some(own.patient), occupied).await?;
         holds::release(connection, &key.call_id).await?;
         let moved = sqlx::query!(
-            "UPDATE appointments SET practitioner_id = $2, during = $3, occupies = $4, updated_at = now() WHERE appointment_id = $1",
+            "UPDATE appointments SET practitioner_id = $2, during = $3, occupies = $4, revision = revision + 1, updated_at = now()
+             WHERE appointment_id = $1",
             wanted.appointment.0,
             wanted.practitioner.as_str(),
             holds::range(wanted.span()),
@@ -318,6 +320,7 @@ impl Effect for Move<'_> {
         }
         let subject = wanted.appointment.to_string();
         audit::append(connection, &store.tenant, Some(&key.call_id), Actor::Caller, "appointment.moved", Some(&subject)).await?;
+        store.tell_of_appointment(connection, &key.call_id, Event::AppointmentMoved, wanted.appointment).await?;
         Ok(Settled::Done(Rescheduled {
             appointment: wanted.appointment,
             confirmation_code: wanted.confirmation_code.clone(),

@@ -49,6 +49,9 @@ pub(super) fn validate(tenant: &Tenant, folder: &Path, problems: &mut Vec<Proble
     practitioners(tenant, &mut report);
     services(tenant, &mut report);
     answers(tenant, &mut report);
+    for (key, problem) in tenant.notifications.problems() {
+        report.add("tenant.toml", format!("notifications.{key}"), problem);
+    }
     for (key, problem) in prompt::problems(&tenant.prompt) {
         report.add("prompt.md", key, problem);
     }
@@ -78,7 +81,7 @@ fn identity(tenant: &Tenant, report: &mut Report<'_>) {
     }
 }
 
-fn is_e164(number: &str) -> bool {
+pub(super) fn is_e164(number: &str) -> bool {
     let digits = number.strip_prefix('+').unwrap_or_default();
     (4..=15).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit()) && !digits.starts_with('0')
 }
