@@ -8,4 +8,5 @@ pub mod config;
 #[cfg(feature = "demo")]
 pub mod eval;
 pub mod logging;
+pub mod notifications;
 pub mod reception;

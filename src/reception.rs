@@ -111,6 +111,18 @@ impl Reception {
         self.database.check().await
     }
 
+    /// The clinics.
+    #[must_use]
+    pub const fn tenants(&self) -> &TenantDirectory {
+        &self.tenants
+    }
+
+    /// The pool of connections.
+    #[must_use]
+    pub const fn database(&self) -> &Database {
+        &self.database
+    }
+
     /// Closes connections; running calls have ended by now.
     pub async fn close(&self) {
         self.database.close().await;
@@ -129,6 +141,7 @@ impl Reception {
         let caller = info.caller_number.as_ref().and_then(|number| PhoneNumber::parse(number.expose(), &tenant.country_calling_code).ok());
         let store = ClinicStore::new(self.database.clone(), Arc::clone(&self.keys), tenant.id.clone());
         let store = store.with_clock(self.now.map_or(Clock::Database, Clock::Fixed));
+        let store = store.with_notices(tenant);
         let tools = tool_set(&store, tenant);
         let mut options = SessionOptions::new(call_id, tenant.id.as_str());
         options.conversation = tenant.conversation_config(self.now.unwrap_or_else(Utc::now), tools.specs());

@@ -8,6 +8,7 @@ pub mod demo;
 #[cfg(feature = "demo")]
 mod eval;
 mod migrate;
+mod outbox;
 mod sip;
 mod start;
 mod tenant;
@@ -61,6 +62,7 @@ pub async fn run(cli: Cli) -> Result<(), CommandError> {
         Command::Config(ConfigCommand::Check) => tenant::check(&load(&sources)?),
         Command::Config(ConfigCommand::Schema) => tenant::schema(),
         Command::Tenant(TenantCommand::Import { tenants }) => tenant::import(&load(&sources)?, &tenants).await,
+        Command::Outbox(command) => outbox::run(&load(&sources)?, command).await,
         Command::Migrate => migrate::run(&load(&sources)?).await,
         #[cfg(feature = "demo")]
         Command::Demo(demo) => demo::run(demo, &sources).await,

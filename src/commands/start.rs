@@ -7,6 +7,7 @@ use frontdesk_livekit::worker::{FirstRegistration, Worker, WorkerOptions};
 
 use super::{CommandError, keyring, livekit_credentials, none_missing, required, shutdown_on_signals, start_logging};
 use crate::config::{Config, Environment};
+use crate::notifications::Outside;
 use crate::reception::Reception;
 
 /// Registers with LiveKit and answers calls until told to stop.
@@ -23,7 +24,7 @@ pub(super) async fn run(config: Config) -> Result<(), CommandError> {
 
     let keys = Arc::new(keyring(master)?);
     let shutdown = shutdown_on_signals()?;
-    let reception = Reception::open(&config, keys, credentials.clone()).map_err(CommandError::new)?;
+    let reception = Reception::open(&config, Arc::clone(&keys), credentials.clone()).map_err(CommandError::new)?;
     reception.check_database().await.map_err(CommandError::new)?;
     if config.calls.dir.is_some() {
         tracing::warn!("calls.dir is set: records, and recordings if enabled, are written to disk unencrypted");
@@ -38,8 +39,12 @@ pub(super) async fn run(config: Config) -> Result<(), CommandError> {
         Environment::Production => FirstRegistration::KeepTrying,
         Environment::Development | Environment::Staging => FirstRegistration::FailFast,
     };
+    let outside = Outside::open(&config, reception.tenants(), reception.database(), keys).map_err(CommandError::new)?;
+    let outside = outside.start();
     let reception = Arc::new(reception);
     let outcome = Worker::new(options).run(Arc::clone(&reception) as _, shutdown).await;
+    // The last calls have told what they had to tell; what is not sent by now, another worker sends.
+    outside.stop().await;
     reception.close().await;
     outcome.map_err(CommandError::new)?;
     tracing::info!("stopped");

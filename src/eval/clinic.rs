@@ -52,7 +52,7 @@ impl Clinics {
         options.acquire_timeout = ACQUIRE_TIMEOUT;
         let pool = frontdesk_clinic::Database::open(&options).map_err(|error| failed(&error))?;
         let keys = Arc::new(Keyring::from_master([7; 32]));
-        let mut store = ClinicStore::new(pool.clone(), keys, tenant.id.clone());
+        let mut store = ClinicStore::new(pool.clone(), keys, tenant.id.clone()).with_notices(&tenant);
         if let Some(now) = now {
             store = store.with_clock(Clock::Fixed(now));
         }

@@ -88,8 +88,10 @@ impl EmailChannel {
 }
 
 fn html(notice: &Notice, headline: &str, lines: &[(&'static str, String)]) -> String {
-    let rows: String =
-        lines.iter().map(|(label, value)| format!("<tr><th align=\"left\">{}</th><td>{}</td></tr>", escape(label), escape(value))).collect();
+    let rows: String = lines
+        .iter()
+        .map(|(label, value)| format!("<tr><th align=\"left\">{}</th><td>{}</td></tr>", escape(label), escape(value)))
+        .collect();
     format!(
         "<!DOCTYPE html><html><body><h1 style=\"font-size:1.2em\">{}</h1><p>{}</p><table>{rows}</table></body></html>",
         escape(headline),
@@ -133,7 +135,8 @@ mod tests {
     use crate::text::tests::{booked, least};
 
     fn channel() -> EmailChannel {
-        let options = EmailOptions { from: "Lakeside <desk@lake.example>".into(), to: vec!["a@lake.example".into(), "b@lake.example".into()] };
+        let options =
+            EmailOptions { from: "Lakeside <desk@lake.example>".into(), to: vec!["a@lake.example".into(), "b@lake.example".into()] };
         EmailChannel::new(&Secret::new("smtp://127.0.0.1:1"), &options).unwrap()
     }
 

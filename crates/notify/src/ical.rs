@@ -22,10 +22,14 @@ pub(crate) fn calendar(notice: &Notice, appointment: &Appointment, organizer: &s
         .sequence(appointment.revision)
         .starts(appointment.start)
         .ends(end)
-        .summary(&format!("{}: {}", notice.clinic, appointment.service.as_deref().unwrap_or(match notice.language {
-            crate::notice::Language::Spanish => "cita",
-            _ => "appointment",
-        })))
+        .summary(&format!(
+            "{}: {}",
+            notice.clinic,
+            appointment.service.as_deref().unwrap_or(match notice.language {
+                crate::notice::Language::Spanish => "cita",
+                _ => "appointment",
+            })
+        ))
         .description(&description.join("\n"))
         .location(appointment.location.as_deref().unwrap_or(&notice.clinic))
         .status(if is_cancelled { EventStatus::Cancelled } else { EventStatus::Confirmed })
@@ -51,7 +55,12 @@ mod tests {
 
     /// Property lines, unfolded (RFC 5545 section 3.1).
     fn lines(notice: &Notice) -> Vec<String> {
-        let text = calendar(notice, notice.appointment.as_ref().unwrap(), "desk@lake.example", &["a@lake.example".into(), "b@lake.example".into()]);
+        let text = calendar(
+            notice,
+            notice.appointment.as_ref().unwrap(),
+            "desk@lake.example",
+            &["a@lake.example".into(), "b@lake.example".into()],
+        );
         assert!(text.split("\r\n").all(|line| line.len() <= 75), "lines are folded: {text}");
         text.replace("\r\n ", "").split("\r\n").map(String::from).collect()
     }

@@ -62,7 +62,8 @@ impl SheetsChannel {
     /// The keys that are there; `None` if there is no such sheet.
     async fn keys(&self, table: &str) -> Result<Option<Vec<Value>>, SendError> {
         let range = format!("{table}!A:A");
-        let answer = self.call(Method::GET, &[&self.options.spreadsheet_id, "values", &range], &[("majorDimension", "COLUMNS")], None).await?;
+        let answer =
+            self.call(Method::GET, &[&self.options.spreadsheet_id, "values", &range], &[("majorDimension", "COLUMNS")], None).await?;
         if answer.status.is_success() {
             return Ok(Some(answer.json::<Column>()?.values.into_iter().next().unwrap_or_default()));
         }
@@ -81,7 +82,8 @@ impl SheetsChannel {
     async fn append(&self, table: &str, rows: &[Value]) -> Result<(), SendError> {
         let range = format!("{table}!A1:append");
         let query = [("valueInputOption", "RAW"), ("insertDataOption", "INSERT_ROWS")];
-        let answer = self.call(Method::POST, &[&self.options.spreadsheet_id, "values", &range], &query, Some(&json!({ "values": rows }))).await?;
+        let answer =
+            self.call(Method::POST, &[&self.options.spreadsheet_id, "values", &range], &query, Some(&json!({ "values": rows }))).await?;
         if answer.status.is_success() { Ok(()) } else { Err(google::refusal(&answer)) }
     }
 }

@@ -13,9 +13,8 @@ pub(crate) struct Row {
     pub(crate) cells: Vec<String>,
 }
 
-const APPOINTMENTS: &[&str] = &[
-    "key", "event", "appointment", "revision", "start", "minutes", "code", "practitioner", "service", "location", "name", "phone",
-];
+const APPOINTMENTS: &[&str] =
+    &["key", "event", "appointment", "revision", "start", "minutes", "code", "practitioner", "service", "location", "name", "phone"];
 const MESSAGES: &[&str] = &["key", "event", "message", "taken_at", "urgent", "name", "phone", "text"];
 const CALLS: &[&str] = &["key", "event", "call", "started_at", "ended_at", "outcome", "phone"];
 
@@ -57,7 +56,10 @@ mod tests {
         for notice in [booked(), least()] {
             let row = row(&notice).unwrap();
             assert_eq!(row.cells.len(), row.header.len());
-            assert_eq!((row.table, row.cells[0].as_str(), row.cells[4].as_str()), ("Appointments", notice.delivery.key.as_str(), "2026-12-01T09:00:00-05:00"));
+            assert_eq!(
+                (row.table, row.cells[0].as_str(), row.cells[4].as_str()),
+                ("Appointments", notice.delivery.key.as_str(), "2026-12-01T09:00:00-05:00")
+            );
         }
         let about = |about: &str, value: serde_json::Value| {
             let mut json = serde_json::to_value(booked()).unwrap();

@@ -117,9 +117,8 @@ pub(super) async fn note_failure(
 
 /// What the column takes: a code that is none is replaced, so that a receiver's own words never enter.
 fn harmless(code: &str) -> &str {
-    let is_word = |word: &str| {
-        !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
-    };
+    let is_word =
+        |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
     if code.len() <= 60 && code.split('.').all(is_word) { code } else { "unknown" }
 }
 

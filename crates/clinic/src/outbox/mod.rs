@@ -15,5 +15,3 @@ mod write;
 pub use desk::{Listed, NoticeStatus};
 pub use dispatch::{Channels, Dispatcher, DispatcherOptions, Round};
 pub use receipts::{Delivered, Receipts};
-
-pub(crate) use write::Told;

@@ -83,7 +83,8 @@ impl Receipts {
         let Some(tenant) = tenant else { return Ok(()) };
         bounded(async {
             let (mut transaction, _) = self.database.begin(tenant).await?;
-            let is_known = sqlx::query_scalar!(r#"SELECT EXISTS (SELECT FROM tenants) AS "is_known!""#).fetch_one(&mut *transaction).await?;
+            let is_known =
+                sqlx::query_scalar!(r#"SELECT EXISTS (SELECT FROM tenants) AS "is_known!""#).fetch_one(&mut *transaction).await?;
             if !is_known || !self.counts(tenant) {
                 return Ok(());
             }

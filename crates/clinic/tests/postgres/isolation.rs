@@ -2,16 +2,17 @@
 
 use frontdesk_agent::store::CallStore;
 use frontdesk_clinic::booking::{Refusal, Settled};
-use frontdesk_clinic::config::import;
+use frontdesk_clinic::config::{CsvNotices, import};
 use frontdesk_clinic::messages::{CallerMessage, Intent};
-use frontdesk_clinic::{ClinicStore, PgCallStore};
+use frontdesk_clinic::{ClinicStore, PgCallStore, Tenant};
+use frontdesk_notify::{Event, Field};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};
 
 use super::calls::record;
-use super::support::{TestDatabase, clinic, other_tenant};
+use super::support::{TestDatabase, clinic, demo_tenant, other_tenant};
 use super::wishes::{key, refusal, wish};
 
-const TABLES: [&str; 17] = [
+const TABLES: [&str; 18] = [
     "tenants",
     "dialled_numbers",
     "practitioners",
@@ -29,10 +30,13 @@ const TABLES: [&str; 17] = [
     "intents",
     "tool_commits",
     "audit_events",
+    "outbox",
 ];
 
 /// Leaves a row in every table that calls write.
 async fn fill(test: &TestDatabase, clinic: &ClinicStore) {
+    // Everything that there is to tell is told, so that the outbox holds all of it.
+    let clinic = &clinic.clone().with_notices(&talkative());
     // The demo clinic has neither several places nor absences.
     sqlx::raw_sql(
         "INSERT INTO locations VALUES ('demo', 'lake', 'Lake Street', 'UTC');
@@ -57,6 +61,16 @@ async fn fill(test: &TestDatabase, clinic: &ClinicStore) {
     let calls = PgCallStore::new(clinic.clone());
     calls.finish(&record("canary-call", clinic.tenant().as_str())).await.unwrap();
     calls.save_state("canary-call", br#"{"said":"canary state"}"#).await.unwrap();
+}
+
+/// The demo clinic with a channel that may carry everything.
+fn talkative() -> std::sync::Arc<Tenant> {
+    let mut tenant = demo_tenant();
+    tenant.notifications.csv = Some(CsvNotices {
+        on: Event::ALL.to_vec(),
+        fields: vec![Field::Code, Field::Practitioner, Field::Service, Field::Location, Field::Name, Field::Phone, Field::Message],
+    });
+    std::sync::Arc::new(tenant)
 }
 
 /// A connection as the application has it, without a tenant named yet.
@@ -140,6 +154,7 @@ async fn the_application_can_write_neither_for_another_tenant_nor_what_is_final(
         "UPDATE call_states SET revision = 99",
         "DELETE FROM call_states",
         "UPDATE tool_commits SET outcome = 'refused'",
+        "UPDATE outbox SET status = 'delivered'",
     ] {
         assert_eq!(sqlstate(&mut app, forgetful.into()).await, "0 rows", "{forgetful}");
     }
@@ -151,6 +166,9 @@ async fn the_application_can_write_neither_for_another_tenant_nor_what_is_final(
         ("UPDATE call_records SET outcome = 'x'", "42501"),
         ("DELETE FROM call_records", "42501"),
         ("DELETE FROM messages", "42501"),
+        ("DELETE FROM outbox", "42501"),
+        ("UPDATE outbox SET payload_sealed = payload_sealed", "42501"),
+        ("UPDATE outbox SET created_at = now()", "42501"),
         ("DELETE FROM tool_commits", "42501"),
         ("UPDATE tool_commits SET arguments_hmac = arguments_hmac", "42501"),
         // What is settled stays: the policy hides it from UPDATE.

@@ -15,6 +15,8 @@ mod import;
 mod isolation;
 mod migrations;
 mod moving;
+mod outbox;
+mod receipts;
 mod slots;
 #[path = "../support/mod.rs"]
 mod support;
