@@ -20,6 +20,13 @@ pub(crate) struct Told {
     pub(crate) version: String,
 }
 
+impl Told {
+    /// The same for the same thing, version, event and channel: told once.
+    pub(crate) fn key(&self, kind: ChannelKind) -> String {
+        format!("{}:{}:{}:{}", self.notice.subject(), self.version, self.notice.event.as_str(), kind.as_str())
+    }
+}
+
 impl ClinicStore {
     /// Whether an event is told to anybody.
     fn is_told(&self, event: Event) -> bool {
@@ -156,7 +163,7 @@ impl ClinicStore {
                 kind.as_str(),
                 subject,
                 call_id,
-                format!("{subject}:{}:{}:{}", told.version, event.as_str(), kind.as_str()),
+                told.key(kind),
                 sealed.as_bytes()
             )
             .execute(&mut *connection)

@@ -17,6 +17,7 @@ mod migrations;
 mod moving;
 mod outbox;
 mod receipts;
+mod resend;
 mod slots;
 #[path = "../support/mod.rs"]
 mod support;
