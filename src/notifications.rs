@@ -211,3 +211,69 @@ pub fn dispatcher(
     let receipt_url = config.notifications.public_url.as_ref().map(|url| format!("{}{TWILIO_STATUS_PATH}", url.trim_end_matches('/')));
     Ok(Dispatcher::new(database.clone(), keys, channels, DispatcherOptions { receipt_url, ..DispatcherOptions::default() }))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::config::{Sources, load};
+
+    fn config(dir: &Path, env: &[(&str, &str)]) -> Config {
+        let env: BTreeMap<String, String> = env.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        load(&Sources { file: None, dir: dir.into(), env, flags: Vec::new() }).unwrap()
+    }
+
+    /// The demo clinic with every channel that needs no account of Google's.
+    fn tenants(dir: &Path) -> TenantDirectory {
+        let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("agent-config/demo");
+        let folder = dir.join("clinics/demo");
+        std::fs::create_dir_all(&folder).unwrap();
+        for file in ["prompt.md", "insurance.toml"] {
+            std::fs::copy(demo.join(file), folder.join(file)).unwrap();
+        }
+        let text = std::fs::read_to_string(demo.join("tenant.toml")).unwrap();
+        let more = "\n[notifications.sms]\nfrom = \"+15550100\"\non = [\"appointment_booked\"]\n\
+                    [notifications.email]\nfrom = \"a@b.example\"\nto = [\"a@b.example\"]\non = [\"message_taken\"]\n\
+                    [notifications.webhook]\nurl = \"https://b.example/x\"\non = [\"call_ended\"]\n";
+        std::fs::write(folder.join("tenant.toml"), format!("{text}{more}")).unwrap();
+        TenantDirectory::load(&dir.join("clinics")).unwrap()
+    }
+
+    #[test]
+    fn what_the_operator_has_given_nothing_for_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let tenants = tenants(dir.path());
+        let (channels, missing) = channels(&config(dir.path(), &[]), &tenants).unwrap();
+        assert_eq!(channels.values().map(HashMap::len).sum::<usize>(), 0);
+        let needed = ["TWILIO_AUTH_TOKEN", "SMTP_URL", "FRONTDESK_WEBHOOK_SECRETS", "FRONTDESK_EXPORT_DIR"];
+        assert_eq!(missing.len(), needed.len(), "{missing:?}");
+        for variable in needed {
+            assert!(missing.iter().any(|line| line.contains(variable)), "{variable} in {missing:?}");
+        }
+        let given = [
+            ("TWILIO_ACCOUNT_SID", "AC1"),
+            ("TWILIO_AUTH_TOKEN", "token"),
+            ("SMTP_URL", "smtps://user:hunter2@mail.example"),
+            ("FRONTDESK_WEBHOOK_SECRETS", "other=x, demo=y"),
+            ("FRONTDESK_EXPORT_DIR", "exports"),
+        ];
+        let (channels, missing) = super::channels(&config(dir.path(), &given), &tenants).unwrap();
+        assert_eq!((channels.values().map(HashMap::len).sum::<usize>(), missing), (4, Vec::new()));
+    }
+
+    #[test]
+    fn what_is_there_and_wrong_is_refused_without_being_shown() {
+        let dir = tempfile::tempdir().unwrap();
+        let tenants = tenants(dir.path());
+        for (variable, value, expected) in [
+            ("FRONTDESK_WEBHOOK_SECRETS", "demo=y,hunter2", "entry 2"),
+            ("SMTP_URL", "hunter2", "SMTP server"),
+            ("GOOGLE_SERVICE_ACCOUNT", "hunter2", "GOOGLE_SERVICE_ACCOUNT"),
+        ] {
+            let Err(error) = channels(&config(dir.path(), &[(variable, value)]), &tenants) else { panic!("{variable}") };
+            let error = error.to_string();
+            assert!(error.contains(expected) && !error.contains("hunter2"), "{error}");
+        }
+    }
+}
