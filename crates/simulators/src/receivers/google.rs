@@ -28,6 +28,9 @@ const SHEETS_SCOPE: &str = "https://www.googleapis.com/auth/spreadsheets";
 /// An event as the calendar has it.
 pub type CalendarEvent = Value;
 
+/// The cells of a sheet, row by row.
+type Rows = Vec<Vec<String>>;
+
 #[derive(Debug)]
 struct Shared {
     public_key: Vec<u8>,
@@ -37,7 +40,7 @@ struct Shared {
     /// Calendar → event's id → event.
     events: Mutex<BTreeMap<(String, String), CalendarEvent>>,
     /// Spreadsheet → sheet → rows.
-    sheets: Mutex<BTreeMap<(String, String), Vec<Vec<String>>>>,
+    sheets: Mutex<BTreeMap<(String, String), Rows>>,
 }
 
 /// The services.
@@ -134,14 +137,15 @@ fn refusal(status: StatusCode, reason: &str, message: &str) -> Response {
 }
 
 impl Shared {
-    fn authorise(&self, headers: &HeaderMap, scope: &str) -> Result<(), Response> {
+    /// The refusal of a request without the right token.
+    fn refuse(&self, headers: &HeaderMap, scope: &str) -> Option<Response> {
         let given =
             headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| value.strip_prefix("Bearer "));
         let granted = given.and_then(|token| locked(&self.tokens).get(token).cloned());
         match granted {
-            Some(granted) if granted == scope => Ok(()),
-            Some(_) => Err(refusal(StatusCode::FORBIDDEN, "insufficientPermissions", "Request had insufficient authentication scopes.")),
-            None => Err(refusal(StatusCode::UNAUTHORIZED, "authError", "Invalid Credentials")),
+            Some(granted) if granted == scope => None,
+            Some(_) => Some(refusal(StatusCode::FORBIDDEN, "insufficientPermissions", "Request had insufficient authentication scopes.")),
+            None => Some(refusal(StatusCode::UNAUTHORIZED, "authError", "Invalid Credentials")),
         }
     }
 
@@ -182,7 +186,7 @@ async fn insert(
     headers: HeaderMap,
     Json(event): Json<CalendarEvent>,
 ) -> Response {
-    if let Err(refused) = shared.authorise(&headers, CALENDAR_SCOPE) {
+    if let Some(refused) = shared.refuse(&headers, CALENDAR_SCOPE) {
         return refused;
     }
     let id = event["id"].as_str().unwrap_or_default().to_owned();
@@ -207,7 +211,7 @@ async fn change(
     headers: HeaderMap,
     Json(changes): Json<Value>,
 ) -> Response {
-    if let Err(refused) = shared.authorise(&headers, CALENDAR_SCOPE) {
+    if let Some(refused) = shared.refuse(&headers, CALENDAR_SCOPE) {
         return refused;
     }
     let effect = || match locked(&shared.events).get_mut(&place) {
@@ -223,7 +227,7 @@ async fn change(
 }
 
 async fn delete(State(shared): State<Arc<Shared>>, Path(place): Path<(String, String)>, headers: HeaderMap) -> Response {
-    if let Err(refused) = shared.authorise(&headers, CALENDAR_SCOPE) {
+    if let Some(refused) = shared.refuse(&headers, CALENDAR_SCOPE) {
         return refused;
     }
     let effect = || match locked(&shared.events).get_mut(&place) {
@@ -243,7 +247,7 @@ async fn batch_update(
     headers: HeaderMap,
     Json(body): Json<Value>,
 ) -> Response {
-    if let Err(refused) = shared.authorise(&headers, SHEETS_SCOPE) {
+    if let Some(refused) = shared.refuse(&headers, SHEETS_SCOPE) {
         return refused;
     }
     let title = body["requests"][0]["addSheet"]["properties"]["title"].as_str();
@@ -268,7 +272,7 @@ fn no_range(range: &str) -> Response {
 }
 
 async fn column(State(shared): State<Arc<Shared>>, Path((document, range)): Path<(String, String)>, headers: HeaderMap) -> Response {
-    if let Err(refused) = shared.authorise(&headers, SHEETS_SCOPE) {
+    if let Some(refused) = shared.refuse(&headers, SHEETS_SCOPE) {
         return refused;
     }
     let sheet = range.strip_suffix("!A:A").map(str::to_owned);
@@ -289,7 +293,7 @@ async fn append(
     headers: HeaderMap,
     Json(body): Json<Value>,
 ) -> Response {
-    if let Err(refused) = shared.authorise(&headers, SHEETS_SCOPE) {
+    if let Some(refused) = shared.refuse(&headers, SHEETS_SCOPE) {
         return refused;
     }
     let sheet = range.strip_suffix("!A1:append").unwrap_or_default().to_owned();

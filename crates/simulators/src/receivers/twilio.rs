@@ -142,13 +142,14 @@ impl Twilio {
 }
 
 impl Shared {
-    fn authorise(&self, account: &str, headers: &HeaderMap) -> Result<(), Response> {
+    /// The refusal of a request without the account's token.
+    fn refuse(&self, account: &str, headers: &HeaderMap) -> Option<Response> {
         let expected = format!("Basic {}", STANDARD.encode(format!("{}:{}", self.account, self.token)));
         let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         if account == self.account && given == Some(&expected) {
-            return Ok(());
+            return None;
         }
-        Err(refusal(StatusCode::UNAUTHORIZED, 20003, "Authenticate"))
+        Some(refusal(StatusCode::UNAUTHORIZED, 20003, "Authenticate"))
     }
 }
 
@@ -167,7 +168,7 @@ fn shown(message: &SentMessage, account: &str) -> Value {
 }
 
 async fn create(State(shared): State<Arc<Shared>>, Path(account): Path<String>, headers: HeaderMap, body: Bytes) -> Response {
-    if let Err(refused) = shared.authorise(&account, &headers) {
+    if let Some(refused) = shared.refuse(&account, &headers) {
         return refused;
     }
     let form: Vec<(String, String)> = form_urlencoded::parse(&body).into_owned().collect();
@@ -206,7 +207,7 @@ async fn list(
     Query(query): Query<Vec<(String, String)>>,
     headers: HeaderMap,
 ) -> Response {
-    if let Err(refused) = shared.authorise(&account, &headers) {
+    if let Some(refused) = shared.refuse(&account, &headers) {
         return refused;
     }
     let value = |name: &str| query.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str());
