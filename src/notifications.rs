@@ -5,10 +5,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use frontdesk_clinic::config::PractitionerConfig;
+use frontdesk_clinic::elsewhere::{CalendarSource, Elsewhere};
 use frontdesk_clinic::outbox::{Channels, Dispatcher, DispatcherOptions, Receipts};
-use frontdesk_clinic::{Database, Keyring, Tenant, TenantDirectory};
+use frontdesk_clinic::{Database, Keyring, PractitionerId, Tenant, TenantDirectory, TenantId};
 use frontdesk_notify::{
-    CalendarChannel, CalendarOptions, Channel, ChannelKind, ClientError, CsvChannel, EmailChannel, EmailOptions, GoogleAccount,
+    CalendarChannel, CalendarOptions, Channel, ChannelKind, ClientError, CsvChannel, EmailChannel, EmailOptions, FreeBusy, GoogleAccount,
     GoogleError, SheetsChannel, SheetsOptions, SmsChannel, SmsOptions, WebhookChannel,
 };
 use frontdesk_web::{TWILIO_STATUS_PATH, Web};
@@ -126,6 +128,28 @@ pub fn channels(config: &Config, tenants: &TenantDirectory) -> Result<(Channels,
         }
     }
     Ok((all, missing))
+}
+
+/// The practitioners' own calendars, of those clinics that name any. Without a service account they count as empty.
+///
+/// # Errors
+/// [`NotificationsError`].
+pub fn elsewhere(config: &Config, tenants: &TenantDirectory) -> Result<HashMap<TenantId, Arc<Elsewhere>>, NotificationsError> {
+    let named = |tenant: &Tenant| -> HashMap<PractitionerId, String> {
+        let calendar = |one: &PractitionerConfig| Some((one.id.clone(), one.busy_calendar.clone()?));
+        tenant.practitioners.iter().filter_map(calendar).collect()
+    };
+    let wanted: Vec<_> =
+        tenants.iter().map(|tenant| (tenant.id.clone(), named(tenant))).filter(|(_, calendars)| !calendars.is_empty()).collect();
+    if wanted.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let Some(account) = Means::read(&config.notifications)?.google else {
+        tracing::warn!("practitioners have a busy_calendar, which needs GOOGLE_SERVICE_ACCOUNT; their calendars count as empty");
+        return Ok(HashMap::new());
+    };
+    let source: Arc<dyn CalendarSource> = Arc::new(FreeBusy::new(&config.notifications.google_calendar_base_url, account)?);
+    Ok(wanted.into_iter().map(|(id, calendars)| (id, Arc::new(Elsewhere::new(Arc::clone(&source), calendars)))).collect())
 }
 
 /// The dispatcher and the server for receipts, as far as they are wanted.

@@ -4,6 +4,7 @@
 //! - [`Database`] is the pool of connections; each acts as the role `frontdesk_app`, under row-level security.
 //! - [`ClinicStore`] is one tenant's view of it: slots, bookings exactly once, insurance, messages.
 //! - [`PgCallStore`] keeps the state and the record of calls, sealed.
+//! - [`elsewhere`] knows when practitioners are taken by their own calendars.
 //! - [`outbox`] holds what has to be told to others, written with the act it tells of, and sends it.
 //! - [`tools::tool_set`] makes the tools that the language model may call.
 //!
@@ -19,6 +20,7 @@ mod call_store;
 pub mod config;
 pub mod crypto;
 pub mod db;
+pub mod elsewhere;
 pub mod ids;
 pub mod insurance;
 pub mod local_time;

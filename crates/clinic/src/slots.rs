@@ -4,11 +4,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 
 use crate::db::{DbError, bounded};
+use crate::elsewhere::Age;
 use crate::ids::{LocationId, PractitionerId, ServiceCode};
 use crate::local_time;
 use crate::schedule::when::{Phrase, WhenError, Wish};
 use crate::schedule::{Asked, NotBookable, Schedule, Slot, Span, nearest, varied};
-use crate::store::{ClinicStore, load_busy, load_schedule};
+use crate::store::{ClinicStore, load_busy, load_schedule, merge};
 
 /// How many slots are offered at most: more than a caller can keep in mind.
 pub const SLOTS_MAX: usize = 6;
@@ -101,8 +102,9 @@ impl ClinicStore {
             Ok(search) => search,
             Err(error) => return Ok(Err(error)),
         };
-        let busy = load_busy(&mut transaction, search.window, call_id).await?;
+        let mut busy = load_busy(&mut transaction, search.window, call_id).await?;
         transaction.commit().await?;
+        merge(&mut busy, self.busy_elsewhere(search.window, Age::Minutes).await);
         let asked = query.asked();
         let zone = schedule.zone;
         let understood = search.wish.map(|wish| wish.describe());

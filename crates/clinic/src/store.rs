@@ -11,6 +11,7 @@ use sqlx::{PgConnection, Postgres, Transaction};
 use crate::config::Tenant;
 use crate::crypto::{Keyring, Place, Sealed};
 use crate::db::{Database, DbError};
+use crate::elsewhere::{Age, Elsewhere};
 use crate::ids::{LocationId, PractitionerId, ServiceCode, TenantId};
 use crate::schedule::{Buffer, Busy, Location, Practitioner, Schedule, Span, WorkingPeriod};
 
@@ -32,6 +33,8 @@ pub struct ClinicStore {
     pub(crate) tenant: TenantId,
     /// Whose `[notifications]` say what is told to whom; nothing is, without.
     pub(crate) notices: Option<Arc<Tenant>>,
+    /// The practitioners' own calendars, if they are heeded.
+    elsewhere: Option<Arc<Elsewhere>>,
     clock: Clock,
 }
 
@@ -39,7 +42,7 @@ impl ClinicStore {
     /// The view of one tenant.
     #[must_use]
     pub const fn new(database: Database, keys: Arc<Keyring>, tenant: TenantId) -> Self {
-        Self { database, keys, tenant, notices: None, clock: Clock::Database }
+        Self { database, keys, tenant, notices: None, elsewhere: None, clock: Clock::Database }
     }
 
     /// The same view with another clock.
@@ -52,6 +55,21 @@ impl ClinicStore {
     #[must_use]
     pub fn with_notices(self, tenant: &Arc<Tenant>) -> Self {
         Self { notices: Some(Arc::clone(tenant)), ..self }
+    }
+
+    /// The same view, in which practitioners are taken when their own calendars say so.
+    #[must_use]
+    pub fn with_elsewhere(self, elsewhere: &Arc<Elsewhere>) -> Self {
+        Self { elsewhere: Some(Arc::clone(elsewhere)), ..self }
+    }
+
+    /// When the practitioners' own calendars are taken within a window. Never within a transaction: somebody else's server is asked.
+    pub(crate) async fn busy_elsewhere(&self, window: Span, age: Age) -> Busy {
+        let mut busy = Busy::new();
+        if let Some(elsewhere) = &self.elsewhere {
+            elsewhere.add_to(&mut busy, window, age).await;
+        }
+        busy
     }
 
     /// Whose view it is.
@@ -210,6 +228,13 @@ pub(crate) async fn load_busy(connection: &mut PgConnection, window: Span, call_
         busy.entry(practitioner_id(row.practitioner_id)?).or_default().push(Span { start: row.start, end: row.end });
     }
     Ok(busy)
+}
+
+/// Adds what is taken elsewhere.
+pub(crate) fn merge(busy: &mut Busy, elsewhere: Busy) {
+    for (practitioner, spans) in elsewhere {
+        busy.entry(practitioner).or_default().extend(spans);
+    }
 }
 
 pub(crate) fn practitioner_id(text: String) -> Result<PractitionerId, DbError> {

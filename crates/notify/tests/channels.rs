@@ -4,8 +4,8 @@
 
 use chrono::{TimeDelta, Utc};
 use frontdesk_notify::{
-    CalendarChannel, CalendarOptions, Channel, EmailChannel, EmailOptions, Event, GoogleAccount, Notice, Secret, SendError, SheetsChannel,
-    SheetsOptions, SmsChannel, SmsOptions, WebhookChannel, twilio, webhook_signature,
+    CalendarChannel, CalendarOptions, Channel, EmailChannel, EmailOptions, Event, FreeBusy, GoogleAccount, Notice, Secret, SendError,
+    SheetsChannel, SheetsOptions, SmsChannel, SmsOptions, WebhookChannel, twilio, webhook_signature,
 };
 use frontdesk_simulators::receivers::{Fault, Google, MailServer, Twilio, Webhook, twilio_signature};
 use serde_json::json;
@@ -213,6 +213,24 @@ async fn a_calendar_follows_the_appointment() {
     assert_eq!(events().len(), 2, "booked before the calendar was switched on");
     google.fail([Fault::Status(403)]);
     assert_eq!(code(channel.send(&unknown).await), ("http.403".into(), false));
+}
+
+#[tokio::test]
+async fn busy_times_are_read_and_an_unknown_calendar_is_left_out() {
+    let google = Google::start().await.unwrap();
+    let at = |text: &str| text.parse::<chrono::DateTime<Utc>>().unwrap();
+    let (from, until) = (at("2026-12-01T14:00:00Z"), at("2026-12-01T15:00:00Z"));
+    google.take("ada@lake.example", from, until);
+    google.take("ada@lake.example", at("2027-03-01T14:00:00Z"), at("2027-03-01T15:00:00Z"));
+    let calendars = FreeBusy::new(&google.calendar_url(), account(&google)).unwrap();
+    let asked = ["ada@lake.example".to_owned(), "nobody@lake.example".to_owned()];
+    let found = calendars.ask(&asked, at("2026-12-01T00:00:00Z"), at("2027-01-01T00:00:00Z")).await.unwrap();
+    assert_eq!(found.into_iter().collect::<Vec<_>>(), [("ada@lake.example".to_owned(), vec![(from, until)])]);
+    let too_long = calendars.ask(&asked, at("2026-12-01T00:00:00Z"), at("2027-12-01T00:00:00Z")).await.unwrap_err();
+    assert_eq!((too_long.code.as_str(), too_long.is_retryable), ("http.400", false));
+    google.fail([Fault::Status(503)]);
+    let error = calendars.ask(&asked, from, until).await.unwrap_err();
+    assert_eq!((error.code.as_str(), error.is_retryable), ("http.503", true));
 }
 
 #[tokio::test]

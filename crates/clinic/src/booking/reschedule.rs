@@ -15,11 +15,12 @@ use super::prepare::at;
 use super::{PrepareError, RESCHEDULE_TOOL, Refusal, code};
 use crate::audit::{self, Actor};
 use crate::db::{DbError, bounded, violated};
+use crate::elsewhere::Age;
 use crate::ids::{AppointmentId, CommitKey, PractitionerId};
 use crate::phone::PhoneNumber;
-use crate::schedule::{Asked, Place, Schedule, Span};
+use crate::schedule::{Asked, Busy, Place, Schedule, Span};
 use crate::slots::{alternatives, around};
-use crate::store::{ClinicStore, load_busy, load_schedule};
+use crate::store::{ClinicStore, load_busy, load_schedule, merge};
 
 /// What the caller wants.
 #[derive(Debug, Clone)]
@@ -128,6 +129,7 @@ impl ClinicStore {
     }
 
     async fn try_move(&self, call_id: &str, wish: &RescheduleWish) -> Result<Result<Attempt<PreparedReschedule>, Refusal>, DbError> {
+        let elsewhere = self.busy_elsewhere(around(wish.start), Age::New).await;
         let (mut transaction, now) = self.begin().await?;
         if identify::has_guessed_too_often(&mut transaction, call_id).await? {
             return Ok(Err(Refusal::TooManyAttempts));
@@ -147,7 +149,7 @@ impl ClinicStore {
         if span == own.span && *whom == own.practitioner {
             return Ok(Err(Refusal::SameTime));
         }
-        let name = match self.is_free(&mut transaction, &schedule, (&own, whom, span), call_id, now).await? {
+        let name = match self.is_free(&mut transaction, &schedule, (&own, whom, span), (call_id, elsewhere), now).await? {
             Ok(name) => name,
             Err(refusal) => return Ok(Err(refusal)),
         };
@@ -199,13 +201,18 @@ impl ClinicStore {
         connection: &mut PgConnection,
         schedule: &Schedule,
         (own, whom, span): (&OwnAppointment, &PractitionerId, Span),
-        call_id: &str,
+        (call_id, elsewhere): (&str, Busy),
         now: DateTime<Utc>,
     ) -> Result<Result<String, Refusal>, DbError> {
         let mut busy = load_busy(connection, around(span.start), call_id).await?;
         // An appointment does not stand in its own way.
         if let Some(taken) = busy.get_mut(&own.practitioner) {
             taken.retain(|taken| *taken != own.occupied);
+        }
+        merge(&mut busy, elsewhere);
+        // Nor does its entry in the practitioner's own calendar, which tells the visit without buffers.
+        if let Some(taken) = busy.get_mut(&own.practitioner) {
+            taken.retain(|taken| *taken != own.span);
         }
         let asked = Asked { practitioner: Some(whom), service: own.service.as_ref(), location: None };
         let near = || {

@@ -190,6 +190,9 @@ pub struct PractitionerConfig {
     /// Absences.
     #[serde(default)]
     pub time_off: Vec<TimeOff>,
+    /// Id of a Google Calendar of the practitioner's own: when it is taken, no appointment is offered.
+    #[serde(default)]
+    pub busy_calendar: Option<String>,
 }
 
 /// An absence, in the practitioner's zone.

@@ -155,6 +155,10 @@ fn practitioners(tenant: &Tenant, report: &mut Report<'_>) {
         report
             .require(!practitioner.name.trim().is_empty(), format!("{key}.name"), || "got nothing, expected a name as it is spoken".into());
         report.require(!practitioner.hours.is_empty(), format!("{key}.hours"), || "got nothing, expected working hours".into());
+        let is_id = practitioner.busy_calendar.as_ref().is_none_or(|id| !id.is_empty() && !id.contains([' ', '/']));
+        report.require(is_id, format!("{key}.busy_calendar"), || {
+            format!("got \"{}\", expected an id without blanks and slashes", practitioner.busy_calendar.as_deref().unwrap_or_default())
+        });
         working_hours(&practitioner.hours, &key, report);
         references(tenant, practitioner, &key, report);
     }

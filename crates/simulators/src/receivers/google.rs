@@ -15,7 +15,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, patch, post};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use chrono::Utc;
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
 use super::{Fault, Faults, Server, locked};
@@ -23,6 +23,7 @@ use super::{Fault, Faults, Server, locked};
 /// Whose key it is.
 const EMAIL: &str = "frontdesk@clinic.iam.gserviceaccount.com";
 const CALENDAR_SCOPE: &str = "https://www.googleapis.com/auth/calendar.events";
+const FREE_BUSY_SCOPE: &str = "https://www.googleapis.com/auth/calendar.freebusy";
 const SHEETS_SCOPE: &str = "https://www.googleapis.com/auth/spreadsheets";
 
 /// An event as the calendar has it.
@@ -41,6 +42,8 @@ struct Shared {
     events: Mutex<BTreeMap<(String, String), CalendarEvent>>,
     /// Spreadsheet → sheet → rows.
     sheets: Mutex<BTreeMap<(String, String), Rows>>,
+    /// Calendar → when it is taken, by what its owner wrote into it himself.
+    taken: Mutex<BTreeMap<String, Vec<(DateTime<Utc>, DateTime<Utc>)>>>,
 }
 
 /// The services.
@@ -66,9 +69,11 @@ impl Google {
             tokens: Mutex::default(),
             events: Mutex::default(),
             sheets: Mutex::default(),
+            taken: Mutex::default(),
         });
         let router = Router::new()
             .route("/token", post(token))
+            .route("/calendar/v3/freeBusy", post(free_busy))
             .route("/calendar/v3/calendars/{calendar}/events", post(insert))
             .route("/calendar/v3/calendars/{calendar}/events/{event}", patch(change).delete(delete))
             .route("/v4/spreadsheets/{document}", post(batch_update))
@@ -116,6 +121,11 @@ impl Google {
     /// Withdraws every token that was given.
     pub fn revoke_tokens(&self) {
         locked(&self.shared.tokens).clear();
+    }
+
+    /// Marks a time of a calendar as taken; the calendar can be asked for busy times from then on.
+    pub fn take(&self, calendar: &str, from: DateTime<Utc>, until: DateTime<Utc>) {
+        locked(&self.shared.taken).entry(calendar.to_owned()).or_default().push((from, until));
     }
 
     /// The events of a calendar, cancelled ones included.
@@ -237,6 +247,33 @@ async fn delete(State(shared): State<Arc<Shared>>, Path(place): Path<(String, St
             event["status"] = "cancelled".into();
             StatusCode::NO_CONTENT.into_response()
         }
+    };
+    shared.faults.answer(effect).await
+}
+
+async fn free_busy(State(shared): State<Arc<Shared>>, headers: HeaderMap, Json(asked): Json<Value>) -> Response {
+    if let Some(refused) = shared.refuse(&headers, FREE_BUSY_SCOPE) {
+        return refused;
+    }
+    let moment = |key: &str| asked[key].as_str().and_then(|text| text.parse::<DateTime<Utc>>().ok());
+    let (Some(from), Some(until)) = (moment("timeMin"), moment("timeMax")) else {
+        return refusal(StatusCode::BAD_REQUEST, "required", "Missing timeMin or timeMax.");
+    };
+    if until - from > TimeDelta::days(62) {
+        return refusal(StatusCode::BAD_REQUEST, "timeRangeTooLong", "The requested time range is too long.");
+    }
+    let effect = || {
+        let all = locked(&shared.taken);
+        let calendar = |id: &str| match all.get(id) {
+            None => json!({ "errors": [{ "domain": "global", "reason": "notFound" }], "busy": [] }),
+            Some(taken) => {
+                let busy = taken.iter().filter(|(start, end)| *start < until && *end > from);
+                json!({ "busy": busy.map(|(start, end)| json!({ "start": start, "end": end })).collect::<Vec<_>>() })
+            }
+        };
+        let ids = asked["items"].as_array().into_iter().flatten().filter_map(|item| item["id"].as_str());
+        let calendars: serde_json::Map<String, Value> = ids.map(|id| (id.to_owned(), calendar(id))).collect();
+        Json(json!({ "kind": "calendar#freeBusy", "calendars": calendars })).into_response()
     };
     shared.faults.answer(effect).await
 }
