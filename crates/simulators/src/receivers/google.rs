@@ -29,6 +29,9 @@ const SHEETS_SCOPE: &str = "https://www.googleapis.com/auth/spreadsheets";
 /// An event as the calendar has it.
 pub type CalendarEvent = Value;
 
+/// From the first moment to the one after the last.
+type Period = (DateTime<Utc>, DateTime<Utc>);
+
 /// The cells of a sheet, row by row.
 type Rows = Vec<Vec<String>>;
 
@@ -43,7 +46,7 @@ struct Shared {
     /// Spreadsheet → sheet → rows.
     sheets: Mutex<BTreeMap<(String, String), Rows>>,
     /// Calendar → when it is taken, by what its owner wrote into it himself.
-    taken: Mutex<BTreeMap<String, Vec<(DateTime<Utc>, DateTime<Utc>)>>>,
+    taken: Mutex<BTreeMap<String, Vec<Period>>>,
 }
 
 /// The services.
