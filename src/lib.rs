@@ -7,6 +7,7 @@ pub mod commands;
 pub mod config;
 #[cfg(feature = "demo")]
 pub mod eval;
+pub mod keys;
 pub mod logging;
 pub mod notifications;
 pub mod reception;

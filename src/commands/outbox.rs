@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use comfy_table::{Table, presets};
 use frontdesk_clinic::outbox::NoticeStatus;
-use frontdesk_clinic::{ClinicStore, Database, DatabaseOptions, Keyring, TenantDirectory};
+use frontdesk_clinic::{ClinicStore, Database, Keyring, TenantDirectory};
 
-use super::{CommandError, keyring, none_missing, required, shutdown_on_signals, start_logging};
+use super::{CommandError, keyring, none_missing, operator, required, shutdown_on_signals, start_logging};
 use crate::cli::OutboxCommand;
 use crate::config::Config;
 
@@ -18,18 +18,16 @@ struct Desk {
 }
 
 impl Desk {
-    fn open(config: &Config) -> Result<Self, CommandError> {
+    async fn open(config: &Config) -> Result<Self, CommandError> {
         let mut missing = Vec::new();
-        let url = required("database.url", config.database.url.as_ref(), &mut missing);
-        let master = required("security.master_key", config.security.master_key.as_ref(), &mut missing);
-        let (url, master) = match (url, master) {
-            (Some(url), Some(master)) => (url, master),
-            _ => return Err(none_missing(missing).err().unwrap_or_else(|| CommandError::new("a setting is missing"))),
-        };
+        if config.security.master_key_command.is_none() {
+            required("security.master_key", config.security.master_key.as_ref(), &mut missing);
+        }
+        none_missing(missing)?;
         Ok(Self {
             tenants: TenantDirectory::load(&config.tenants.dir).map_err(CommandError::new)?,
-            database: Database::open(&DatabaseOptions::new(url.expose())).map_err(CommandError::new)?,
-            keys: Arc::new(keyring(master)?),
+            database: operator::database(config)?,
+            keys: Arc::new(keyring(config).await?),
         })
     }
 
@@ -44,7 +42,7 @@ impl Desk {
 }
 
 pub(super) async fn run(config: &Config, command: OutboxCommand) -> Result<(), CommandError> {
-    let desk = Desk::open(config)?;
+    let desk = Desk::open(config).await?;
     let done = match command {
         OutboxCommand::Run { once } => send(config, &desk, once).await,
         OutboxCommand::List { tenant, status } => list(&desk, tenant.as_deref(), &status).await,

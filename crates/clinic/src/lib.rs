@@ -6,6 +6,7 @@
 //! - [`PgCallStore`] keeps the state and the record of calls, sealed.
 //! - [`elsewhere`] knows when practitioners are taken by their own calendars.
 //! - [`outbox`] holds what has to be told to others, written with the act it tells of, and sends it.
+//! - [`audit`] seals and verifies the audit log.
 //! - [`tools::tool_set`] makes the tools that the language model may call.
 //!
 //! Absent on purpose: a cache of slots (the database answers within milliseconds, and a stale answer is a wrong one), and
@@ -14,7 +15,7 @@
 #![forbid(unsafe_code)]
 
 pub mod appointments;
-mod audit;
+pub mod audit;
 pub mod booking;
 mod call_store;
 pub mod config;
@@ -27,9 +28,12 @@ pub mod local_time;
 pub mod messages;
 pub mod migrate;
 pub mod outbox;
+mod owner;
+pub mod records;
 pub mod schedule;
 pub mod slots;
 mod store;
+mod subjects;
 pub mod tools;
 
 pub use call_store::PgCallStore;
@@ -40,5 +44,6 @@ pub use frontdesk_agent::phone::{self, PhoneNumber};
 pub use frontdesk_agent::spoken;
 pub use ids::{AppointmentId, CommitKey, LocationId, PatientId, PractitionerId, ServiceCode, TenantId};
 pub use migrate::migrate;
+pub use owner::Owner;
 
 pub use store::{ClinicStore, Clock};

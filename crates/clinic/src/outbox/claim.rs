@@ -7,9 +7,8 @@ use frontdesk_notify::{ChannelKind, Delivery, Notice, Receipt, SendError};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::crypto::{Keyring, Place, Sealed};
 use crate::db::DbError;
-use crate::ids::TenantId;
+use crate::store::ClinicStore;
 
 /// A row that this process may send.
 pub(super) struct Claimed {
@@ -27,8 +26,7 @@ pub(super) struct Claimed {
 /// ones about the same thing on the same channel, so that nobody is told of a cancellation before the booking.
 pub(super) async fn claim(
     connection: &mut PgConnection,
-    keys: &Keyring,
-    tenant: &TenantId,
+    store: &ClinicStore,
     limit: i64,
     lease_for: Duration,
 ) -> Result<Vec<Claimed>, DbError> {
@@ -49,14 +47,14 @@ pub(super) async fn claim(
         lease_for.as_secs_f64(),
         limit
     )
-    .fetch_all(connection)
+    .fetch_all(&mut *connection)
     .await?;
-    let place = Place::new(tenant, "outbox", "payload_sealed");
+    let keys = store.keys_of(connection, rows.iter().map(|row| &row.payload_sealed)).await?;
     let mut claimed = Vec::with_capacity(rows.len());
     for row in rows {
         let unknown = || DbError::Unreadable { what: "outbox.channel", reason: "is no channel of this release".into() };
-        let opened = Sealed::<Notice>::from_bytes(row.payload_sealed).open(keys, &place);
-        let notice = opened.map_err(|error| DbError::unreadable("outbox.payload_sealed", &error)).map(|mut notice| {
+        let opened = store.open_with::<Notice>(&keys, ("outbox", "payload_sealed"), row.payload_sealed);
+        let notice = opened.map(|mut notice| {
             notice.delivery = Delivery {
                 key: row.notice_id.to_string(),
                 attempt: row.attempts.unsigned_abs(),

@@ -15,6 +15,7 @@ use super::numbers;
 use crate::crypto::Keyring;
 use crate::db::{Database, DbError, bounded};
 use crate::ids::TenantId;
+use crate::store::ClinicStore;
 
 /// The channels that this process can send on. What is due of a tenant that is not among them is left to others.
 pub type Channels = HashMap<TenantId, HashMap<ChannelKind, Arc<dyn Channel>>>;
@@ -160,8 +161,9 @@ impl Dispatcher {
 
     /// The claim is committed before anything is sent: an attempt that leaves no trace otherwise is counted all the same.
     async fn claim(&self, tenant: &TenantId) -> Result<Vec<Claimed>, DbError> {
-        let (mut transaction, _) = self.database.begin(tenant).await?;
-        let claimed = claim::claim(&mut transaction, &self.keys, tenant, self.options.batch.into(), self.options.lease).await?;
+        let store = ClinicStore::new(self.database.clone(), Arc::clone(&self.keys), tenant.clone());
+        let (mut transaction, _) = store.begin().await?;
+        let claimed = claim::claim(&mut transaction, &store, self.options.batch.into(), self.options.lease).await?;
         transaction.commit().await?;
         Ok(claimed)
     }

@@ -8,16 +8,25 @@ use uuid::Uuid;
 
 use crate::config::Tenant;
 use crate::db::DbError;
-use crate::ids::AppointmentId;
+use crate::ids::{AppointmentId, PatientId};
 use crate::phone::PhoneNumber;
 use crate::schedule::{Place, Span};
 use crate::store::{ClinicStore, load_schedule, practitioner_id};
+use crate::subjects::Subject;
 
 /// What is told, before any channel has cut it down.
 pub(crate) struct Told {
     pub(crate) notice: Notice,
     /// Tells notices about one thing apart: a revision, say.
     pub(crate) version: String,
+    /// Whose key seals it: erasing that patient or call makes the notice unreadable, too.
+    pub(crate) owner: OwnerOf,
+}
+
+/// Whom a notice is about, for its key.
+pub(crate) enum OwnerOf {
+    Patient(PatientId),
+    Call,
 }
 
 impl Told {
@@ -56,7 +65,7 @@ impl ClinicStore {
         id: AppointmentId,
     ) -> Result<Told, DbError> {
         let row = sqlx::query!(
-            r#"SELECT a.revision, lower(a.during) AS "start!", upper(a.during) AS "end!", a.confirmation_code, a.practitioner_id,
+            r#"SELECT a.revision, lower(a.during) AS "start!", upper(a.during) AS "end!", a.confirmation_code, a.practitioner_id, patients.patient_id,
                       p.name AS practitioner_name, s.name AS "service_name?", patients.name_sealed, patients.phone_sealed
                FROM appointments a
                JOIN practitioners p USING (tenant_id, practitioner_id)
@@ -71,9 +80,10 @@ impl ClinicStore {
         let place = if tenant.locations.is_empty() {
             None
         } else {
-            load_schedule(connection).await?.place(&practitioner_id(row.practitioner_id)?, span)
+            load_schedule(&mut *connection).await?.place(&practitioner_id(row.practitioner_id)?, span)
         };
-        let phone: PhoneNumber = self.open("patients", "phone_sealed", row.phone_sealed)?;
+        let keys = self.keys_of(&mut *connection, [&row.name_sealed, &row.phone_sealed]).await?;
+        let phone: PhoneNumber = self.open_with(&keys, ("patients", "phone_sealed"), row.phone_sealed)?;
         let phone = Pii::new(phone.as_e164().to_owned());
         let appointment = Appointment {
             id: id.0,
@@ -84,14 +94,14 @@ impl ClinicStore {
             practitioner: Some(row.practitioner_name),
             service: row.service_name,
             location: place.as_ref().map(|place| place.name.clone()),
-            name: Some(self.open("patients", "name_sealed", row.name_sealed)?),
+            name: Some(self.open_with(&keys, ("patients", "name_sealed"), row.name_sealed)?),
             phone: Some(phone.clone()),
         };
         let version = appointment.revision.to_string();
         let mut notice = notice(tenant, event);
         notice.zone = Place::zone(place.as_ref(), tenant.zone);
         (notice.recipient, notice.appointment) = (Some(phone), Some(appointment));
-        Ok(Told { notice, version })
+        Ok(Told { notice, version, owner: OwnerOf::Patient(PatientId(row.patient_id)) })
     }
 
     /// Tells of a message that was left.
@@ -113,7 +123,7 @@ impl ClinicStore {
             name: message.caller_name.clone(),
             phone: message.phone.as_ref().map(|phone| phone.as_e164().to_owned().into()),
         });
-        self.tell(connection, call_id, &Told { notice, version: "0".into() }, |_| true).await?;
+        self.tell(connection, call_id, &Told { notice, version: "0".into(), owner: OwnerOf::Call }, |_| true).await?;
         Ok(())
     }
 
@@ -134,7 +144,7 @@ impl ClinicStore {
             outcome,
             phone: caller.map(|phone| phone.as_e164().to_owned().into()),
         });
-        self.tell(connection, &record.call_id, &Told { notice, version: "0".into() }, |_| true).await?;
+        self.tell(connection, &record.call_id, &Told { notice, version: "0".into(), owner: OwnerOf::Call }, |_| true).await?;
         Ok(())
     }
 
@@ -153,7 +163,11 @@ impl ClinicStore {
         let mut channels = Vec::new();
         for (kind, fields) in tenant.notifications.of(event).filter(|(kind, _)| wanted(*kind)) {
             let notice = restricted(told.notice.clone(), kind, fields);
-            let sealed = self.seal("outbox", "payload_sealed", &notice)?;
+            let owner = match told.owner {
+                OwnerOf::Patient(patient) => Subject::Patient(patient),
+                OwnerOf::Call => Subject::Call(call_id),
+            };
+            let sealed = self.seal_for(&mut *connection, owner, ("outbox", "payload_sealed"), &notice).await?;
             sqlx::query!(
                 "INSERT INTO outbox (tenant_id, notice_id, event, channel, subject, call_id, dedupe_key, payload_sealed)
                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (tenant_id, dedupe_key) DO NOTHING",

@@ -3,8 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod absences;
+mod audit;
+mod backup;
 mod booking;
 mod calls;
+mod canaries;
 mod commit_faults;
 mod constraints;
 mod contention;
@@ -14,10 +17,12 @@ mod hang_up;
 mod history;
 mod import;
 mod isolation;
+mod keys;
 mod migrations;
 mod moving;
 mod outbox;
 mod receipts;
+mod records;
 mod resend;
 mod slots;
 #[path = "../support/mod.rs"]
