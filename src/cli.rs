@@ -65,6 +65,9 @@ pub enum Command {
     /// Look after the clinics in the database
     #[command(subcommand)]
     Tenant(TenantCommand),
+    /// Look after what is told to others: text messages, e-mails, webhooks, calendar entries, rows
+    #[command(subcommand)]
+    Outbox(OutboxCommand),
     /// List, show and export calls; masked unless a purpose is given
     #[command(subcommand)]
     Calls(CallsCommand),
@@ -105,6 +108,34 @@ pub enum TenantCommand {
     Import {
         /// The clinics' folders below the tenants' directory [default: all]
         tenants: Vec<String>,
+    },
+}
+
+/// What to do with the outbox.
+#[derive(Debug, Subcommand)]
+pub enum OutboxCommand {
+    /// Send what is due until SIGTERM, as the worker does; several at once are safe
+    Run {
+        /// Only until nothing is due any more
+        #[arg(long)]
+        once: bool,
+    },
+    /// Show notices, newest first: ids, where each stands, and why the last attempt failed
+    List {
+        /// Only of this clinic
+        #[arg(long)]
+        tenant: Option<String>,
+        /// Only those that stand so; may be repeated
+        #[arg(long, value_name = "STATUS", value_parser = ["pending", "sending", "sent", "delivered", "failed", "dead"])]
+        status: Vec<String>,
+    },
+    /// Have notices tried again, at once
+    Retry {
+        /// Of this clinic
+        #[arg(long)]
+        tenant: String,
+        /// Their ids [default: all that were given up]
+        ids: Vec<uuid::Uuid>,
     },
 }
 

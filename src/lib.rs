@@ -9,4 +9,5 @@ pub mod config;
 pub mod eval;
 pub mod keys;
 pub mod logging;
+pub mod notifications;
 pub mod reception;

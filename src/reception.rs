@@ -1,5 +1,6 @@
 //! Wires one job of the worker to one session of the agent: whose call it is, which providers, which tools.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,9 +13,10 @@ use frontdesk_agent::{
     TextToSpeech, Transport, TtsOptions,
 };
 use frontdesk_audio::SampleRate;
+use frontdesk_clinic::elsewhere::Elsewhere;
 use frontdesk_clinic::tools::tool_set;
 use frontdesk_clinic::{
-    ClinicStore, Clock, Database, DatabaseOptions, DbError, Keyring, PgCallStore, PhoneNumber, Tenant, TenantDirectory,
+    ClinicStore, Clock, Database, DatabaseOptions, DbError, Keyring, PgCallStore, PhoneNumber, Tenant, TenantDirectory, TenantId,
 };
 use frontdesk_conversation::EndpointingMode;
 use frontdesk_inference::turn::{TurnEngine, TurnError};
@@ -52,6 +54,9 @@ pub enum ReceptionError {
     /// A provider's settings make no sense.
     #[error("{0}")]
     Provider(#[from] frontdesk_agent::ProviderError),
+    /// A setting of the practitioners' calendars.
+    #[error("{0}")]
+    Calendars(#[from] crate::notifications::NotificationsError),
     /// LiveKit's address is no address.
     #[error("livekit.url (LIVEKIT_URL): {0}")]
     LiveKit(#[from] frontdesk_livekit::api::ApiError),
@@ -74,6 +79,8 @@ pub struct Reception {
     record_audio: bool,
     /// The moment that clinics take for now, in a rehearsal.
     now: Option<DateTime<Utc>>,
+    /// The practitioners' own calendars.
+    elsewhere: HashMap<TenantId, Arc<Elsewhere>>,
 }
 
 impl Reception {
@@ -89,6 +96,7 @@ impl Reception {
         let mut audio = frontdesk_audio::wav::parse_mono(APOLOGY)?;
         audio.samples.extend(vec![0; audio.rate.samples_in_ms(300)]);
         let tenants = TenantDirectory::load(&config.tenants.dir)?;
+        let elsewhere = crate::notifications::elsewhere(config, &tenants)?;
         let mut providers = providers(config)?;
         providers.turn = turn_model(config, &tenants)?.map(|engine| Arc::new(SmartTurn::new(engine)) as _);
         Ok(Self {
@@ -103,6 +111,7 @@ impl Reception {
             calls_dir: config.calls.dir.as_ref().map(PathBuf::from),
             record_audio: config.calls.record_audio,
             now: config.tenants.fixed_now(),
+            elsewhere,
         })
     }
 
@@ -112,6 +121,18 @@ impl Reception {
     /// [`DbError`].
     pub async fn check_database(&self) -> Result<(), DbError> {
         self.database.check().await
+    }
+
+    /// The clinics.
+    #[must_use]
+    pub const fn tenants(&self) -> &TenantDirectory {
+        &self.tenants
+    }
+
+    /// The pool of connections.
+    #[must_use]
+    pub const fn database(&self) -> &Database {
+        &self.database
     }
 
     /// Seals the audit log until told to stop, and once more then.
@@ -137,6 +158,10 @@ impl Reception {
         let caller = info.caller_number.as_ref().and_then(|number| PhoneNumber::parse(number.expose(), &tenant.country_calling_code).ok());
         let store = ClinicStore::new(self.database.clone(), Arc::clone(&self.keys), tenant.id.clone());
         let store = store.with_clock(self.now.map_or(Clock::Database, Clock::Fixed));
+        let mut store = store.with_notices(tenant);
+        if let Some(elsewhere) = self.elsewhere.get(&tenant.id) {
+            store = store.with_elsewhere(elsewhere);
+        }
         let tools = tool_set(&store, tenant);
         let mut options = SessionOptions::new(call_id, tenant.id.as_str());
         options.conversation = tenant.conversation_config(self.now.unwrap_or_else(Utc::now), tools.specs());

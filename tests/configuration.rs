@@ -134,10 +134,20 @@ fn production_refuses_development_keys_and_plain_connections() {
         ("DATABASE_URL", "postgres://db/x"),
         ("OPENAI_BASE_URL", "http://127.0.0.1:1/v1"),
         ("FRONTDESK_CALLS_DIR", "var/calls"),
+        ("TWILIO_BASE_URL", "http://127.0.0.1:2"),
+        ("SMTP_URL", "smtp://mail.example"),
     ])
     .unwrap_err()
     .0;
-    for key in ["livekit.api_key", "livekit.url", "database.url", "llm.base_url", "calls.dir"] {
+    for key in [
+        "livekit.api_key",
+        "livekit.url",
+        "database.url",
+        "llm.base_url",
+        "calls.dir",
+        "notifications.twilio_base_url",
+        "notifications.smtp_url",
+    ] {
         assert!(lines.iter().any(|line| line.starts_with(key)), "{key} is missing in {lines:?}");
     }
 }

@@ -58,6 +58,12 @@ pub(super) async fn run(config: &Config) -> Result<(), CommandError> {
         let engine = turn_model(config, &tenants).map_err(|error| error.to_string())?;
         Ok(if engine.is_some() { "loaded" } else { "not needed: no tenant has turn_detection = \"model\"" }.into())
     }));
+    findings.push(local("notifications", || {
+        let tenants = TenantDirectory::load(&config.tenants.dir).map_err(|_| "which channels are needed is not known".to_owned())?;
+        let (channels, missing) = crate::notifications::channels(config, &tenants).map_err(|error| error.to_string())?;
+        let count: usize = channels.values().map(std::collections::HashMap::len).sum();
+        if missing.is_empty() { Ok(format!("{count} channels")) } else { Err(missing.join("; ")) }
+    }));
     findings.push(remote("Postgres", postgres(config)).await);
     findings.push(remote("LiveKit server", livekit(config)).await);
     match providers(config) {

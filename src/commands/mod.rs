@@ -12,6 +12,7 @@ mod eval;
 pub mod keys;
 mod migrate;
 mod operator;
+mod outbox;
 pub mod patient;
 pub mod retention;
 mod sip;
@@ -67,6 +68,7 @@ pub async fn run(cli: Cli) -> Result<(), CommandError> {
         Command::Config(ConfigCommand::Check) => tenant::check(&load(&sources)?),
         Command::Config(ConfigCommand::Schema) => tenant::schema(),
         Command::Tenant(TenantCommand::Import { tenants }) => tenant::import(&load(&sources)?, &tenants).await,
+        Command::Outbox(command) => outbox::run(&load(&sources)?, command).await,
         Command::Keys(command) => keys::run(&command, &load(&sources)?).await,
         Command::Calls(command) => calls::run(&command, &load(&sources)?).await,
         Command::Patient(command) => patient::run(&command, &load(&sources)?).await,

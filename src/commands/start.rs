@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::operator::worker_principal;
 use super::{CommandError, keyring, livekit_credentials, none_missing, required, shutdown_on_signals, start_logging};
 use crate::config::{self, Config, Environment, Sources};
+use crate::notifications::Outside;
 use crate::reception::Reception;
 
 /// Registers with LiveKit and answers calls until told to stop.
@@ -30,8 +31,8 @@ pub(super) async fn run(config: Config, sources: &Sources) -> Result<(), Command
     let keys = Arc::new(keyring(&config).await?);
     let shutdown = shutdown_on_signals()?;
     renew_keys_on_signal(Arc::clone(&keys), sources.clone())?;
-    let reception =
-        Reception::open(&config, keys, credentials.clone(), &worker_principal(&config.livekit.agent_name)).map_err(CommandError::new)?;
+    let principal = worker_principal(&config.livekit.agent_name);
+    let reception = Reception::open(&config, Arc::clone(&keys), credentials.clone(), &principal).map_err(CommandError::new)?;
     reception.check_database().await.map_err(CommandError::new)?;
     if config.calls.dir.is_some() {
         tracing::warn!("calls.dir is set: records, and recordings if enabled, are written to disk unencrypted");
@@ -46,6 +47,8 @@ pub(super) async fn run(config: Config, sources: &Sources) -> Result<(), Command
         Environment::Production => FirstRegistration::KeepTrying,
         Environment::Development | Environment::Staging => FirstRegistration::FailFast,
     };
+    let outside = Outside::open(&config, reception.tenants(), reception.database(), keys).map_err(CommandError::new)?;
+    let outside = outside.start();
     let reception = Arc::new(reception);
     let sealing_ends = CancellationToken::new();
     let sealer = tokio::spawn({
@@ -53,6 +56,8 @@ pub(super) async fn run(config: Config, sources: &Sources) -> Result<(), Command
         async move { reception.run_sealer(sealing_ends).await }
     });
     let outcome = Worker::new(options).run(Arc::clone(&reception) as _, shutdown).await;
+    // The last calls have told what they had to tell; what is not sent by now, another worker sends.
+    outside.stop().await;
     // Only now, so that what the last calls did is sealed, too.
     sealing_ends.cancel();
     if let Err(error) = sealer.await {

@@ -142,6 +142,42 @@ pub const SETTINGS: &[Setting] = &[
     plain("tenants.now", "FRONTDESK_NOW", "", "for rehearsals: the moment that clinics take for now, as 2026-11-30T12:00:00Z; empty: now"),
     plain("calls.dir", "FRONTDESK_CALLS_DIR", "", "folder for plain JSON records and recordings; empty: only sealed in Postgres"),
     plain("calls.record_audio", "FRONTDESK_RECORD_AUDIO", "false", "true or false: stereo WAV into calls.dir, unencrypted"),
+    plain("notifications.dispatch", "FRONTDESK_OUTBOX", "true", "true or false: whether the worker sends what is in the outbox"),
+    plain("notifications.export_dir", "FRONTDESK_EXPORT_DIR", "", "folder for the CSV files of tenants that have the channel; empty: none"),
+    plain("notifications.listen", "FRONTDESK_WEB_LISTEN", "", "address and port on which receipts of text messages are taken; empty: none"),
+    plain(
+        "notifications.public_url",
+        "FRONTDESK_PUBLIC_URL",
+        "",
+        "the address under which Twilio reaches it, as https:// URL; receipts are asked for only with it",
+    ),
+    plain("notifications.twilio_base_url", "TWILIO_BASE_URL", "https://api.twilio.com", "Twilio, as http:// or https:// URL"),
+    plain("notifications.twilio_account_sid", "TWILIO_ACCOUNT_SID", "", "Twilio account, AC and 32 characters"),
+    secret(
+        "notifications.twilio_auth_token",
+        "TWILIO_AUTH_TOKEN",
+        "the account's token; text messages are sent and receipts checked with it",
+    ),
+    secret("notifications.smtp_url", "SMTP_URL", "mail server, as smtps://user:password@host or smtp://user:password@host?tls=required"),
+    secret(
+        "notifications.webhook_secrets",
+        "FRONTDESK_WEBHOOK_SECRETS",
+        "what webhooks are signed with, as tenant=secret, comma-separated",
+    ),
+    secret("notifications.google_service_account", "GOOGLE_SERVICE_ACCOUNT", "JSON key file of a service account, for Calendar and Sheets"),
+    plain(
+        "notifications.google_calendar_base_url",
+        "GOOGLE_CALENDAR_BASE_URL",
+        "https://www.googleapis.com/calendar/v3",
+        "Google Calendar, as http:// or https:// URL",
+    ),
+    plain(
+        "notifications.google_sheets_base_url",
+        "GOOGLE_SHEETS_BASE_URL",
+        "https://sheets.googleapis.com/v4",
+        "Google Sheets, as http:// or https:// URL",
+    ),
+    secret("security.master_key", "FRONTDESK_MASTER_KEY", "key that seals health data, 32 bytes as base64 (openssl rand -base64 32)"),
     secret(
         "security.master_key",
         "FRONTDESK_MASTER_KEY",
@@ -221,7 +257,7 @@ fn defaults() -> Dict {
     for setting in SETTINGS.iter().filter(|setting| !setting.default.is_empty()) {
         insert(&mut dict, setting.key, parse(setting.default));
     }
-    for section in ["database", "livekit", "stt", "llm", "tts", "calls", "security"] {
+    for section in ["database", "livekit", "stt", "llm", "tts", "calls", "notifications", "security"] {
         dict.entry(section.into()).or_insert_with(|| Value::from(Dict::new()));
     }
     dict

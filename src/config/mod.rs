@@ -44,6 +44,8 @@ pub struct Config {
     pub tenants: Tenants,
     /// Call records.
     pub calls: Calls,
+    /// What is told to others.
+    pub notifications: Notifications,
     /// Keys that protect health data.
     pub security: Security,
 }
@@ -288,6 +290,47 @@ pub struct Calls {
     pub dir: Option<String>,
     /// Whether calls are recorded as stereo WAV files into `dir`, unencrypted.
     pub record_audio: bool,
+}
+
+/// What is told to others: the operator's part, credentials and addresses. Which event goes where stands in the tenants' files.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Notifications {
+    /// Whether the worker sends what is in the outbox.
+    pub dispatch: bool,
+    /// Folder for CSV files.
+    #[serde(default, deserialize_with = "scalar::optional_text")]
+    pub export_dir: Option<String>,
+    /// Where receipts are taken.
+    #[serde(default)]
+    pub listen: Option<SocketAddr>,
+    /// Where the world reaches that.
+    #[serde(default, deserialize_with = "scalar::optional_text")]
+    pub public_url: Option<String>,
+    /// Twilio.
+    #[serde(deserialize_with = "scalar::text")]
+    pub twilio_base_url: String,
+    /// Twilio's account.
+    #[serde(default, deserialize_with = "scalar::optional_text")]
+    pub twilio_account_sid: Option<String>,
+    /// Its token.
+    #[serde(default, deserialize_with = "scalar::optional_secret")]
+    pub twilio_auth_token: Option<Secret>,
+    /// The mail server.
+    #[serde(default, deserialize_with = "scalar::optional_secret")]
+    pub smtp_url: Option<Secret>,
+    /// `tenant=secret`, comma-separated.
+    #[serde(default, deserialize_with = "scalar::optional_secret")]
+    pub webhook_secrets: Option<Secret>,
+    /// A JSON key file's content.
+    #[serde(default, deserialize_with = "scalar::optional_secret")]
+    pub google_service_account: Option<Secret>,
+    /// Google Calendar.
+    #[serde(deserialize_with = "scalar::text")]
+    pub google_calendar_base_url: String,
+    /// Google Sheets.
+    #[serde(deserialize_with = "scalar::text")]
+    pub google_sheets_base_url: String,
 }
 
 /// Keys that protect health data.

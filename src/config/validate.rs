@@ -59,6 +59,18 @@ fn secondaries(config: &Config) -> impl Iterator<Item = (&'static str, &str, [&'
     all.into_iter().filter_map(|(key, url, allowed)| Some((key, url.as_deref()?, allowed)))
 }
 
+/// Key and address of whoever is told something.
+fn receivers(config: &Config) -> impl Iterator<Item = (&'static str, &str)> {
+    let settings = &config.notifications;
+    let all = [
+        ("notifications.public_url", settings.public_url.as_deref()),
+        ("notifications.twilio_base_url", Some(settings.twilio_base_url.as_str())),
+        ("notifications.google_calendar_base_url", Some(settings.google_calendar_base_url.as_str())),
+        ("notifications.google_sheets_base_url", Some(settings.google_sheets_base_url.as_str())),
+    ];
+    all.into_iter().filter_map(|(key, url)| Some((key, url?)))
+}
+
 fn urls(config: &Config, faults: &mut Vec<String>) {
     let mut scheme = |key: &str, value: &str, allowed: &[&str]| {
         let host = allowed.iter().find_map(|scheme| value.strip_prefix(scheme));
@@ -72,6 +84,9 @@ fn urls(config: &Config, faults: &mut Vec<String>) {
     scheme("llm.base_url", &config.llm.base_url, &["http://", "https://"]);
     for (key, url, allowed) in secondaries(config) {
         scheme(key, url, &allowed);
+    }
+    for (key, url) in receivers(config) {
+        scheme(key, url, &["http://", "https://"]);
     }
     if let Some(url) = &config.database.url {
         let url = url.expose();
@@ -106,6 +121,17 @@ fn production(config: &Config, faults: &mut Vec<String>) {
         if !encrypted(url) {
             refuse(key, "a provider without TLS, and so a simulator (use wss:// or https://)");
         }
+    }
+    for (key, url) in receivers(config) {
+        if !encrypted(url) {
+            refuse(key, "a receiver without TLS, and so a simulator (use https://)");
+        }
+    }
+    if let Some(url) = &config.notifications.smtp_url
+        && !url.expose().starts_with("smtps://")
+        && !url.expose().contains("tls=required")
+    {
+        refuse("notifications.smtp_url", "a mail server without TLS (use smtps://, or add ?tls=required)");
     }
     if let Some(url) = &config.database.url {
         let verified = ["sslmode=verify-full", "sslmode=verify-ca"].iter().any(|mode| url.expose().contains(mode));

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use frontdesk_clinic::booking::BookingWish;
-use frontdesk_clinic::config::{import, load_tenant};
+use frontdesk_clinic::config::{SmsNotices, import, load_tenant};
 use frontdesk_clinic::{ClinicStore, Clock, CommitKey, DatabaseOptions, Keyring, PhoneNumber, PractitionerId, Tenant, local_time, migrate};
+use frontdesk_notify::{Event, Field};
 use frontdesk_simulators::stack::Database;
 use tokio::sync::Mutex;
 
@@ -43,8 +44,13 @@ impl Clinics {
     }
 
     /// A fresh clinic whose clock stands at `now`.
-    pub(crate) async fn open(&self, tenant: &str, now: Option<DateTime<Utc>>) -> Result<Clinic, EvalError> {
-        let (tenant, template) = self.template(tenant).await?;
+    pub(crate) async fn open(&self, tenant: &str, now: Option<DateTime<Utc>>, text_messages: bool) -> Result<Clinic, EvalError> {
+        let (mut tenant, template) = self.template(tenant).await?;
+        if text_messages {
+            let on = vec![Event::AppointmentBooked, Event::AppointmentMoved, Event::AppointmentCancelled];
+            let from = tenant.dialled_numbers.first().cloned().unwrap_or_default();
+            Arc::make_mut(&mut tenant).notifications.sms = Some(SmsNotices { from, on, fields: vec![Field::Code] });
+        }
         let failed = |error: &dyn std::fmt::Display| EvalError::Database(error.to_string());
         let database = template.duplicate().await.map_err(|error| failed(&error))?;
         let mut options = DatabaseOptions::new(database.url());
@@ -52,7 +58,7 @@ impl Clinics {
         options.acquire_timeout = ACQUIRE_TIMEOUT;
         let pool = frontdesk_clinic::Database::open(&options).map_err(|error| failed(&error))?;
         let keys = Arc::new(Keyring::from_master([7; 32]));
-        let mut store = ClinicStore::new(pool.clone(), keys, tenant.id.clone());
+        let mut store = ClinicStore::new(pool.clone(), keys, tenant.id.clone()).with_notices(&tenant);
         if let Some(now) = now {
             store = store.with_clock(Clock::Fixed(now));
         }

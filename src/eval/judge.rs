@@ -24,6 +24,9 @@ pub fn judge(scenario: &Scenario, trace: &Trace) -> Vec<String> {
     if let Some(expected) = &expect.appointments {
         appointments(expected, &trace.appointments, &mut found);
     }
+    if let Some(expected) = expect.text_messages.filter(|expected| *expected != trace.text_messages) {
+        found.push(format!("text messages: {expected} are expected, {} are in the outbox", trace.text_messages));
+    }
     if let Some(expected) = expect.messages.filter(|expected| *expected != trace.messages) {
         found.push(format!("messages: {expected} are expected, {} were taken", trace.messages));
     }

@@ -42,6 +42,9 @@ pub struct Scenario {
     /// Folder of the clinic below the tenants' directory.
     #[serde(default = "demo")]
     pub tenant: String,
+    /// Whether the clinic confirms appointments by text message, as the demo clinic does not.
+    #[serde(default)]
+    pub text_messages: bool,
     /// The moment of the call. By default Monday, 30 November 2026, seven in the morning in New York.
     #[serde(default = "monday")]
     pub now: DateTime<Utc>,
@@ -277,6 +280,8 @@ pub struct Expect {
     pub appointments: Option<Vec<Appointment>>,
     /// How many messages were taken.
     pub messages: Option<usize>,
+    /// How many text messages wait in the outbox.
+    pub text_messages: Option<usize>,
     /// Words that were said.
     pub said: Vec<Said>,
     /// Words that were not.

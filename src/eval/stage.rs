@@ -75,7 +75,7 @@ impl Kit {
 
     /// Plays a scenario. Blocks; call it from a thread that belongs to no runtime.
     pub(super) fn play(&self, scenario: &Scenario, depth: Depth) -> Result<Trace, EvalError> {
-        let clinic = self.real.block_on(self.clinics.open(&scenario.tenant, Some(scenario.now)))?;
+        let clinic = self.real.block_on(self.clinics.open(&scenario.tenant, Some(scenario.now), scenario.text_messages))?;
         for (number, taken) in scenario.taken.iter().enumerate().filter(|(_, taken)| taken.once_said.is_none()) {
             let booked = clinic::take((clinic.store.clone(), Arc::clone(&clinic.tenant)), taken.clone(), number);
             self.real.block_on(booked).map_err(EvalError::Scenario)?;
@@ -265,6 +265,7 @@ fn gather(
         record,
         appointments: Vec::new(),
         messages: 0,
+        text_messages: 0,
         remembered: asked.last.iter().filter_map(text).collect(),
         trouble: story.trouble,
         violations: asked.violations.clone(),
@@ -284,6 +285,7 @@ pub(super) async fn aftermath(clinic: &Clinic, mut trace: Trace) -> Result<Trace
         service: row.service_name.unwrap_or_default(),
     };
     trace.appointments = rows.into_iter().map(booked).collect();
+    trace.text_messages = clinic.store.notices(&[]).await.map_err(failed)?.iter().filter(|notice| notice.channel == "sms").count();
     trace.messages = clinic.store.messages_of_call(&trace.record.call_id).await.map_err(failed)?.len();
     Ok(trace)
 }

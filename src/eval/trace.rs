@@ -21,6 +21,8 @@ pub struct Trace {
     pub appointments: Vec<Booked>,
     /// Messages that were taken.
     pub messages: usize,
+    /// How many text messages were in the outbox at the end.
+    pub text_messages: usize,
     /// Texts of the model's last history.
     pub remembered: Vec<String>,
     /// What kept the caller from following the steps.

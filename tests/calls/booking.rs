@@ -13,7 +13,7 @@ use tokio::sync::OnceCell;
 use crate::calls::booking;
 use crate::clinic::TENANT;
 use crate::desk::{Desk, DeskOptions};
-use crate::documents::{Appointment, codes, said, sound, stereo, transcript};
+use crate::documents::{Appointment, codes, exported, said, sound, stereo, transcript};
 use crate::operators::{self, Answers};
 use crate::people::{GOODBYE, PEOPLE, Person, SECOND, WISH, YES};
 use crate::run;
@@ -29,6 +29,8 @@ pub(crate) struct Example {
     pub(crate) record: CallRecord,
     appointments: Vec<Appointment>,
     recording: (Vec<i16>, Vec<i16>),
+    /// The lines of the notices about the appointment and the call.
+    exported: [Vec<String>; 2],
     /// What the verifier says once the worker has sealed all that the call did.
     verdict: Verdict,
     /// What operators are told of it.
@@ -53,10 +55,11 @@ async fn make_example() -> Example {
     let recording = stereo(Path::new(record.recording.as_ref().expect("a recording was made")));
     let operator = operators::answers(&desk.database.url(), &record.call_id).await;
     let verdict = verdict(&desk.database.url()).await;
+    let exported = [exported(&desk, "appointments.csv", 2).await, exported(&desk, "calls.csv", 2).await];
     let logs = [desk.bridge.log_text(), desk.worker.log_text()];
     assert_eq!((outcome.end.clone(), appointments.len()), (CallEnd::Agent, 1), "{}", transcript(&record));
     desk.close().await;
-    Example { from, outcome, record, appointments, recording, verdict, operator, logs }
+    Example { from, outcome, record, appointments, recording, verdict, exported, operator, logs }
 }
 
 /// Verifies the chain as soon as nothing waits for the worker's sealer any more.
@@ -100,6 +103,18 @@ fn one_caller_books_one_appointment_and_everything_is_recorded() {
         // At 16 kHz; each side speaks for more than five seconds.
         let (caller, agent) = recording;
         assert!(sound(caller) > 5 * 16_000 && sound(agent) > 5 * 16_000, "{} {}", sound(caller), sound(agent));
+    });
+}
+
+#[test]
+fn what_happened_is_told_on_the_channel_that_is_on_and_no_more_than_it_may_carry() {
+    run(async {
+        let Example { record, appointments, exported: [booked, ended], .. } = example().await;
+        let cells = |lines: &[String]| lines[1].split(',').map(String::from).collect::<Vec<_>>();
+        let (booked, ended) = (cells(booked), cells(ended));
+        assert_eq!((booked[1].as_str(), &booked[6]), ("appointment_booked", &appointments[0].code));
+        assert_eq!((ended[1].as_str(), &ended[2], ended[5].as_str()), ("call_ended", &record.call_id, "completed"));
+        assert!(booked[7..].iter().chain(&ended[6..]).all(String::is_empty), "neither people nor numbers: {booked:?} {ended:?}");
     });
 }
 

@@ -89,6 +89,7 @@ impl Desk {
                 .variable("FRONTDESK_TENANTS_DIR", path("tenants"))
                 .variable("FRONTDESK_CALLS_DIR", path("calls"))
                 .variable("FRONTDESK_RECORD_AUDIO", "true")
+                .variable("FRONTDESK_EXPORT_DIR", path("exports"))
         };
         let worker = environment("start")
             .argument("--set")
@@ -115,6 +116,11 @@ impl Desk {
     /// Where records and recordings are written.
     pub(crate) fn calls_dir(&self) -> PathBuf {
         self.folder.path().join("calls")
+    }
+
+    /// Where notices are written.
+    pub(crate) fn exports_dir(&self) -> PathBuf {
+        self.folder.path().join("exports").join(clinic::TENANT)
     }
 
     /// Ends worker and bridge in good order, and keeps the database.

@@ -18,6 +18,21 @@ use crate::desk::Desk;
 const RECORD_MAX: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(50);
 
+/// The lines of a file of notices, header included, once there are so many.
+pub(crate) async fn exported(desk: &Desk, file: &str, count: usize) -> Vec<String> {
+    let path = desk.exports_dir().join(file);
+    let deadline = Instant::now() + RECORD_MAX;
+    loop {
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        let lines: Vec<String> = text.lines().map(String::from).collect();
+        if lines.len() >= count {
+            return lines;
+        }
+        assert!(Instant::now() < deadline, "{} has {} lines, expected {count}:\n{}", path.display(), lines.len(), desk.tails());
+        sleep(POLL).await;
+    }
+}
+
 /// A row of `appointments` that is no hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Appointment {

@@ -15,8 +15,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("livekit", &["agent", "audio"]),
     ("telephony", &["agent", "audio"]),
     ("bridge", &["livekit", "telephony", "audio"]),
-    ("clinic", &["agent", "conversation"]),
-    ("web", &["clinic", "agent"]),
+    ("notify", &["agent"]),
+    ("clinic", &["agent", "conversation", "notify"]),
+    ("web", &["clinic", "agent", "notify"]),
     ("simulators", &["agent", "livekit", "telephony", "audio"]),
 ];
 

@@ -121,7 +121,7 @@ impl CallStore for PgCallStore {
         let call_id = record.call_id.as_str();
         let finished = bounded(async {
             let outcome = outcome_word(record);
-            let (mut transaction, _) = self.clinic.begin().await?;
+            let (mut transaction, now) = self.clinic.begin().await?;
             let place = ("call_records", "record_sealed");
             let sealed = self.clinic.seal_for(&mut transaction, Subject::Call(call_id), place, record).await?;
             let inserted = sqlx::query!(
@@ -141,9 +141,10 @@ impl CallStore for PgCallStore {
                 booking::release_holds(&mut transaction, call_id).await?;
                 sqlx::query!("DELETE FROM call_states WHERE call_id = $1", call_id).execute(&mut *transaction).await?;
                 if record.outcome == EndReason::Failed {
-                    self.clinic.note_unserved(&mut transaction, call_id, self.caller.clone()).await?;
+                    self.clinic.note_unserved(&mut transaction, (call_id, now), self.caller.clone()).await?;
                 }
                 audit::append(&mut transaction, self.clinic.tenant(), Some(call_id), Actor::System, "call.recorded", None).await?;
+                self.clinic.tell_of_call(&mut transaction, record, outcome.clone(), self.caller.as_ref()).await?;
             }
             transaction.commit().await?;
             Ok(())

@@ -249,6 +249,15 @@ impl Database {
         found.map(TenantId::new).transpose().map_err(|error| DbError::unreadable("dialled_numbers.tenant_id", &error))
     }
 
+    /// The tenants that have notices to send now.
+    pub(crate) async fn tenants_with_due_notices(&self) -> Result<Vec<String>, DbError> {
+        bounded(async {
+            let found = sqlx::query_scalar!(r#"SELECT tenants_with_due_notices() AS "tenant!""#).fetch_all(&self.pool).await?;
+            Ok(found)
+        })
+        .await
+    }
+
     /// All clinics of the database, by id.
     pub async fn tenants(&self) -> Result<Vec<TenantId>, DbError> {
         bounded(async { tenant_list(sqlx::query_scalar!(r#"SELECT tenant_ids() AS "id!""#).fetch_all(&self.pool).await?) }).await

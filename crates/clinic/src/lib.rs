@@ -4,6 +4,8 @@
 //! - [`Database`] is the pool of connections; each acts as the role `frontdesk_app`, under row-level security.
 //! - [`ClinicStore`] is one tenant's view of it: slots, bookings exactly once, insurance, messages.
 //! - [`PgCallStore`] keeps the state and the record of calls, sealed.
+//! - [`elsewhere`] knows when practitioners are taken by their own calendars.
+//! - [`outbox`] holds what has to be told to others, written with the act it tells of, and sends it.
 //! - [`audit`] seals and verifies the audit log.
 //! - [`tools::tool_set`] makes the tools that the language model may call.
 //!
@@ -19,11 +21,13 @@ mod call_store;
 pub mod config;
 pub mod crypto;
 pub mod db;
+pub mod elsewhere;
 pub mod ids;
 pub mod insurance;
 pub mod local_time;
 pub mod messages;
 pub mod migrate;
+pub mod outbox;
 mod owner;
 pub mod records;
 pub mod schedule;

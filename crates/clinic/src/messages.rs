@@ -1,5 +1,6 @@
 //! What callers leave: messages for the clinic, and what they wanted.
 
+use chrono::{DateTime, Utc};
 use frontdesk_agent::Pii;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -64,8 +65,8 @@ impl ClinicStore {
     /// Keeps a message. A repetition under the same `record_key` (the tool call's id) changes nothing.
     pub async fn take_message(&self, call_id: &str, record_key: &str, message: &CallerMessage, is_urgent: bool) -> Result<(), DbError> {
         bounded(async {
-            let (mut transaction, _) = self.begin().await?;
-            self.insert_message(&mut transaction, (call_id, record_key), Actor::Agent, message, is_urgent).await?;
+            let (mut transaction, now) = self.begin().await?;
+            self.insert_message(&mut transaction, (call_id, record_key, now), Actor::Agent, message, is_urgent).await?;
             transaction.commit().await?;
             Ok(())
         })
@@ -76,20 +77,20 @@ impl ClinicStore {
     pub(crate) async fn note_unserved(
         &self,
         transaction: &mut PgConnection,
-        call_id: &str,
+        (call_id, now): (&str, DateTime<Utc>),
         phone: Option<PhoneNumber>,
     ) -> Result<(), DbError> {
         let known = if phone.is_some() { "Please call back." } else { "The number is not known." };
         let text = format!("This caller could not be served, because the telephone agent could not go on. {known}");
         let message = CallerMessage { text: text.into(), recipient: None, caller_name: None, phone };
-        self.insert_message(transaction, (call_id, UNSERVED_KEY), Actor::System, &message, true).await
+        self.insert_message(transaction, (call_id, UNSERVED_KEY, now), Actor::System, &message, true).await
     }
 
     /// Seals and inserts a message, unless there is one under the same key.
     async fn insert_message(
         &self,
         transaction: &mut PgConnection,
-        (call_id, record_key): (&str, &str),
+        (call_id, record_key, now): (&str, &str, DateTime<Utc>),
         actor: Actor,
         message: &CallerMessage,
         is_urgent: bool,
@@ -111,6 +112,7 @@ impl ClinicStore {
         if inserted.rows_affected() > 0 {
             let subject = id.to_string();
             audit::append(&mut *transaction, &self.tenant, Some(call_id), actor, "message.taken", Some(&subject)).await?;
+            self.tell_of_message(transaction, call_id, (id, now), message, is_urgent).await?;
         }
         Ok(())
     }

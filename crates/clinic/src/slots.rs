@@ -4,11 +4,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 
 use crate::db::{DbError, bounded};
+use crate::elsewhere::Age;
 use crate::ids::{LocationId, PractitionerId, ServiceCode};
 use crate::local_time;
 use crate::schedule::when::{Phrase, WhenError, Wish};
-use crate::schedule::{Asked, NotBookable, Schedule, Slot, Span, is_choice, nearest, varied};
-use crate::store::{ClinicStore, load_busy, load_schedule};
+use crate::schedule::{Asked, Busy, NotBookable, Schedule, Slot, Span, is_choice, nearest, varied};
+use crate::store::{ClinicStore, load_busy, load_schedule, merge};
 
 /// How many slots are offered at most: more than a caller can keep in mind.
 pub const SLOTS_MAX: usize = 6;
@@ -107,6 +108,15 @@ impl ClinicStore {
             Ok(search) => search,
             Err(error) => return Ok(Err(error)),
         };
+        // Somebody else's server is not asked within a transaction.
+        let elsewhere = if self.heeds_elsewhere() {
+            transaction.commit().await?;
+            let elsewhere = self.busy_elsewhere(search.window, Age::Minutes).await;
+            (transaction, _) = self.begin().await?;
+            elsewhere
+        } else {
+            Busy::new()
+        };
         let asked = query.asked();
         let zone = schedule.zone;
         let understood = search.wish.map(|wish| wish.describe());
@@ -114,7 +124,8 @@ impl ClinicStore {
             let mut slots = Vec::new();
             for part in parts(Span { end: search.window.end.min(now + schedule.horizon), ..search.window }) {
                 let near = Span { start: part.start - REACH, end: part.end + REACH };
-                let busy = load_busy(&mut transaction, near, call_id, query.practitioner.as_ref()).await?;
+                let mut busy = load_busy(&mut transaction, near, call_id, query.practitioner.as_ref()).await?;
+                merge(&mut busy, elsewhere.clone());
                 let free = schedule.free_slots_from(part, search.window.end, query.duration_minutes, asked, now, &busy);
                 slots.extend(
                     free.into_iter().filter(|slot| search.wish.is_none_or(|wish| wish.admits(local_time::local(slot.start, zone)))),
@@ -126,7 +137,8 @@ impl ClinicStore {
             transaction.commit().await?;
             return Ok(Ok(FoundSlots { exact: None, slots: varied(slots, zone, SLOTS_MAX), zone, understood }));
         };
-        let busy = load_busy(&mut transaction, search.window, call_id, query.practitioner.as_ref()).await?;
+        let mut busy = load_busy(&mut transaction, search.window, call_id, query.practitioner.as_ref()).await?;
+        merge(&mut busy, elsewhere);
         transaction.commit().await?;
         let span = Span::lasting(wish, query.duration_minutes);
         let exact = schedule.allows(span, asked, now);

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{PgConnection, Postgres, Transaction};
 
+use crate::config::Tenant;
 use crate::crypto::{Keyring, Place};
 use crate::db::{Database, DbError};
+use crate::elsewhere::{Age, Elsewhere};
 use crate::ids::{LocationId, PractitionerId, ServiceCode, TenantId};
 use crate::schedule::{Buffer, Busy, Location, Practitioner, Schedule, Span, WorkingPeriod};
 
@@ -27,6 +29,10 @@ pub struct ClinicStore {
     pub(crate) database: Database,
     pub(crate) keys: Arc<Keyring>,
     pub(crate) tenant: TenantId,
+    /// Whose `[notifications]` say what is told to whom; nothing is, without.
+    pub(crate) notices: Option<Arc<Tenant>>,
+    /// The practitioners' own calendars, if they are heeded.
+    elsewhere: Option<Arc<Elsewhere>>,
     clock: Clock,
 }
 
@@ -34,13 +40,39 @@ impl ClinicStore {
     /// The view of one tenant.
     #[must_use]
     pub const fn new(database: Database, keys: Arc<Keyring>, tenant: TenantId) -> Self {
-        Self { database, keys, tenant, clock: Clock::Database }
+        Self { database, keys, tenant, notices: None, elsewhere: None, clock: Clock::Database }
     }
 
     /// The same view with another clock.
     #[must_use]
     pub fn with_clock(self, clock: Clock) -> Self {
         Self { clock, ..self }
+    }
+
+    /// The same view, in which what happens is told on the channels that the tenant has switched on.
+    #[must_use]
+    pub fn with_notices(self, tenant: &Arc<Tenant>) -> Self {
+        Self { notices: Some(Arc::clone(tenant)), ..self }
+    }
+
+    /// The same view, in which practitioners are taken when their own calendars say so.
+    #[must_use]
+    pub fn with_elsewhere(self, elsewhere: &Arc<Elsewhere>) -> Self {
+        Self { elsewhere: Some(Arc::clone(elsewhere)), ..self }
+    }
+
+    /// Whether the practitioners' own calendars are heeded.
+    pub(crate) const fn heeds_elsewhere(&self) -> bool {
+        self.elsewhere.is_some()
+    }
+
+    /// When the practitioners' own calendars are taken within a window. Never within a transaction: somebody else's server is asked.
+    pub(crate) async fn busy_elsewhere(&self, window: Span, age: Age) -> Busy {
+        let mut busy = Busy::new();
+        if let Some(elsewhere) = &self.elsewhere {
+            elsewhere.add_to(&mut busy, window, age).await;
+        }
+        busy
     }
 
     /// Whose view it is.
@@ -187,6 +219,13 @@ pub(crate) async fn load_busy(
         busy.entry(practitioner_id(row.practitioner_id)?).or_default().push(Span { start: row.start, end: row.end });
     }
     Ok(busy)
+}
+
+/// Adds what is taken elsewhere.
+pub(crate) fn merge(busy: &mut Busy, elsewhere: Busy) {
+    for (practitioner, spans) in elsewhere {
+        busy.entry(practitioner).or_default().extend(spans);
+    }
 }
 
 pub(crate) fn practitioner_id(text: String) -> Result<PractitionerId, DbError> {

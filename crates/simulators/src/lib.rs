@@ -6,6 +6,7 @@ pub mod caller;
 pub mod features;
 pub mod llm;
 pub mod providers;
+pub mod receivers;
 pub mod stack;
 pub mod stt;
 pub mod tts;

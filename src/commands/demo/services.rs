@@ -209,6 +209,7 @@ impl Child<'_> {
             .variable("FRONTDESK_RTP_PORT_MIN", rtp.to_string())
             .variable("FRONTDESK_RTP_PORT_MAX", (rtp + RTP_PORTS - 1).to_string())
             .variable("FRONTDESK_CALLS_DIR", self.calls_dir.display().to_string())
+            .variable("FRONTDESK_EXPORT_DIR", self.calls_dir.join("exports").display().to_string())
             .variable("FRONTDESK_RECORD_AUDIO", "true");
         options.directory = Some(self.plan.checkout.clone());
         // The real services' keys, and where ONNX Runtime is, come from our own environment.

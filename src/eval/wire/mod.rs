@@ -100,7 +100,7 @@ impl Wire {
     }
 
     async fn in_lane(&self, stack: &Stack, lane: usize, clinics: &Clinics, scenario: &Scenario) -> Result<Trace, EvalError> {
-        let clinic = clinics.open(&scenario.tenant, Some(scenario.now)).await?;
+        let clinic = clinics.open(&scenario.tenant, Some(scenario.now), scenario.text_messages).await?;
         let played = self.with_clinic(stack, lane, &clinic, scenario).await;
         clinic.close().await;
         played

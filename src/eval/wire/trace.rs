@@ -58,6 +58,7 @@ pub(super) fn of(scenario: &Scenario, outcome: &CallOutcome, seen: &Seen, record
         record,
         appointments: Vec::new(),
         messages: 0,
+        text_messages: 0,
         remembered: Vec::new(),
         trouble: sights.trouble.clone().or(unfinished).or(lost),
         violations: Vec::new(),

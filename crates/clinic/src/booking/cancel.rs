@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use frontdesk_notify::Event;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::PgConnection;
@@ -130,11 +131,15 @@ impl Effect for Cancel<'_> {
         if let Some(refusal) = identify::refusal(&row.status, row.start, now) {
             return Ok(Settled::Refused(refusal));
         }
-        sqlx::query!("UPDATE appointments SET status = 'cancelled', updated_at = now() WHERE appointment_id = $1", appointment.0)
-            .execute(&mut *connection)
-            .await?;
+        sqlx::query!(
+            "UPDATE appointments SET status = 'cancelled', revision = revision + 1, updated_at = now() WHERE appointment_id = $1",
+            appointment.0
+        )
+        .execute(&mut *connection)
+        .await?;
         let subject = appointment.to_string();
         audit::append(connection, &store.tenant, Some(&key.call_id), Actor::Caller, "appointment.cancelled", Some(&subject)).await?;
+        store.tell_of_appointment(connection, &key.call_id, Event::AppointmentCancelled, *appointment).await?;
         Ok(Settled::Done(Cancelled { appointment: *appointment, start: row.start }))
     }
 }

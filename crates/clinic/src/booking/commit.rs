@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use frontdesk_notify::Event;
 use serde_json::Value;
 use sqlx::PgConnection;
 
@@ -74,6 +75,7 @@ impl Effect for Book<'_> {
         };
         let subject = booked.to_string();
         audit::append(connection, &store.tenant, Some(&key.call_id), Actor::Caller, "appointment.booked", Some(&subject)).await?;
+        store.tell_of_appointment(connection, &key.call_id, Event::AppointmentBooked, booked).await?;
         Ok(Settled::Done(Booked {
             appointment: booked,
             confirmation_code,

@@ -14,6 +14,7 @@ mod list;
 mod patient;
 mod prepare;
 mod reschedule;
+mod resend;
 
 use chrono::{DateTime, Utc};
 use frontdesk_agent::Pii;
@@ -28,6 +29,7 @@ pub use identify::SecondFactor;
 pub use list::Upcoming;
 pub use prepare::{BookingWish, PreparedBooking};
 pub use reschedule::{PreparedReschedule, Reschedule, RescheduleWish, Rescheduled};
+pub use resend::Resent;
 
 use crate::db::DbError;
 use crate::ids::{AppointmentId, PractitionerId, ServiceCode};
@@ -126,6 +128,15 @@ pub enum Refusal {
     /// It was cancelled before.
     #[error("that appointment was cancelled before")]
     AlreadyCancelled,
+    /// The patient has no appointment to come.
+    #[error("there is no appointment to come")]
+    NothingToCome,
+    /// The clinic sends no text messages.
+    #[error("the clinic sends no text messages")]
+    NoMessages,
+    /// Enough text messages were sent about it today.
+    #[error("the confirmation was sent several times within a day already")]
+    SentTooOften,
     /// It has begun.
     #[error("that appointment has begun or is past")]
     Past,

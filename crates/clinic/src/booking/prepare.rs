@@ -7,11 +7,12 @@ use super::holds::{self, Attempt, Hold};
 use super::patient::Identity;
 use super::{Booking, PrepareError, Refusal};
 use crate::db::{DbError, bounded, violated};
+use crate::elsewhere::Age;
 use crate::ids::{LocationId, PractitionerId, ServiceCode};
 use crate::phone::PhoneNumber;
 use crate::schedule::{Asked, Place, Span};
 use crate::slots::{alternatives, around};
-use crate::store::{ClinicStore, load_busy, load_schedule};
+use crate::store::{ClinicStore, load_busy, load_schedule, merge};
 
 /// What the caller wants.
 #[derive(Debug, Clone)]
@@ -73,10 +74,12 @@ impl ClinicStore {
     }
 
     async fn try_hold(&self, call_id: &str, wish: &BookingWish) -> Result<Result<Attempt<PreparedBooking>, Refusal>, DbError> {
+        let elsewhere = self.busy_elsewhere(around(wish.start), Age::New).await;
         let (mut transaction, now) = self.begin().await?;
         let schedule = load_schedule(&mut transaction).await?;
         let span = Span::lasting(wish.start, wish.duration_minutes);
-        let busy = load_busy(&mut transaction, around(wish.start), call_id, None).await?;
+        let mut busy = load_busy(&mut transaction, around(wish.start), call_id, None).await?;
+        merge(&mut busy, elsewhere);
         let asked = Asked { practitioner: wish.practitioner.as_ref(), service: wish.service.as_ref(), location: wish.location.as_ref() };
         let near = || alternatives(&schedule, span, asked, now, &busy);
         if let Err(reason) = schedule.allows(span, asked, now) {

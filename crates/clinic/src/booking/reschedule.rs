@@ -3,6 +3,7 @@
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use frontdesk_notify::Event;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::PgConnection;
@@ -15,11 +16,12 @@ use super::prepare::at;
 use super::{PrepareError, RESCHEDULE_TOOL, Refusal, code};
 use crate::audit::{self, Actor};
 use crate::db::{DbError, bounded, violated};
+use crate::elsewhere::Age;
 use crate::ids::{AppointmentId, CommitKey, PractitionerId};
 use crate::phone::PhoneNumber;
-use crate::schedule::{Asked, Place, Schedule, Span};
+use crate::schedule::{Asked, Busy, Place, Schedule, Span};
 use crate::slots::{alternatives_with_anybody, around};
-use crate::store::{ClinicStore, load_busy, load_schedule};
+use crate::store::{ClinicStore, load_busy, load_schedule, merge};
 
 /// What the caller wants.
 #[derive(Debug, Clone)]
@@ -128,6 +130,7 @@ impl ClinicStore {
     }
 
     async fn try_move(&self, call_id: &str, wish: &RescheduleWish) -> Result<Result<Attempt<PreparedReschedule>, Refusal>, DbError> {
+        let elsewhere = self.busy_elsewhere(around(wish.start), Age::New).await;
         let confirmation_code = code::normalise(&wish.confirmation_code);
         let Claimed { mut transaction, now, own } = match self.claim(call_id, &confirmation_code, &wish.phone).await? {
             Ok(claimed) => claimed,
@@ -139,7 +142,7 @@ impl ClinicStore {
         if span == own.span && *whom == own.practitioner {
             return Ok(Err(Refusal::SameTime));
         }
-        let name = match self.is_free(&mut transaction, &schedule, (&own, whom, span), call_id, now).await? {
+        let name = match self.is_free(&mut transaction, &schedule, (&own, whom, span), (call_id, elsewhere), now).await? {
             Ok(name) => name,
             Err(refusal) => return Ok(Err(refusal)),
         };
@@ -191,13 +194,18 @@ impl ClinicStore {
         connection: &mut PgConnection,
         schedule: &Schedule,
         (own, whom, span): (&OwnAppointment, &PractitionerId, Span),
-        call_id: &str,
+        (call_id, elsewhere): (&str, Busy),
         now: DateTime<Utc>,
     ) -> Result<Result<String, Refusal>, DbError> {
         let mut busy = load_busy(connection, around(span.start), call_id, None).await?;
         // An appointment does not stand in its own way.
         if let Some(taken) = busy.get_mut(&own.practitioner) {
             taken.retain(|taken| *taken != own.occupied);
+        }
+        merge(&mut busy, elsewhere);
+        // Nor does its entry in the practitioner's own calendar, which tells the visit without buffers.
+        if let Some(taken) = busy.get_mut(&own.practitioner) {
+            taken.retain(|taken| *taken != own.span);
         }
         let asked = Asked { practitioner: Some(whom), service: own.service.as_ref(), location: None };
         let near = || alternatives_with_anybody(schedule, span, asked, now, &busy);
@@ -286,7 +294,8 @@ impl Effect for Move<'_> {
         holds::clear_expired(connection, &key.call_id, &wanted.practitioner, Some(own.patient), occupied).await?;
         holds::release(connection, &key.call_id).await?;
         let moved = sqlx::query!(
-            "UPDATE appointments SET practitioner_id = $2, during = $3, occupies = $4, updated_at = now() WHERE appointment_id = $1",
+            "UPDATE appointments SET practitioner_id = $2, during = $3, occupies = $4, revision = revision + 1, updated_at = now()
+             WHERE appointment_id = $1",
             wanted.appointment.0,
             wanted.practitioner.as_str(),
             holds::range(wanted.span()),
@@ -303,6 +312,7 @@ impl Effect for Move<'_> {
         }
         let subject = wanted.appointment.to_string();
         audit::append(connection, &store.tenant, Some(&key.call_id), Actor::Caller, "appointment.moved", Some(&subject)).await?;
+        store.tell_of_appointment(connection, &key.call_id, Event::AppointmentMoved, wanted.appointment).await?;
         Ok(Settled::Done(Rescheduled {
             appointment: wanted.appointment,
             confirmation_code: wanted.confirmation_code.clone(),

@@ -11,6 +11,7 @@ mod import;
 mod lines;
 mod load;
 mod model;
+mod notifications;
 mod prompt;
 mod read;
 mod schema;
@@ -24,6 +25,7 @@ pub use model::{
     CoverageRow, Emergency, Hours, LocationConfig, PractitionerConfig, Question, ServiceConfig, Tenant, TimeOff, TransferTarget,
     TurnTaking, Voice,
 };
+pub use notifications::{CalendarNotices, CsvNotices, EmailNotices, Notifications, SheetsNotices, SmsNotices, WebhookNotices};
 pub use schema::tenant_schema;
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use frontdesk_conversation::EndpointingMode;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::notifications::Notifications;
 use super::read;
 use crate::ids::{LocationId, PractitionerId, ServiceCode, TenantId};
 use crate::local_time;
@@ -64,6 +65,9 @@ pub struct Tenant {
     /// Frequent questions, and the practice's answers.
     #[serde(default)]
     pub questions: Vec<Question>,
+    /// What is told to whom.
+    #[serde(default)]
+    pub notifications: Notifications,
     /// Where; none, if the clinic has but one place.
     #[serde(default)]
     pub locations: Vec<LocationConfig>,
@@ -204,6 +208,9 @@ pub struct PractitionerConfig {
     /// Absences.
     #[serde(default)]
     pub time_off: Vec<TimeOff>,
+    /// Id of a Google Calendar of the practitioner's own: when it is taken, no appointment is offered.
+    #[serde(default)]
+    pub busy_calendar: Option<String>,
 }
 
 /// An absence, in the practitioner's zone.

@@ -49,6 +49,9 @@ pub(super) fn validate(tenant: &Tenant, folder: &Path, problems: &mut Vec<Proble
     practitioners(tenant, &mut report);
     services(tenant, &mut report);
     answers(tenant, &mut report);
+    for (key, problem) in tenant.notifications.problems() {
+        report.add("tenant.toml", format!("notifications.{key}"), problem);
+    }
     for (key, problem) in prompt::problems(&tenant.prompt) {
         report.add("prompt.md", key, problem);
     }
@@ -78,7 +81,7 @@ fn identity(tenant: &Tenant, report: &mut Report<'_>) {
     }
 }
 
-fn is_e164(number: &str) -> bool {
+pub(super) fn is_e164(number: &str) -> bool {
     let digits = number.strip_prefix('+').unwrap_or_default();
     (4..=15).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit()) && !digits.starts_with('0')
 }
@@ -154,6 +157,10 @@ fn practitioners(tenant: &Tenant, report: &mut Report<'_>) {
         report
             .require(!practitioner.name.trim().is_empty(), format!("{key}.name"), || "got nothing, expected a name as it is spoken".into());
         report.require(!practitioner.hours.is_empty(), format!("{key}.hours"), || "got nothing, expected working hours".into());
+        let is_id = practitioner.busy_calendar.as_ref().is_none_or(|id| !id.is_empty() && !id.contains([' ', '/']));
+        report.require(is_id, format!("{key}.busy_calendar"), || {
+            format!("got \"{}\", expected an id without blanks and slashes", practitioner.busy_calendar.as_deref().unwrap_or_default())
+        });
         working_hours(&practitioner.hours, &key, report);
         references(tenant, practitioner, &key, report);
     }

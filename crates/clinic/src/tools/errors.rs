@@ -34,6 +34,9 @@ pub(super) fn refused(refusal: &Refusal, zone: Tz) -> ToolError {
         Refusal::ChangedMeanwhile => ("changed_meanwhile", None),
         Refusal::AlreadyCancelled => ("already_cancelled", None),
         Refusal::Past => ("past", None),
+        Refusal::NothingToCome => ("nothing_to_come", None),
+        Refusal::NoMessages => ("no_messages", None),
+        Refusal::SentTooOften => ("sent_too_often", None),
     };
     let advice = match (refusal, alternatives.map(Vec::is_empty)) {
         (_, Some(false)) => "; offer the alternatives",
@@ -47,6 +50,7 @@ pub(super) fn refused(refusal: &Refusal, zone: Tz) -> ToolError {
             "; ask for both again, never say which is wrong, and if they are still unknown offer to take a message"
         }
         (Refusal::TooManyAttempts, None) => "; say that you cannot look it up and offer to take a message",
+        (Refusal::SentTooOften, None) => "; say so, tell the appointment instead if the caller wants it, and do not try again",
         (Refusal::SameTime, None) => "; ask for another time",
         (Refusal::ChangedMeanwhile, None) => "; tell the caller, and prepare it anew",
         (_, None) => "; tell the caller",

@@ -87,17 +87,20 @@ impl Tool for ListAppointments {
     async fn run(&self, context: &ToolContext, arguments: Value) -> Result<Value, ToolError> {
         let given: ListArguments = arguments::read(arguments)?;
         let phone = self.0.phone::<ListArguments>(&given.phone)?;
-        let text = |text: &Option<String>| text.as_deref().map(str::trim).filter(|text| !text.is_empty()).map(String::from);
-        let second = match (text(&given.confirmation_code), text(&given.patient_name)) {
-            (Some(code), _) => SecondFactor::Code(code),
-            (None, Some(name)) => SecondFactor::Name(name.into()),
-            (None, None) => {
-                return Err(fault::<ListArguments>("patient_name", "", "the patient's full name, or a confirmation_code").into());
-            }
-        };
+        let second = second_factor::<ListArguments>(given.confirmation_code.as_deref(), given.patient_name.as_deref())?;
         let found = self.0.store.upcoming_appointments(&context.call_id, &phone, &second).await;
         let found = found.map_err(|error| errors::prepare(self.name(), &error, self.0.tenant.zone))?;
         result::write(self.name(), &ListResult { appointments: found.iter().map(|one| listed(one, self.0.tenant.zone)).collect() })
+    }
+}
+
+/// What is known besides the number: the code, if there is one, else the name.
+pub(super) fn second_factor<T: JsonSchema>(code: Option<&str>, name: Option<&str>) -> Result<SecondFactor, ToolError> {
+    let text = |text: Option<&str>| text.map(str::trim).filter(|text| !text.is_empty()).map(String::from);
+    match (text(code), text(name)) {
+        (Some(code), _) => Ok(SecondFactor::Code(code)),
+        (None, Some(name)) => Ok(SecondFactor::Name(name.into())),
+        (None, None) => Err(fault::<T>("patient_name", "", "the patient's full name, or a confirmation_code").into()),
     }
 }
 

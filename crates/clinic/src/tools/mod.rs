@@ -16,6 +16,7 @@ mod list;
 mod message;
 mod practice;
 mod reschedule;
+mod resend;
 mod resolve;
 mod result;
 mod transfer;
@@ -38,6 +39,7 @@ struct Desk {
 #[must_use]
 pub fn tool_set(store: &ClinicStore, tenant: &Arc<Tenant>) -> ToolSet {
     let desk = Desk { store: store.clone(), tenant: Arc::clone(tenant) };
+    let resend = resend::ResendConfirmation::of(&desk).map(|tool| Arc::new(tool) as Arc<dyn Tool>);
     let tools: Vec<Arc<dyn Tool>> = vec![
         Arc::new(find_slots::FindSlots(desk.clone())),
         Arc::new(book::BookAppointment(desk.clone())),
@@ -51,7 +53,7 @@ pub fn tool_set(store: &ClinicStore, tenant: &Arc<Tenant>) -> ToolSet {
         Arc::new(end_call::EndCall),
     ];
     let transfer = transfer::TransferCall::of(tenant).map(|tool| Arc::new(tool) as Arc<dyn Tool>);
-    ToolSet::new(tools.into_iter().chain(transfer).collect())
+    ToolSet::new(tools.into_iter().chain(resend).chain(transfer).collect())
 }
 
 #[cfg(test)]

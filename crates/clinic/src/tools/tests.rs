@@ -171,3 +171,24 @@ async fn a_transfer_goes_to_a_name_of_the_tenant_and_is_offered_only_if_there_is
     alone.transfer_targets.clear();
     assert!(transfer::TransferCall::of(&Arc::new(alone)).is_none());
 }
+
+#[tokio::test]
+async fn a_confirmation_is_sent_again_only_by_a_clinic_that_sends_text_messages() {
+    let desk = |tenant: Tenant| {
+        let mut options = DatabaseOptions::new("postgres://nobody@127.0.0.1:1/none");
+        options.acquire_timeout = std::time::Duration::from_millis(100);
+        let keys = Arc::new(Keyring::from_master([0; 32]));
+        let tenant = Arc::new(tenant);
+        tool_set(&ClinicStore::new(Database::open(&options).unwrap(), keys, tenant.id.clone()).with_notices(&tenant), &tenant)
+    };
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../agent-config/demo").canonicalize().unwrap();
+    let mut tenant = load_tenant(&folder).unwrap();
+    assert!(desk(tenant.clone()).get("resend_confirmation").is_none());
+    let on = vec![frontdesk_notify::Event::AppointmentBooked];
+    tenant.notifications.sms = Some(crate::config::SmsNotices { from: "+15550100".into(), on, fields: Vec::new() });
+    let tools = desk(tenant);
+    let tool = tools.get("resend_confirmation").unwrap();
+    assert!(tool.description().contains("never say that it was sent"));
+    let error = tool.run(&context(), json!({"phone": "202 555 0143"})).await.unwrap_err();
+    assert!(error.message.contains("patient_name: got \"\""), "{}", error.message);
+}

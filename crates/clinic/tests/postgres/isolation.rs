@@ -3,16 +3,17 @@
 use frontdesk_agent::store::CallStore;
 use frontdesk_clinic::audit::seal_all;
 use frontdesk_clinic::booking::{Refusal, Settled};
-use frontdesk_clinic::config::import;
+use frontdesk_clinic::config::{CsvNotices, import};
 use frontdesk_clinic::messages::{CallerMessage, Intent};
-use frontdesk_clinic::{ClinicStore, PgCallStore};
+use frontdesk_clinic::{ClinicStore, PgCallStore, Tenant};
+use frontdesk_notify::{Event, Field};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};
 
 use super::calls::record;
-use super::support::{TestDatabase, clinic, other_tenant};
+use super::support::{TestDatabase, clinic, demo_tenant, other_tenant};
 use super::wishes::{key, refusal, wish};
 
-const TABLES: [&str; 21] = [
+const TABLES: [&str; 22] = [
     "tenants",
     "dialled_numbers",
     "practitioners",
@@ -30,6 +31,7 @@ const TABLES: [&str; 21] = [
     "intents",
     "tool_commits",
     "audit_events",
+    "outbox",
     "audit_seals",
     "audit_pending",
     "subject_keys",
@@ -38,6 +40,8 @@ const TABLES: [&str; 21] = [
 
 /// Leaves a row in every table that calls write.
 async fn fill(test: &TestDatabase, clinic: &ClinicStore) {
+    // Everything that there is to tell is told, so that the outbox holds all of it.
+    let clinic = &clinic.clone().with_notices(&talkative());
     // The demo clinic has neither several places nor absences.
     sqlx::raw_sql(
         "INSERT INTO locations VALUES ('demo', 'lake', 'Lake Street', 'UTC');
@@ -64,6 +68,16 @@ async fn fill(test: &TestDatabase, clinic: &ClinicStore) {
     seal_all(&test.database()).await.unwrap();
     calls.finish(&record("canary-call", clinic.tenant().as_str())).await.unwrap();
     calls.save_state("canary-call", br#"{"said":"canary state"}"#).await.unwrap();
+}
+
+/// The demo clinic with a channel that may carry everything.
+fn talkative() -> std::sync::Arc<Tenant> {
+    let mut tenant = demo_tenant();
+    tenant.notifications.csv = Some(CsvNotices {
+        on: Event::ALL.to_vec(),
+        fields: vec![Field::Code, Field::Practitioner, Field::Service, Field::Location, Field::Name, Field::Phone, Field::Message],
+    });
+    std::sync::Arc::new(tenant)
 }
 
 /// A connection as the application has it, without a tenant named yet.
@@ -152,6 +166,7 @@ async fn the_application_can_write_neither_for_another_tenant_nor_what_is_final(
         "UPDATE call_states SET revision = 99",
         "DELETE FROM call_states",
         "UPDATE tool_commits SET outcome = 'refused'",
+        "UPDATE outbox SET status = 'delivered'",
     ] {
         assert_eq!(sqlstate(&mut app, forgetful.into()).await, "0 rows", "{forgetful}");
     }
@@ -174,6 +189,9 @@ async fn the_application_can_write_neither_for_another_tenant_nor_what_is_final(
         ("UPDATE call_records SET outcome = 'x'", "42501"),
         ("DELETE FROM call_records", "42501"),
         ("DELETE FROM messages", "42501"),
+        ("DELETE FROM outbox", "42501"),
+        ("UPDATE outbox SET payload_sealed = payload_sealed", "42501"),
+        ("UPDATE outbox SET created_at = now()", "42501"),
         ("DELETE FROM tool_commits", "42501"),
         ("UPDATE tool_commits SET arguments_hmac = arguments_hmac", "42501"),
         // What is settled stays: the policy hides it from UPDATE.

@@ -12,6 +12,7 @@ mod commit_faults;
 mod constraints;
 mod contention;
 mod crowd;
+mod elsewhere;
 mod hang_up;
 mod history;
 mod import;
@@ -19,7 +20,10 @@ mod isolation;
 mod keys;
 mod migrations;
 mod moving;
+mod outbox;
+mod receipts;
 mod records;
+mod resend;
 mod slots;
 #[path = "../support/mod.rs"]
 mod support;

@@ -258,7 +258,11 @@ impl Dialogue {
             self.say("I am still checking on your appointment.");
             return true;
         }
-        let wish = if wish == Intent::List && !self.facts.can_list { Intent::Question } else { wish };
+        let wish = match wish {
+            Intent::List if !self.facts.can_list => Intent::Question,
+            Intent::Resend if !self.facts.can_resend => Intent::Question,
+            wish => wish,
+        };
         self.tasks.push(Task::open(wish, heard, &self.facts));
         if wish == Intent::Question {
             match self.answer(heard) {
@@ -305,6 +309,7 @@ impl Dialogue {
             | "reschedule_appointment"
             | "cancel_appointment"
             | "list_appointments"
+            | "resend_confirmation"
             | "check_insurance_coverage"
             | "take_message"
             | CONFIRM => {

@@ -22,6 +22,8 @@ pub(super) struct Facts {
     pub(super) can_move: bool,
     /// The caller's own appointments can be looked up.
     pub(super) can_list: bool,
+    /// Whether confirmations can be sent again.
+    pub(super) can_resend: bool,
 }
 
 impl Facts {
@@ -51,6 +53,7 @@ impl Facts {
             reads_phrases: has("find_slots").is_some_and(takes_words),
             can_move: has("reschedule_appointment").is_some(),
             can_list: has("list_appointments").is_some(),
+            can_resend: has("resend_confirmation").is_some(),
             ..self
         }
     }

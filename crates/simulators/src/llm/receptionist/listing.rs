@@ -1,4 +1,4 @@
-//! The caller's own appointments: name, number, answer.
+//! The caller's own appointments, or the confirmation of the next one by text message: name, number, answer.
 
 use serde_json::{Value, json};
 
@@ -15,9 +15,15 @@ pub(super) struct Listing {
     /// It is answered.
     pub(super) told: bool,
     failures: u32,
+    /// The confirmation is to be sent, not the appointments told.
+    resends: bool,
 }
 
 impl Listing {
+    pub(super) fn resending() -> Self {
+        Self { resends: true, ..Self::default() }
+    }
+
     pub(super) fn hear(&self, heard: &Heard<'_>, known: &mut Known) -> bool {
         if known.name.is_none()
             && let Some(name) = names::answered(heard.text)
@@ -29,17 +35,18 @@ impl Listing {
         known.changed || (known.name.is_some() && known.phone.is_none() && known.hear_phone(&heard.words))
     }
 
-    pub(super) fn step(known: &Known) -> Step {
+    pub(super) fn step(&self, known: &Known) -> Step {
         let Some(name) = &known.name else { return Step::Ask("May I have the patient's full name?".into()) };
         let Some(phone) = &known.phone else { return known.ask_phone() };
-        Step::Call { say: "Let me see.", name: "list_appointments", arguments: json!({ "patient_name": name, "phone": phone }) }
+        let tool = if self.resends { "resend_confirmation" } else { "list_appointments" };
+        Step::Call { say: "Let me see.", name: tool, arguments: json!({ "patient_name": name, "phone": phone }) }
     }
 
     pub(super) fn settle(&mut self, outcome: Outcome, known: &mut Known) -> Reaction {
         let fault = match outcome {
             Outcome::Result(found) => {
                 self.told = true;
-                return Reaction::say(told(&found));
+                return Reaction::say(if self.resends { on_its_way(&found) } else { told(&found) });
             }
             Outcome::Failed(fault) => fault,
             _ => return Reaction::default(),
@@ -54,6 +61,14 @@ impl Listing {
             "invalid_arguments" => {
                 known.phone = None;
                 Reaction::say("I'm sorry, that number does not seem to be complete.")
+            }
+            "nothing_to_come" => {
+                self.told = true;
+                Reaction::say("You have no appointment to come.")
+            }
+            "sent_too_often" => {
+                self.told = true;
+                Reaction::say("I'm sorry, it was sent several times today, I cannot send it again.")
             }
             "too_many_attempts" => Reaction::stuck("I'm sorry, I cannot look that up."),
             _ if fault.is_passing() => Reaction::default(),
@@ -73,4 +88,10 @@ fn told(found: &Value) -> String {
         [only] => format!("You have one appointment: {}", stopped(only)),
         several => format!("You have {} appointments: {}", several.len(), stopped(&several.join(", and "))),
     }
+}
+
+/// What becomes of the confirmation, in a sentence.
+fn on_its_way(found: &Value) -> String {
+    let text = |key: &str| found.get(key).and_then(Value::as_str).unwrap_or_default();
+    format!("The confirmation of your appointment on {} is on its way.", text("appointment"))
 }

@@ -118,7 +118,7 @@ fn acknowledgement(task: &Task, dialogue: &Dialogue) -> String {
     }
     match task.intent {
         Intent::Book | Intent::Move => "Gladly.".into(),
-        Intent::List => "Of course.".into(),
+        Intent::List | Intent::Resend => "Of course.".into(),
         Intent::Cancel | Intent::Insurance | Intent::Message => "Of course.".into(),
         Intent::Emergency => "Please hang up and dial nine one one.".into(),
         Intent::Question | Intent::Other => dialogue.lead.clone(),

@@ -219,6 +219,7 @@ impl Task {
         let flow = match intent {
             Intent::Move if facts.can_move => Flow::Booking(Box::new(Booking::open_move(heard, facts))),
             Intent::List => Flow::Listing(Listing::default()),
+            Intent::Resend => Flow::Listing(Listing::resending()),
             Intent::Book | Intent::Move => Flow::Booking(Box::new(Booking::open(heard, facts))),
             Intent::Cancel => Flow::Cancelling(Cancelling::default()),
             Intent::Insurance => Flow::Insurance(Insurance::open(heard)),
@@ -258,7 +259,7 @@ impl Task {
             _ if self.is_finished() => Step::Done,
             Flow::Booking(booking) => booking.step(known, facts),
             Flow::Cancelling(cancelling) => cancelling.step(known),
-            Flow::Listing(_) => Listing::step(known),
+            Flow::Listing(listing) => listing.step(known),
             Flow::Insurance(insurance) => insurance.step(),
             Flow::Errand(errand) => errand.step(known),
             Flow::Talk => Step::Done,

@@ -177,6 +177,8 @@ pub(super) enum Intent {
     Cancel,
     /// Which appointments the caller has; a question to `note_intent`.
     List,
+    /// To have the confirmation sent again; a question, too.
+    Resend,
     Question,
     Insurance,
     Message,
@@ -191,7 +193,7 @@ impl Intent {
             Self::Book => "book",
             Self::Move => "move",
             Self::Cancel => "cancel",
-            Self::List | Self::Question => "question",
+            Self::List | Self::Resend | Self::Question => "question",
             Self::Insurance => "insurance",
             Self::Message => "message",
             Self::Emergency => "emergency",
@@ -229,6 +231,10 @@ pub(super) fn intent(words: &Words, busy: bool) -> Option<Intent> {
     }
     if words.any(&["insurance", "insurer", "insured", "covered", "coverage", "copay", "copayment"]) {
         return Some(Intent::Insurance);
+    }
+    let sends = words.any(&["send", "resend", "text"]) && words.any(&["confirmation", "text", "message"]);
+    if sends && words.any(&["again", "resend", "once", "another", "me"]) {
+        return Some(Intent::Resend);
     }
     if words.says(&["leave a message", "take a message", "pass on a message", "call me back", "ring me back"])
         || (!busy && (words.any(&["message", "callback"]) || words.says(&["please tell", "could you tell", "can you tell the"])))
@@ -305,6 +311,7 @@ mod tests {
             ("I need to reschedule.", Some(Intent::Move)),
             ("Is a vaccination covered by my insurance?", Some(Intent::Insurance)),
             ("Could you take a message?", Some(Intent::Message)),
+            ("Could you send me the confirmation again?", Some(Intent::Resend)),
             ("I have terrible chest pain.", Some(Intent::Emergency)),
             ("Where can I park?", Some(Intent::Question)),
             ("The weather is lovely.", None),
