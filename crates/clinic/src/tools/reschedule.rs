@@ -33,7 +33,7 @@ struct RescheduleArguments {
     #[schemars(example = &"2026-12-01T09:00")]
     #[garde(length(max = 40))]
     start: String,
-    /// With whom, by name. With the same practitioner as before, if left out.
+    /// With whom, by name. If left out: with the same practitioner as before, or with whoever is free if that one is not.
     #[garde(length(max = 100))]
     practitioner: Option<String>,
 }
