@@ -2,7 +2,7 @@
 //!
 //! - [`config`] reads and validates `agent-config/<tenant>/` and imports it into Postgres.
 //! - [`Database`] is the pool of connections; each acts as the role `frontdesk_app`, under row-level security.
-//! - [`ClinicStore`] is one tenant's view of it: slots, bookings exactly once, insurance, messages.
+//! - [`ClinicStore`] is one tenant's view of it: slots, bookings exactly once, patients, the waiting list, insurance, messages.
 //! - [`PgCallStore`] keeps the state and the record of calls, sealed.
 //! - [`tools::tool_set`] makes the tools that the language model may call.
 //!
@@ -21,12 +21,15 @@ pub mod db;
 pub mod ids;
 pub mod insurance;
 pub mod local_time;
+pub mod masks;
 pub mod messages;
 pub mod migrate;
+pub mod patients;
 pub mod schedule;
 pub mod slots;
 mod store;
 pub mod tools;
+pub mod waiting;
 
 pub use call_store::PgCallStore;
 pub use config::{ConfigError, Tenant, TenantDirectory};

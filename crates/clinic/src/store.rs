@@ -51,6 +51,14 @@ impl ClinicStore {
         &self.tenant
     }
 
+    /// The time by the store's clock, without asking the database: good enough to tell which day it is.
+    pub(crate) fn clock_now(&self) -> DateTime<Utc> {
+        match self.clock {
+            Clock::Database => Utc::now(),
+            Clock::Fixed(fixed) => fixed,
+        }
+    }
+
     /// Begins a transaction; also tells the time by the store's clock.
     pub(crate) async fn begin(&self) -> Result<(Transaction<'static, Postgres>, DateTime<Utc>), DbError> {
         let (transaction, now) = self.database.begin(&self.tenant).await?;

@@ -19,6 +19,7 @@ use crate::phone::PhoneNumber;
 use crate::schedule::{Asked, Place, Practitioner, Schedule, Span};
 use crate::slots::{alternatives, around};
 use crate::store::{ClinicStore, load_busy, load_schedule};
+use crate::waiting::{self, Freed};
 
 /// What the caller wants.
 #[derive(Debug, Clone)]
@@ -322,6 +323,9 @@ impl Effect for Move<'_> {
         }
         let subject = wanted.appointment.to_string();
         audit::append(connection, &store.tenant, Some(&key.call_id), Actor::Caller, "appointment.moved", Some(&subject)).await?;
+        waiting::is_served(connection, store, &key.call_id, own.patient, wanted.start).await?;
+        let freed = Freed { practitioner: &own.practitioner, span: own.span, by: own.patient };
+        waiting::freed(connection, store, &key.call_id, &freed, now).await?;
         Ok(Settled::Done(Rescheduled {
             appointment: wanted.appointment,
             confirmation_code: wanted.confirmation_code.clone(),

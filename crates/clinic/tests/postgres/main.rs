@@ -15,8 +15,10 @@ mod import;
 mod isolation;
 mod migrations;
 mod moving;
+mod patients;
 mod slots;
 #[path = "../support/mod.rs"]
 mod support;
 mod tools;
+mod waiting;
 mod wishes;
