@@ -28,6 +28,7 @@ use std::sync::Arc;
 use frontdesk_agent::{CallSoFar, Tool, ToolSet, arguments};
 
 use crate::config::Tenant;
+use crate::insurance::service::EligibilityCheck;
 use crate::patients::REGISTER_TOOL;
 use crate::store::ClinicStore;
 
@@ -41,6 +42,12 @@ struct Desk {
 /// The tools of a tenant. They hold no state of a call (the context of each run names it), so one set serves all calls.
 #[must_use]
 pub fn tool_set(store: &ClinicStore, tenant: &Arc<Tenant>) -> ToolSet {
+    tool_set_with(store, tenant, None)
+}
+
+/// The same, with a service that is asked what insurance covers.
+#[must_use]
+pub fn tool_set_with(store: &ClinicStore, tenant: &Arc<Tenant>, eligibility: Option<Arc<dyn EligibilityCheck>>) -> ToolSet {
     let desk = Desk { store: store.clone(), tenant: Arc::clone(tenant) };
     let tools: Vec<Arc<dyn Tool>> = vec![
         Arc::new(identify::IdentifyPatient(desk.clone())),
@@ -52,7 +59,7 @@ pub fn tool_set(store: &ClinicStore, tenant: &Arc<Tenant>) -> ToolSet {
         Arc::new(list::ListAppointments(desk.clone())),
         Arc::new(waiting::JoinWaitingList(desk.clone())),
         Arc::new(waiting::LeaveWaitingList(desk.clone())),
-        Arc::new(insurance::CheckInsuranceCoverage(desk.clone())),
+        Arc::new(insurance::CheckInsuranceCoverage { desk: desk.clone(), service: eligibility }),
         Arc::new(message::TakeMessage(desk.clone())),
         Arc::new(practice::PracticeInformation(desk.clone())),
         Arc::new(intent::NoteIntent(desk)),

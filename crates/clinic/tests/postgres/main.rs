@@ -9,6 +9,7 @@ mod commit_faults;
 mod constraints;
 mod contention;
 mod crowd;
+mod eligibility;
 mod hang_up;
 mod history;
 mod import;

@@ -3,6 +3,7 @@
 //! All state is read from the messages each time ([`dialogue`]); what comes next follows from it. Facts are taken from what tools
 //! answered and callers said, not from the agent's own lines, which may have been cut off by the caller.
 
+mod asking;
 mod booking;
 mod cancelling;
 mod dialogue;
@@ -12,6 +13,8 @@ mod listing;
 mod message;
 mod names;
 mod numbers;
+mod queueing;
+mod registering;
 mod slots;
 mod task;
 #[cfg(test)]
@@ -117,8 +120,10 @@ fn acknowledgement(task: &Task, dialogue: &Dialogue) -> String {
         return String::new();
     }
     match task.intent {
-        Intent::Book | Intent::Move => "Gladly.".into(),
+        Intent::Book | Intent::Move | Intent::Queue | Intent::Register => "Gladly.".into(),
         Intent::List => "Of course.".into(),
+        Intent::Ask => String::new(),
+        Intent::Advice => dialogue.lead.clone(),
         Intent::Cancel | Intent::Insurance | Intent::Message => "Of course.".into(),
         Intent::Emergency => "Please hang up and dial nine one one.".into(),
         Intent::Question | Intent::Other => dialogue.lead.clone(),
