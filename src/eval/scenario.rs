@@ -1,6 +1,8 @@
 //! What a scenario file says. Every structure refuses unknown keys, so that a mistyped expectation never passes for one that is met.
 
-use chrono::{DateTime, Utc};
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, NaiveDate, Utc};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -57,6 +59,12 @@ pub struct Scenario {
     /// Slots that are booked before the call.
     #[serde(default)]
     pub taken: Vec<Taken>,
+    /// Whom the clinic knows before the call.
+    #[serde(default)]
+    pub before: Before,
+    /// Settings of the clinic that are otherwise than in its files.
+    #[serde(default)]
+    pub settings: Settings,
     /// What the caller does, step by step.
     pub caller: Vec<Step>,
     /// What comes of a transfer, three seconds after it was ordered.
@@ -69,6 +77,67 @@ pub struct Scenario {
     pub expect: Expect,
     /// A defect of ours that it shows: it must fail, or the run complains.
     pub known_failure: Option<KnownFailure>,
+}
+
+/// Whom the clinic knows before the call.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Before {
+    /// Patients who have registered.
+    pub patients: Vec<KnownPatient>,
+    /// Their appointments, and those of others. `{code}` is the code of the first, until another is told.
+    pub appointments: Vec<KnownAppointment>,
+    /// Patients on the waiting list, first come first.
+    pub waiting: Vec<KnownWaiting>,
+}
+
+/// A patient who has registered.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KnownPatient {
+    /// Full name.
+    pub name: String,
+    /// Number, with the area code.
+    pub phone: String,
+    /// Date of birth, `YYYY-MM-DD`.
+    pub born: NaiveDate,
+}
+
+/// An appointment that was booked before.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KnownAppointment {
+    /// Of whom.
+    pub name: String,
+    /// Number, with the area code.
+    pub phone: String,
+    /// Id of the practitioner.
+    pub practitioner: String,
+    /// Local date and time, `YYYY-MM-DDTHH:MM`.
+    pub start: String,
+    /// Length in minutes.
+    #[serde(default = "thirty")]
+    pub minutes: u32,
+}
+
+/// A patient who waits.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KnownWaiting {
+    /// Full name.
+    pub name: String,
+    /// Number, with the area code.
+    pub phone: String,
+    /// In words, as of the moment of the call.
+    pub when: String,
+}
+
+/// Settings that are otherwise than in the clinic's files.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Whether nothing is booked before the patient is identified.
+    pub require_identification: Option<bool>,
 }
 
 /// What comes of a transfer.
@@ -221,6 +290,8 @@ pub struct ModelFault {
     pub says: Option<String>,
     /// Arguments of the call that are replaced.
     pub arguments: Option<Value>,
+    /// It calls this tool instead, with `arguments`: a model that was talked into something.
+    pub calls: Option<String>,
 }
 
 /// A fault of text-to-speech.
@@ -261,8 +332,16 @@ pub struct Expect {
     pub never_tools: Vec<String>,
     /// All appointments that the call made, whatever became of them, by time.
     pub appointments: Option<Vec<Appointment>>,
-    /// How many messages were taken.
-    pub messages: Option<usize>,
+    /// The appointments that were there before the call, by time.
+    pub earlier: Option<Vec<Appointment>>,
+    /// All patients whom the clinic knows after the call, in the order in which they came.
+    pub patients: Option<Vec<Patient>>,
+    /// The whole waiting list after the call, in the order in which it was joined.
+    pub waiting: Option<Vec<Waiting>>,
+    /// How many messages were taken, or which.
+    pub messages: Option<Messages>,
+    /// How often the call did what the audit log calls so.
+    pub audit: BTreeMap<String, u64>,
     /// Words that were said.
     pub said: Vec<Said>,
     /// Words that were not.
@@ -308,6 +387,62 @@ pub struct Appointment {
     pub phone: Option<String>,
     /// The service's name.
     pub service: Option<String>,
+}
+
+/// A patient who is expected.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Patient {
+    /// Full name.
+    pub name: String,
+    /// Digits at the end of the number.
+    pub phone: Option<String>,
+    /// Whether he has registered, or has but left name and number.
+    pub registered: Option<bool>,
+    /// Date of birth, told at registration.
+    pub born: Option<NaiveDate>,
+    /// E-mail address, told at registration.
+    pub email: Option<String>,
+    /// A part of what he told of his allergies.
+    pub allergies: Option<String>,
+}
+
+/// An entry of the waiting list that is expected.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Waiting {
+    /// `waiting`, `offered`, `booked`, `left` or `expired`.
+    pub status: String,
+    /// Begin of the local date of the first day that is waited for.
+    pub from: Option<String>,
+    /// Id of the practitioner.
+    pub practitioner: Option<String>,
+    /// Code of the service.
+    pub service: Option<String>,
+    /// Begin of the local date and time that was offered.
+    pub offered: Option<String>,
+}
+
+/// Messages that are expected.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+pub enum Messages {
+    /// So many.
+    Count(usize),
+    /// These, oldest first.
+    These(Vec<CallerMessage>),
+}
+
+/// A message that is expected.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CallerMessage {
+    /// A part of its text.
+    pub text: Option<String>,
+    /// Who left it.
+    pub name: Option<String>,
+    /// Digits at the end of the number to call back.
+    pub phone: Option<String>,
 }
 
 /// Words of one side.
@@ -430,6 +565,7 @@ impl Scenario {
                 "nobody is there to take a call that is transferred",
             ),
             (self.caller.iter().any(|step| step.types.is_some()), "a telephone cannot type"),
+            (self.settings.require_identification.is_some(), "the worker reads the clinic's settings from its files"),
             (!tools.is_empty(), "the worker's own tools do not fail on demand"),
             (!model.is_empty(), "the simulated model behind its socket does not go wrong within an answer"),
             (!speech.is_empty(), "the simulated speech behind its socket does not break within an utterance"),
@@ -476,6 +612,19 @@ impl Scenario {
             if let Some(key) = step.dtmf.iter().flat_map(|keys| keys.chars()).find(|key| !"0123456789*#ABCD".contains(*key)) {
                 found.push(format!("caller step {}: {key:?} is no key of a telephone", number + 1));
             }
+        }
+        for waiting in self.expect.waiting.iter().flatten() {
+            if !["waiting", "offered", "booked", "left", "expired"].contains(&waiting.status.as_str()) {
+                found.push(format!("expect.waiting: {:?} is no status of the waiting list", waiting.status));
+            }
+        }
+        if self
+            .faults
+            .model
+            .iter()
+            .any(|fault| fault.calls.is_some() && fault.request.is_none() && fault.saying.is_none() && fault.calling.is_none())
+        {
+            found.push("faults.model: `calls` needs `request`, `saying` or `calling`: when?".into());
         }
         let known = ["completed", "transferred", "caller_hung_up", "caller_away", "failed", "stopped"];
         if let Some(outcome) = self.expect.outcome.as_deref().filter(|outcome| !known.contains(outcome)) {

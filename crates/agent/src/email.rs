@@ -144,7 +144,7 @@ fn assembled(lower: &str) -> String {
                     address.push_str(&digits);
                     taken = used;
                 }
-                (Piece::Word(word), _) => address.push_str(&word),
+                (Piece::Word(word), _) => address.push_str(&crate::spoken::spanish::plain(&word)),
             },
         }
         number += taken;
@@ -192,7 +192,7 @@ mod tests {
             ("My e-mail is Jay dot Doe at example dot com.", "jay.doe@example.com"),
             ("it's j d o e eighty-one at g mail dot com", "jdoe81@gmail.com"),
             ("jay underscore doe at my hyphen clinic dot co dot uk", "jay_doe@my-clinic.co.uk"),
-            ("mi correo es ana punto lopez arroba ejemplo punto com", "ana.lopez@ejemplo.com"),
+            ("mi correo es ana punto lópez arroba ejemplo punto com", "ana.lopez@ejemplo.com"),
             ("ana guion bajo lopez arroba ejemplo punto es", "ana_lopez@ejemplo.es"),
             ("you can reach me at jay at example dot com", "jay@example.com"),
             ("jay dot doe @ example dot com", "jay.doe@example.com"),

@@ -41,14 +41,15 @@ const HUNDREDS: [&str; 9] =
 /// Number words that are English words as well.
 const EITHER: [&str; 1] = ["once"];
 
-/// Recognisers drop accents now and then.
-fn plain(word: &str) -> String {
+/// Without the accents of Spanish, which recognisers drop now and then, and addresses always.
+pub(crate) fn plain(word: &str) -> String {
     let fold = |c: char| match c {
         'á' => 'a',
         'é' => 'e',
         'í' => 'i',
         'ó' => 'o',
         'ú' | 'ü' => 'u',
+        'ñ' => 'n',
         other => other,
     };
     word.chars().map(fold).collect()

@@ -56,6 +56,24 @@ pub struct Intake {
 }
 
 impl Intake {
+    /// Nothing but the date of birth.
+    #[must_use]
+    pub const fn born(date_of_birth: NaiveDate) -> Self {
+        Self {
+            date_of_birth,
+            email: None,
+            reason: None,
+            allergies: None,
+            prescriptions: None,
+            conditions: None,
+            last_visit: None,
+            preferred_practitioner: None,
+            department: None,
+            language: None,
+            notes: None,
+        }
+    }
+
     /// The texts of it, for whoever changes all of them.
     fn texts(&mut self) -> [&mut Option<String>; 9] {
         [
@@ -103,6 +121,6 @@ pub struct Patient {
     pub phone: crate::PhoneNumber,
     /// `None` for one who left but name and number at a booking.
     pub intake: Option<Pii<Intake>>,
-    /// `new` or `returning`, if the call that is asked about identified him.
+    /// `new` or `returning`: how the call that is asked about found him; empty where none is.
     pub caller_type: String,
 }

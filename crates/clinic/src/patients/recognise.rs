@@ -14,8 +14,8 @@ use crate::store::ClinicStore;
 
 /// Fewer things than this identify nobody.
 const FACTORS_MIN: usize = 2;
-/// More patients than this no call identifies.
-const OF_CALL_MAX: i64 = 20;
+/// More patients than this are not read at once.
+const READ_MAX: i64 = 200;
 
 /// What the clinic knows of a caller before he has said anything, or since.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,14 +106,24 @@ impl ClinicStore {
 
     /// The patients whom a call identified or registered, with all that is kept of them, for people who may read it. Audited.
     pub async fn patients_of_call(&self, call_id: &str) -> Result<Vec<Patient>, DbError> {
+        self.read_patients(Some(call_id)).await
+    }
+
+    /// All patients, oldest first, at most 200. Audited.
+    pub async fn all_patients(&self) -> Result<Vec<Patient>, DbError> {
+        self.read_patients(None).await
+    }
+
+    async fn read_patients(&self, call_id: Option<&str>) -> Result<Vec<Patient>, DbError> {
         bounded(async {
             let (mut transaction, _) = self.begin().await?;
             let rows = sqlx::query!(
-                "SELECT p.patient_id, p.name_sealed, p.phone_sealed, p.intake_sealed, c.caller_type
-                 FROM call_patients c JOIN patients p USING (tenant_id, patient_id)
-                 WHERE c.call_id = $1 ORDER BY c.identified_at, p.patient_id LIMIT $2",
+                r#"SELECT p.patient_id, p.name_sealed, p.phone_sealed, p.intake_sealed, c.caller_type AS "caller_type?"
+                   FROM patients p LEFT JOIN call_patients c ON c.tenant_id = p.tenant_id AND c.patient_id = p.patient_id AND c.call_id = $1
+                   WHERE $1::text IS NULL OR c.call_id IS NOT NULL
+                   ORDER BY c.identified_at, p.patient_id LIMIT $2"#,
                 call_id,
-                OF_CALL_MAX
+                READ_MAX
             )
             .fetch_all(&mut *transaction)
             .await?;
@@ -128,7 +138,7 @@ impl ClinicStore {
                     name: self.open("patients", "name_sealed", row.name_sealed)?,
                     phone: self.open("patients", "phone_sealed", row.phone_sealed)?,
                     intake: row.intake_sealed.map(|sealed| self.open("patients", "intake_sealed", sealed)).transpose()?.map(Pii::new),
-                    caller_type: row.caller_type,
+                    caller_type: row.caller_type.unwrap_or_default(),
                 });
             }
             Ok(patients)

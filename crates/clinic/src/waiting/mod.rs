@@ -21,8 +21,8 @@ use crate::ids::{PractitionerId, ServiceCode};
 use crate::schedule::Span;
 use crate::store::{ClinicStore, practitioner_id};
 
-/// More entries than this no call makes.
-const OF_CALL_MAX: i64 = 20;
+/// More entries than this are not read at once.
+const READ_MAX: i64 = 200;
 
 /// One who waits, as the waiting list says it; holds nothing personal.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,20 +49,29 @@ pub struct Joined {
 }
 
 impl ClinicStore {
-    /// The entries that a call made, oldest first; at most twenty.
+    /// The entries that a call made, oldest first; at most 200.
     pub async fn waiting_of_call(&self, call_id: &str) -> Result<Vec<WaitingEntry>, DbError> {
+        self.read_waiting(Some(call_id)).await
+    }
+
+    /// All entries, whatever became of them, oldest first; at most 200.
+    pub async fn waiting_list(&self) -> Result<Vec<WaitingEntry>, DbError> {
+        self.read_waiting(None).await
+    }
+
+    async fn read_waiting(&self, call_id: Option<&str>) -> Result<Vec<WaitingEntry>, DbError> {
         bounded(async {
             let (mut transaction, _) = self.begin().await?;
             let rows = sqlx::query!(
                 r#"SELECT status, practitioner_id, service_code, lower(during) AS "start!", upper(during) AS "end!", offers,
                           offered_practitioner, lower(offered_during) AS offered_start
-                   FROM waiting_list WHERE call_id = $1 ORDER BY created_at, entry_id LIMIT $2"#,
+                   FROM waiting_list WHERE $1::text IS NULL OR call_id = $1 ORDER BY created_at, entry_id LIMIT $2"#,
                 call_id,
-                OF_CALL_MAX
+                READ_MAX
             )
             .fetch_all(&mut *transaction)
             .await?;
-            audit::append(&mut transaction, &self.tenant, Some(call_id), Actor::Operator, "waiting.read", None).await?;
+            audit::append(&mut transaction, &self.tenant, call_id, Actor::Operator, "waiting.read", None).await?;
             transaction.commit().await?;
             rows.into_iter()
                 .map(|row| {

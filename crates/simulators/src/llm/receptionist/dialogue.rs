@@ -146,11 +146,11 @@ impl Dialogue {
         if let Some(name) = names::announced(heard.text) {
             self.known.changed |= self.known.name.replace(name.clone()) != Some(name);
         }
-        let asks_for_birth = self.current().is_some_and(|task| match &task.flow {
-            Flow::Registering(registering) => registering.asks_for_birth(&self.known),
+        let wants_words = self.current().is_some_and(|task| match &task.flow {
+            Flow::Registering(registering) => registering.wants_words(&self.known),
             _ => false,
         });
-        if let Some(phone) = numbers::phone(&heard.words).filter(|_| !asks_for_birth) {
+        if let Some(phone) = numbers::phone(&heard.words).filter(|_| !wants_words) {
             self.known.changed |= self.known.phone.replace(phone.clone()) != Some(phone);
             self.known.partial.clear();
         }
@@ -223,7 +223,8 @@ impl Dialogue {
         // What a message is about is no wish of its own.
         let is_new = |wish: &Intent| match self.current() {
             Some(task) => match task.flow {
-                Flow::Errand(_) => false,
+                // Neither is what a patient is allergic to.
+                Flow::Errand(_) | Flow::Registering(_) => false,
                 Flow::Cancelling(_) => *wish != Intent::Cancel && *wish != task.intent,
                 _ => *wish != task.intent,
             },

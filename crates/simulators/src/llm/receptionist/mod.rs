@@ -26,7 +26,7 @@ use frontdesk_agent::{ModelRequest, ToolSchema};
 use serde_json::{Value, json};
 
 use self::dialogue::Dialogue;
-use self::task::{Step, Task};
+use self::task::{Flow, Step, Task};
 use self::words::Intent;
 use super::answer::Answer;
 
@@ -120,7 +120,11 @@ fn acknowledgement(task: &Task, dialogue: &Dialogue) -> String {
         return String::new();
     }
     match task.intent {
-        Intent::Book | Intent::Move | Intent::Queue | Intent::Register => "Gladly.".into(),
+        Intent::Register => match &task.flow {
+            Flow::Registering(registering) => registering.acknowledgement().into(),
+            _ => "Gladly.".into(),
+        },
+        Intent::Book | Intent::Move | Intent::Queue => "Gladly.".into(),
         Intent::List => "Of course.".into(),
         Intent::Ask => String::new(),
         Intent::Advice => dialogue.lead.clone(),

@@ -37,9 +37,14 @@ impl Registering {
         Self { is_spanish: is_spanish(&heard.words), ..Self::default() }
     }
 
-    /// Whether the date of birth is what comes next: digits are no telephone number then.
-    pub(super) fn asks_for_birth(&self, known: &Known) -> bool {
-        known.name.is_some() && self.born.is_none()
+    /// Whether something else than a number was asked for: digits in the answer are no telephone number then.
+    pub(super) fn wants_words(&self, known: &Known) -> bool {
+        known.name.is_some() && (self.born.is_none() || (known.phone.is_some() && self.pending.is_none()))
+    }
+
+    /// What is said while the wish is noted.
+    pub(super) const fn acknowledgement(&self) -> &'static str {
+        if self.is_spanish { "Con gusto." } else { "Gladly." }
     }
 
     fn say(&self, texts: [&str; 2]) -> String {
@@ -118,7 +123,11 @@ impl Registering {
         if self.is_spanish {
             arguments.insert("language".into(), json!("Spanish"));
         }
-        Step::Call { say: if self.is_spanish { "Un momento." } else { "One moment." }, name: "register_patient", arguments: Value::Object(arguments) }
+        Step::Call {
+            say: if self.is_spanish { "Un momento." } else { "One moment." },
+            name: "register_patient",
+            arguments: Value::Object(arguments),
+        }
     }
 
     pub(super) fn settle(&mut self, outcome: Outcome, known: &mut Known) -> Reaction {

@@ -75,14 +75,8 @@ pub(super) enum Step {
 }
 
 /// Tools that are prepared, read back and confirmed.
-const COMMITS: [&str; 6] = [
-    "book_appointment",
-    "reschedule_appointment",
-    "cancel_appointment",
-    "register_patient",
-    "join_waiting_list",
-    "leave_waiting_list",
-];
+const COMMITS: [&str; 6] =
+    ["book_appointment", "reschedule_appointment", "cancel_appointment", "register_patient", "join_waiting_list", "leave_waiting_list"];
 
 /// What a tool answered.
 #[derive(Debug, PartialEq)]

@@ -150,7 +150,8 @@ pub(super) fn wants_person(words: &Words) -> bool {
 
 /// Takes leave.
 pub(super) fn says_goodbye(words: &Words) -> bool {
-    words.any(&["goodbye", "bye", "adiós", "adios"]) || words.says(&["good bye", "hang up", "good night", "have a nice day", "have a good day"])
+    words.any(&["goodbye", "bye", "adiós", "adios"])
+        || words.says(&["good bye", "hang up", "good night", "have a nice day", "have a good day"])
 }
 
 /// Wants nothing more.
