@@ -101,17 +101,7 @@ async fn offer(
         };
         let expires = (now + OFFER_LASTS).min(freed.span.start);
         let offered = Span::lasting(freed.span.start, one.duration_minutes.unsigned_abs());
-        sqlx::query!(
-            "UPDATE waiting_list SET status = 'offered', offers = offers + 1, offered_during = $2, offered_practitioner = $3,
-                    offer_expires_at = $4, updated_at = now()
-             WHERE entry_id = $1",
-            one.entry_id,
-            holds::range(offered),
-            freed.practitioner.as_str(),
-            expires
-        )
-        .execute(&mut *connection)
-        .await?;
+        note_offer(connection, one.entry_id, freed.practitioner, offered, expires).await?;
         let text = format!(
             "A time has become free for somebody on the waiting list: {} with {}. Please call and offer it before {}; it is not kept.",
             spoken::moment(local),
@@ -124,6 +114,27 @@ async fn offer(
         note(connection, store, Some(call_id), "waiting.offered", one.entry_id).await?;
         return Ok(());
     }
+    Ok(())
+}
+
+async fn note_offer(
+    connection: &mut PgConnection,
+    entry: Uuid,
+    practitioner: &PractitionerId,
+    offered: Span,
+    expires: DateTime<Utc>,
+) -> Result<(), DbError> {
+    sqlx::query!(
+        "UPDATE waiting_list SET status = 'offered', offers = offers + 1, offered_during = $2, offered_practitioner = $3,
+                    offer_expires_at = $4, updated_at = now()
+             WHERE entry_id = $1",
+        entry,
+        holds::range(offered),
+        practitioner.as_str(),
+        expires
+    )
+    .execute(connection)
+    .await?;
     Ok(())
 }
 
