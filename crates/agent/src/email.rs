@@ -121,7 +121,7 @@ fn assembled(lower: &str) -> String {
     let is_at = |word: &&str| matches!(*word, "at" | "arroba" | "@");
     let from = opening(&words);
     let words = &words[from..];
-    let at = words.iter().rposition(|word| is_at(word));
+    let at = words.iter().rposition(is_at);
     let mut address = String::new();
     let mut number = 0;
     while let Some(word) = words.get(number) {

@@ -112,6 +112,9 @@ impl CoverageResult {
     };
 }
 
+/// Whom to ask, and what.
+type Question<'a> = (&'a Arc<dyn EligibilityCheck>, Inquiry);
+
 pub(super) struct CheckInsuranceCoverage {
     pub(super) desk: Desk,
     /// Asked first, if there is one and the member's number is given.
@@ -193,7 +196,7 @@ impl Tool for CheckInsuranceCoverage {
 
 impl CheckInsuranceCoverage {
     /// What the service is to be asked, if there is one and the caller gave his number.
-    fn inquiry(&self, given: &CoverageArguments) -> Result<Option<(&Arc<dyn EligibilityCheck>, Inquiry)>, ToolError> {
+    fn inquiry(&self, given: &CoverageArguments) -> Result<Option<Question<'_>>, ToolError> {
         let Some((service, member_id)) = self.service.as_ref().zip(text(given.member_id.as_deref())) else { return Ok(None) };
         let born = text(given.date_of_birth.as_deref()).map(|born| self.desk.birth::<CoverageArguments>(&born)).transpose()?;
         let inquiry = Inquiry {
