@@ -1,10 +1,12 @@
-//! The benches: `make bench-latency`, `make bench-overhead`, `make bench-barge-in`. See `bench/README.md`.
+//! The benches: `make bench-latency`, `make bench-overhead`, `make bench-barge-in`,
+//! `make bench-store`. See `bench/README.md`.
 #![forbid(unsafe_code)]
 
 mod barge_in;
 mod common;
 mod latency;
 mod overhead;
+mod store;
 
 use clap::{Parser, Subcommand};
 
@@ -27,6 +29,8 @@ enum Bench {
     Overhead(overhead::Arguments),
     /// The time from a barge-in of `min_duration` to the agent's silence at the caller
     BargeIn(barge_in::Arguments),
+    /// The time of a search in a full calendar, and of bookings that arrive by the clock
+    Store(store::Arguments),
 }
 
 #[tokio::main]
@@ -35,5 +39,6 @@ async fn main() -> Result<(), Failure> {
         Bench::Latency(arguments) => latency::run(arguments).await,
         Bench::Overhead(arguments) => overhead::run(&arguments).await,
         Bench::BargeIn(arguments) => barge_in::run(&arguments).await,
+        Bench::Store(arguments) => store::run(&arguments).await,
     }
 }

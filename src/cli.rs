@@ -4,6 +4,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::commands::audit::AuditCommand;
+use crate::commands::calls::CallsCommand;
+use crate::commands::keys::KeysCommand;
+use crate::commands::patient::PatientCommand;
+use crate::commands::retention::{HoldCommand, RetentionCommand};
+
 /// Answers a clinic's telephone.
 #[derive(Debug, Parser)]
 #[command(
@@ -59,6 +65,24 @@ pub enum Command {
     /// Look after the clinics in the database
     #[command(subcommand)]
     Tenant(TenantCommand),
+    /// List, show and export calls; masked unless a purpose is given
+    #[command(subcommand)]
+    Calls(CallsCommand),
+    /// Find, export and erase patients
+    #[command(subcommand)]
+    Patient(PatientCommand),
+    /// Erase what is past its time
+    #[command(subcommand)]
+    Retention(RetentionCommand),
+    /// Forbid erasing, and allow it again
+    #[command(subcommand)]
+    Hold(HoldCommand),
+    /// Change the master key while serving, and see which versions are needed
+    #[command(subcommand)]
+    Keys(KeysCommand),
+    /// Seal and verify the audit log
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Validate the configuration and print what is reachable
     Check(Check),
     /// Print the version

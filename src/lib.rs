@@ -7,5 +7,6 @@ pub mod commands;
 pub mod config;
 #[cfg(feature = "demo")]
 pub mod eval;
+pub mod keys;
 pub mod logging;
 pub mod reception;

@@ -27,6 +27,8 @@ use frontdesk_livekit::transport::{LiveKitTransport, TransportOptions};
 use frontdesk_livekit::worker::{JobContext, JobEntry, JobFailure};
 use frontdesk_providers::{DeepgramOptions, DeepgramStt, DeepgramTts, ListenSettings, OpenAiLlm, OpenAiOptions, SpeakSettings};
 
+use tokio_util::sync::CancellationToken;
+
 use crate::config::{Config, Llm, Secret, Stt, Tts};
 
 /// Attribute of the SIP participant that names the tenant; without it the dialled number decides.
@@ -78,14 +80,15 @@ pub struct Reception {
 }
 
 impl Reception {
-    /// Loads tenants, model and clients; reaches out to nobody yet.
+    /// Loads tenants, model and clients; reaches out to nobody yet. The audit log names `principal` as the one who acts.
     ///
     /// # Errors
     /// [`ReceptionError`].
-    pub fn open(config: &Config, keys: Arc<Keyring>, credentials: Credentials) -> Result<Self, ReceptionError> {
+    pub fn open(config: &Config, keys: Arc<Keyring>, credentials: Credentials, principal: &str) -> Result<Self, ReceptionError> {
         let url = config.database.url.as_ref().map(Secret::expose).unwrap_or_default();
         let mut options = DatabaseOptions::new(url);
         options.connections_max = config.database.max_connections;
+        options.principal = principal.into();
         let mut audio = frontdesk_audio::wav::parse_mono(APOLOGY)?;
         audio.samples.extend(vec![0; audio.rate.samples_in_ms(300)]);
         let tenants = TenantDirectory::load(&config.tenants.dir)?;
@@ -113,6 +116,11 @@ impl Reception {
     /// [`DbError`].
     pub async fn check_database(&self) -> Result<(), DbError> {
         self.database.check().await
+    }
+
+    /// Seals the audit log until told to stop, and once more then.
+    pub async fn run_sealer(&self, stop: CancellationToken) {
+        frontdesk_clinic::audit::run_sealer(self.database.clone(), stop.cancelled_owned()).await;
     }
 
     /// Closes connections; running calls have ended by now.

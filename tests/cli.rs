@@ -19,7 +19,25 @@ fn frontdesk(arguments: &[&str], environment: &[(&str, &str)]) -> (Output, Strin
 fn help_and_version_work_without_any_configuration() {
     let (output, text) = frontdesk(&["--help"], &[]);
     assert!(output.status.success());
-    for command in ["start", "dev", "sip", "migrate", "demo", "eval", "console", "config", "tenant", "check", "version"] {
+    for command in [
+        "start",
+        "dev",
+        "sip",
+        "migrate",
+        "demo",
+        "eval",
+        "console",
+        "config",
+        "tenant",
+        "calls",
+        "patient",
+        "retention",
+        "hold",
+        "keys",
+        "audit",
+        "check",
+        "version",
+    ] {
         assert!(text.contains(command), "{command} is missing in {text}");
     }
     let (output, text) = frontdesk(&["version"], &[]);
@@ -113,4 +131,34 @@ fn faults_in_a_clinics_files_are_told_with_their_lines_and_the_schema_can_be_had
     assert!(output.status.success());
     let schema: serde_json::Value = serde_json::from_str(&text).expect("JSON");
     assert!(schema["properties"]["practitioners"].is_object(), "{text}");
+}
+
+#[test]
+fn health_data_are_shown_for_a_purpose_only_and_erased_after_a_yes_only() {
+    let database = [
+        ("DATABASE_URL", "postgres://u:canary@127.0.0.1:1/none"),
+        ("FRONTDESK_MASTER_KEY", "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="),
+    ];
+    let id = "01a20149-4ebd-77f8-8e12-2b2d27d9e0ff";
+    for (arguments, expected) in [
+        (vec!["calls", "show", "one", "--phi"], "--purpose"),
+        (vec!["calls", "show", "one", "--purpose", "complaint"], "--phi"),
+        (vec!["calls", "show", "one", "--phi", "--purpose", "x"], "3 to 200 characters"),
+        (vec!["patient", "export", id], "--purpose"),
+        (vec!["patient", "erase", id, "--purpose", "request"], "--yes"),
+        (vec!["patient", "erase", "ada", "--purpose", "request"], "ada"),
+        (vec!["patient", "find", "--phone", "five"], "--phone holds something other than digits"),
+        (vec!["hold", "set", "ada"], "patient:ID or call:ID"),
+        (vec!["audit", "verify", "--tenant", "demo", "--head", "4711"], "64 hexadecimal digits"),
+        (vec!["audit", "verify", "--head", &"0".repeat(64)], "--tenant"),
+        // All said, and the database is not there.
+        (vec!["calls", "list"], "database is unavailable"),
+        (vec!["patient", "erase", id, "--purpose", "request", "--yes"], "database is unavailable"),
+        (vec!["keys", "status"], "database is unavailable"),
+        (vec!["audit", "verify"], "database is unavailable"),
+    ] {
+        let (output, text) = frontdesk(&arguments, &database);
+        assert!(!output.status.success(), "{arguments:?}");
+        assert!(text.contains(expected) && !text.contains("canary"), "{arguments:?}: {text}");
+    }
 }

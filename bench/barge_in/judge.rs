@@ -101,6 +101,7 @@ mod tests {
             end: CallEnd::Caller,
             turns: vec![turn(100), turn(3000)],
             agent_spoke: heard.iter().map(|(began, last)| Stretch { began: ms(*began), last_sound: ms(*last) }).collect(),
+            transfers: Vec::new(),
             recording: Recording::default(),
             stream: StreamReport::default(),
         };

@@ -10,16 +10,18 @@ pub(crate) enum Section {
     Latency,
     Overhead,
     BargeIn,
+    Store,
 }
 
 impl Section {
-    const ALL: [Self; 3] = [Self::Latency, Self::Overhead, Self::BargeIn];
+    const ALL: [Self; 4] = [Self::Latency, Self::Overhead, Self::BargeIn, Self::Store];
 
     const fn name(self) -> &'static str {
         match self {
             Self::Latency => "latency",
             Self::Overhead => "overhead",
             Self::BargeIn => "barge-in",
+            Self::Store => "store",
         }
     }
 

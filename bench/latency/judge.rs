@@ -180,6 +180,7 @@ mod tests {
             end: CallEnd::Caller,
             turns: vec![spoken(&parts[0], 1000, 2000), spoken(&parts[1], 2600, 4000)],
             agent_spoke: agent_began.iter().copied().map(ms).map(|at| Stretch { began: at, last_sound: at }).collect(),
+            transfers: Vec::new(),
             recording: Recording::default(),
             stream: StreamReport::default(),
         };

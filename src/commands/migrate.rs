@@ -1,6 +1,6 @@
 //! `frontdesk migrate`: the schema, then the tenants.
 
-use super::{CommandError, none_missing, required};
+use super::{CommandError, none_missing, required, tenant};
 use crate::config::Config;
 
 /// Brings the database up to date and imports every tenant.
@@ -14,9 +14,5 @@ pub(super) async fn run(config: &Config) -> Result<(), CommandError> {
     let tenants = frontdesk_clinic::TenantDirectory::load(&config.tenants.dir).map_err(CommandError::new)?;
     let version = frontdesk_clinic::migrate(url).await.map_err(CommandError::new)?;
     println!("database: schema is at version {version}");
-    for tenant in tenants.iter() {
-        frontdesk_clinic::config::import(url, tenant).await.map_err(CommandError::new)?;
-        println!("tenant {}: imported from {}", tenant.id, config.tenants.dir.join(tenant.id.as_str()).display());
-    }
-    Ok(())
+    tenant::import_each(config, url, tenants.iter()).await
 }

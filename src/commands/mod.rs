@@ -1,5 +1,7 @@
 //! The commands, one module each. A command's error is one or more lines for the terminal, each naming cause and remedy.
 
+pub mod audit;
+pub mod calls;
 mod check;
 #[cfg(feature = "demo")]
 mod console;
@@ -7,7 +9,11 @@ mod console;
 pub mod demo;
 #[cfg(feature = "demo")]
 mod eval;
+pub mod keys;
 mod migrate;
+mod operator;
+pub mod patient;
+pub mod retention;
 mod sip;
 mod start;
 mod tenant;
@@ -15,7 +21,7 @@ mod tenant;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::{Cli, Command, ConfigCommand, TenantCommand};
-use crate::config::{self, Config, ConfigError, SETTINGS, Secret, Sources};
+use crate::config::{self, Config, ConfigError, SETTINGS, Sources};
 
 /// Why a command failed, in words for the terminal; holds no secret and no personal data.
 #[derive(Debug, thiserror::Error)]
@@ -51,16 +57,22 @@ pub async fn run(cli: Cli) -> Result<(), CommandError> {
             Ok(())
         }
         Command::Check(_) => check::run(&load(&sources)?).await,
-        Command::Start => start::run(load(&sources)?).await,
+        Command::Start => start::run(load(&sources)?, &sources).await,
         Command::Dev => {
             let mut config = load(&sources)?;
             config.log.level = "warn,frontdesk=debug".into();
-            start::run(config).await
+            start::run(config, &sources).await
         }
         Command::Sip => sip::run(load(&sources)?).await,
         Command::Config(ConfigCommand::Check) => tenant::check(&load(&sources)?),
         Command::Config(ConfigCommand::Schema) => tenant::schema(),
         Command::Tenant(TenantCommand::Import { tenants }) => tenant::import(&load(&sources)?, &tenants).await,
+        Command::Keys(command) => keys::run(&command, &load(&sources)?).await,
+        Command::Calls(command) => calls::run(&command, &load(&sources)?).await,
+        Command::Patient(command) => patient::run(&command, &load(&sources)?).await,
+        Command::Retention(command) => retention::run(&command, &load(&sources)?).await,
+        Command::Hold(command) => retention::hold(&command, &load(&sources)?).await,
+        Command::Audit(command) => audit::run(&command, &load(&sources)?).await,
         Command::Migrate => migrate::run(&load(&sources)?).await,
         #[cfg(feature = "demo")]
         Command::Demo(demo) => demo::run(demo, &sources).await,
@@ -101,13 +113,9 @@ fn none_missing(missing: Vec<String>) -> Result<(), CommandError> {
     if missing.is_empty() { Ok(()) } else { Err(ConfigError(missing).into()) }
 }
 
-/// The keys that seal health data, from one base64 key or `VERSION:BASE64,…`.
-fn keyring(master: &Secret) -> Result<frontdesk_clinic::Keyring, CommandError> {
-    let text = master.expose();
-    let versioned = if text.contains(':') { text.to_owned() } else { format!("1:{text}") };
-    let invalid =
-        |error| CommandError(format!("security.master_key (FRONTDESK_MASTER_KEY): {error}; make one with `openssl rand -base64 32`"));
-    frontdesk_clinic::Keyring::parse(&versioned, None).map_err(invalid)
+/// The keys that protect health data.
+async fn keyring(config: &Config) -> Result<frontdesk_clinic::Keyring, CommandError> {
+    crate::keys::load(&config.security).await.map_err(CommandError::new)
 }
 
 /// Fires at the first SIGTERM or Ctrl-C; the second ends the process at once.

@@ -1,6 +1,8 @@
 //! `frontdesk config` and `frontdesk tenant`: the clinics' files, and the way from them into the database.
 
-use frontdesk_clinic::TenantDirectory;
+use std::sync::Arc;
+
+use frontdesk_clinic::{Tenant, TenantDirectory};
 
 use super::{CommandError, none_missing, required};
 use crate::config::Config;
@@ -50,7 +52,13 @@ pub(super) async fn import(config: &Config, names: &[String]) -> Result<(), Comm
             known.join(", ")
         )));
     }
-    for tenant in tenants.iter().filter(|tenant| names.is_empty() || names.iter().any(|name| name == tenant.id.as_str())) {
+    let wanted = |tenant: &&Arc<Tenant>| names.is_empty() || names.iter().any(|name| name == tenant.id.as_str());
+    import_each(config, url, tenants.iter().filter(wanted)).await
+}
+
+/// Brings these clinics into the database at `url`, and says so.
+pub(super) async fn import_each(config: &Config, url: &str, tenants: impl Iterator<Item = &Arc<Tenant>>) -> Result<(), CommandError> {
+    for tenant in tenants {
         frontdesk_clinic::config::import(url, tenant).await.map_err(CommandError::new)?;
         println!("tenant {}: imported from {}", tenant.id, config.tenants.dir.join(tenant.id.as_str()).display());
     }

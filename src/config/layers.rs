@@ -150,7 +150,22 @@ pub const SETTINGS: &[Setting] = &[
     plain("tenants.now", "FRONTDESK_NOW", "", "for rehearsals: the moment that clinics take for now, as 2026-11-30T12:00:00Z; empty: now"),
     plain("calls.dir", "FRONTDESK_CALLS_DIR", "", "folder for plain JSON records and recordings; empty: only sealed in Postgres"),
     plain("calls.record_audio", "FRONTDESK_RECORD_AUDIO", "false", "true or false: stereo WAV into calls.dir, unencrypted"),
-    secret("security.master_key", "FRONTDESK_MASTER_KEY", "key that seals health data, 32 bytes as base64 (openssl rand -base64 32)"),
+    secret(
+        "security.master_key",
+        "FRONTDESK_MASTER_KEY",
+        "key that seals health data, 32 bytes as base64 (openssl rand -base64 32), or several as VERSION:BASE64,VERSION:BASE64",
+    ),
+    plain(
+        "security.master_key_command",
+        "FRONTDESK_MASTER_KEY_COMMAND",
+        "",
+        "instead of the key: program and arguments that print VERSION:BASE64 lines within 10 s, such as a key service's client",
+    ),
+    secret(
+        "security.index_key",
+        "FRONTDESK_INDEX_KEY",
+        "key of the blind indexes, 32 bytes as base64, which never changes; empty: the master key of the lowest version",
+    ),
 ];
 
 /// Why the configuration cannot be used. Each line names key, value and expectation; never a secret's value.

@@ -310,7 +310,13 @@ pub struct Calls {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Security {
-    /// 32 bytes as base64.
+    /// 32 bytes as base64, or several as `VERSION:BASE64,…`, the highest of which is used for what is new.
     #[serde(default, deserialize_with = "scalar::optional_secret")]
     pub master_key: Option<Secret>,
+    /// Instead: a command that prints them.
+    #[serde(default, deserialize_with = "scalar::optional_text")]
+    pub master_key_command: Option<String>,
+    /// The key of the blind indexes; `None` for the master key of the lowest version.
+    #[serde(default, deserialize_with = "scalar::optional_secret")]
+    pub index_key: Option<Secret>,
 }

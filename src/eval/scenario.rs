@@ -112,6 +112,20 @@ impl From<TransferOutcome> for frontdesk_conversation::TransferOutcome {
     }
 }
 
+impl TransferOutcome {
+    /// The SIP status that tells it.
+    #[must_use]
+    pub const fn sip_status(self) -> u16 {
+        match self {
+            Self::Accepted => 200,
+            Self::Busy => 486,
+            Self::NoAnswer => 480,
+            Self::Declined => 603,
+            Self::Failed => 503,
+        }
+    }
+}
+
 /// A defect that is known.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -445,12 +459,7 @@ impl Scenario {
     #[must_use]
     pub fn unfit_for(&self, depth: Depth) -> Option<&'static str> {
         let Faults { tools, model, speech, hearing } = &self.faults;
-        let expects_transfer = self.expect.tools.iter().any(|tool| tool.tool.starts_with("transfer"));
         let reasons = [
-            (
-                expects_transfer || self.expect.outcome.as_deref() == Some("transferred"),
-                "nobody is there to take a call that is transferred",
-            ),
             (self.caller.iter().any(|step| step.types.is_some()), "a telephone cannot type"),
             (self.settings.require_identification.is_some(), "the worker reads the clinic's settings from its files"),
             (!tools.is_empty(), "the worker's own tools do not fail on demand"),

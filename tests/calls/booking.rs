@@ -4,15 +4,18 @@ use std::path::Path;
 use std::time::Duration;
 
 use frontdesk_agent::CallRecord;
+use frontdesk_clinic::audit::{Verdict, verify};
+use frontdesk_clinic::{Database, DatabaseOptions, TenantId};
 use frontdesk_conversation::{EndReason, Speaker, ToolStatus};
 use frontdesk_simulators::caller::{CallEnd, CallOutcome};
 use tokio::sync::OnceCell;
 
 use crate::calls::booking;
+use crate::clinic::TENANT;
 use crate::desk::{Desk, DeskOptions};
 use crate::documents::{Appointment, codes, said, sound, stereo, transcript};
 use crate::people::{GOODBYE, PEOPLE, Person, SECOND, WISH, YES};
-use crate::run_alone;
+use crate::run;
 
 /// Who calls alone.
 pub(crate) const CALLER: &Person = &PEOPLE[0];
@@ -25,6 +28,8 @@ pub(crate) struct Example {
     pub(crate) record: CallRecord,
     appointments: Vec<Appointment>,
     recording: (Vec<i16>, Vec<i16>),
+    /// What the verifier says once the worker has sealed all that the call did.
+    verdict: Verdict,
     /// Everything that was logged by bridge and worker.
     pub(crate) logs: [String; 2],
 }
@@ -43,16 +48,34 @@ async fn make_example() -> Example {
     let record = desk.records(1).await.remove(0);
     let appointments = desk.appointments().await;
     let recording = stereo(Path::new(record.recording.as_ref().expect("a recording was made")));
+    let verdict = verdict(&desk.database.url()).await;
     let logs = [desk.bridge.log_text(), desk.worker.log_text()];
     assert_eq!((outcome.end.clone(), appointments.len()), (CallEnd::Agent, 1), "{}", transcript(&record));
     desk.close().await;
-    Example { from, outcome, record, appointments, recording, logs }
+    Example { from, outcome, record, appointments, recording, verdict, logs }
+}
+
+/// Verifies the chain as soon as nothing waits for the worker's sealer any more.
+async fn verdict(url: &str) -> Verdict {
+    let database = Database::open(&DatabaseOptions::new(url)).expect("the database's address is one");
+    let tenant = TenantId::new(TENANT).expect("the clinic's id is one");
+    let sealed = async {
+        loop {
+            let verdict = verify(&database, &tenant, None).await.expect("the chain can be read");
+            if verdict.tail.count == 0 {
+                return verdict;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), sealed).await.expect("the worker seals what its calls did")
 }
 
 #[test]
 fn one_caller_books_one_appointment_and_everything_is_recorded() {
-    run_alone(async {
-        let Example { outcome, record, appointments, recording, .. } = example().await;
+    run(async {
+        let Example { outcome, record, appointments, recording, verdict, .. } = example().await;
+        assert_eq!(verdict.fault, None);
+        assert!(verdict.verified > 5, "the import, and what the call did: {verdict:?}");
         println!("{}", transcript(record));
         let [appointment] = appointments.as_slice() else { panic!("exactly one appointment: {appointments:?}") };
         assert_eq!((appointment.status.as_str(), &appointment.call_id), ("booked", &record.call_id));

@@ -75,9 +75,14 @@ impl Desk {
     pub(crate) fn place(&self, plan: impl CallerPlan + 'static) -> Placed {
         // By its number a call's room is found, also among those of other tests.
         let from = format!("+1555020{:04}", NUMBER.fetch_add(1, Ordering::Relaxed));
-        let mut options = CallerOptions::new(self.sip, from.clone(), clinic::NUMBER, plan);
-        options.agent_words = Some(self.words(from));
-        self.place_with(options)
+        self.place_with(self.options(&from, plan))
+    }
+
+    /// A call from this number, which no other call has.
+    pub(crate) fn options(&self, from: &str, plan: impl CallerPlan + 'static) -> CallerOptions {
+        let mut options = CallerOptions::new(self.sip, from, clinic::NUMBER, plan);
+        options.agent_words = Some(self.words(from.to_owned()));
+        options
     }
 
     /// Places any call.

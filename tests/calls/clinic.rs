@@ -6,6 +6,8 @@ use std::path::Path;
 pub(crate) const TENANT: &str = "riverside";
 /// The number that is dialled.
 pub(crate) const NUMBER: &str = "+15550100";
+/// The number of the front office, for callers who want a person.
+pub(crate) const OFFICE: &str = "+15550188";
 /// The first sentence of each call.
 pub(crate) const GREETING: &str = "Riverside Clinic, good day. How can I help you?";
 
@@ -29,6 +31,7 @@ fn tenant(away_s: f64) -> String {
         "id = \"{TENANT}\"\nname = \"Riverside Clinic\"\nzone = \"America/New_York\"\nlanguage = \"en-US\"\ncountry_calling_code = \"1\"\n\
          dialled_numbers = [\"{NUMBER}\"]\ngreeting = \"{GREETING}\"\nslot_minutes = 30\nlead_minutes = 60\n\
          [turn_taking]\nturn_detection = \"vad\"\nuser_away_timeout = {away_s:.1}\n{}{}\
+         [[transfer_targets]]\nname = \"front office\"\nnumber = \"{OFFICE}\"\nwhen = \"the caller asks for a person\"\n\
          [[services]]\ncode = \"checkup\"\nname = \"check-up\"\nduration_minutes = 30\n",
         practitioner("dr-osei", "Doctor Ama Osei"),
         practitioner("dr-petrov", "Doctor Ivan Petrov"),

@@ -14,6 +14,7 @@ mod gate;
 mod outages;
 mod people;
 mod privacy;
+mod referrals;
 mod rivals;
 mod shared;
 mod starts;

@@ -78,6 +78,9 @@ pub(crate) const SECOND: &str = "The second one, please.";
 pub(crate) const FIRST: &str = "The first one, please.";
 /// The answer to the read-back.
 pub(crate) const YES: &str = "Yes, that is right.";
+/// The wish for somebody else.
+pub(crate) const PERSON: &str = "Can I talk to a person, please?";
+
 /// The end.
 pub(crate) const GOODBYE: &str = "No, thank you, goodbye.";
 
@@ -96,6 +99,6 @@ impl Person {
 /// All that is ever said.
 pub(crate) fn utterances() -> Vec<String> {
     let of = |person: &Person| [person.introduction(), person.tells_number(), person.wish.to_owned()];
-    let common = [WISH, RIVAL_WISH, SECOND, FIRST, YES, GOODBYE].map(str::to_owned);
+    let common = [WISH, RIVAL_WISH, SECOND, FIRST, YES, PERSON, GOODBYE].map(str::to_owned);
     PEOPLE.iter().flat_map(of).chain(common).collect()
 }

@@ -4,7 +4,7 @@ use frontdesk_agent::CallRecord;
 use frontdesk_conversation::Speaker;
 
 use crate::booking::{CALLER, example};
-use crate::{clinic, run_alone};
+use crate::{clinic, run};
 
 /// So many words in a row betray what was said.
 const WORDS: usize = 4;
@@ -38,7 +38,7 @@ fn secrets(record: &CallRecord) -> Vec<String> {
 
 #[test]
 fn no_log_betrays_a_caller() {
-    run_alone(async {
+    run(async {
         let example = example().await;
         let secrets = secrets(&example.record);
         assert!(secrets.len() > 60, "the transcript is there: {secrets:?}");

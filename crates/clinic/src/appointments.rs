@@ -64,6 +64,7 @@ impl ClinicStore {
                 let subject = row.appointment_id.to_string();
                 audit::append(&mut transaction, &self.tenant, None, Actor::Operator, "appointment.read", Some(&subject)).await?;
             }
+            let keys = self.keys_of(&mut transaction, rows.iter().flat_map(|row| [&row.name_sealed, &row.phone_sealed])).await?;
             transaction.commit().await?;
             let mut appointments = Vec::with_capacity(rows.len());
             for row in rows {
@@ -76,8 +77,8 @@ impl ClinicStore {
                     practitioner: practitioner_id(row.practitioner_id)?,
                     practitioner_name: row.practitioner_name,
                     service_name: row.service_name,
-                    patient_name: self.open("patients", "name_sealed", row.name_sealed)?,
-                    phone: self.open("patients", "phone_sealed", row.phone_sealed)?,
+                    patient_name: self.open_with(&keys, ("patients", "name_sealed"), row.name_sealed)?,
+                    phone: self.open_with(&keys, ("patients", "phone_sealed"), row.phone_sealed)?,
                     call_id: row.call_id,
                 });
             }

@@ -10,6 +10,7 @@ use crate::booking;
 use crate::db::{DbError, bounded};
 use crate::phone::PhoneNumber;
 use crate::store::ClinicStore;
+use crate::subjects::Subject;
 
 /// The calls of one tenant. Every method fails within a few seconds when Postgres is away, with
 /// [`StoreError::Unavailable`]; the call goes on without it.
@@ -43,8 +44,9 @@ impl PgCallStore {
                 return Ok(None);
             };
             audit::append(&mut transaction, self.clinic.tenant(), Some(call_id), Actor::Operator, "record.read", None).await?;
+            let keys = self.clinic.keys_of(&mut transaction, [&sealed]).await?;
             transaction.commit().await?;
-            self.clinic.open("call_records", "record_sealed", sealed).map(Some)
+            self.clinic.open_with(&keys, ("call_records", "record_sealed"), sealed).map(Some)
         });
         loaded.await.map_err(|error| store_error(call_id, error))
     }
@@ -61,15 +63,25 @@ impl PgCallStore {
 impl CallStore for PgCallStore {
     async fn begin(&self, call: &CallStart) -> Result<(), StoreError> {
         self.refuse_stranger(&call.tenant_id)?;
-        self.audit(&call.call_id, "call.began", None).await
+        let call_id = call.call_id.as_str();
+        let begun = bounded(async {
+            let (mut transaction, _) = self.clinic.begin().await?;
+            // Now, so that no transaction of the call's has to wait for another that makes it.
+            self.clinic.subject_key(&mut transaction, Subject::Call(call_id)).await?;
+            audit::append(&mut transaction, self.clinic.tenant(), Some(call_id), Actor::Agent, "call.began", None).await?;
+            transaction.commit().await?;
+            Ok(())
+        });
+        begun.await.map_err(|error| store_error(call_id, error))
     }
 
     async fn save_state(&self, call_id: &str, state: &[u8]) -> Result<(), StoreError> {
         let saved = bounded(async {
             // As text, because bytes would become a JSON list of numbers, four times the size.
             let text = str::from_utf8(state).map_err(|error| DbError::unreadable("state", &error))?;
-            let sealed = self.clinic.seal("call_states", "state_sealed", &text.to_string())?;
             let (mut transaction, _) = self.clinic.begin().await?;
+            let place = ("call_states", "state_sealed");
+            let sealed = self.clinic.seal_for(&mut transaction, Subject::Call(call_id), place, &text.to_string()).await?;
             sqlx::query!(
                 "INSERT INTO call_states (tenant_id, call_id, revision, state_sealed) VALUES ($1, $2, 1, $3)
                  ON CONFLICT (tenant_id, call_id) DO UPDATE
@@ -92,9 +104,12 @@ impl CallStore for PgCallStore {
             let sealed = sqlx::query_scalar!("SELECT state_sealed FROM call_states WHERE call_id = $1", call_id)
                 .fetch_optional(&mut *transaction)
                 .await?;
+            let Some(sealed) = sealed else {
+                return Ok(None);
+            };
+            let text: String = self.clinic.open_in(&mut transaction, ("call_states", "state_sealed"), sealed).await?;
             transaction.commit().await?;
-            let text: Option<String> = sealed.map(|sealed| self.clinic.open("call_states", "state_sealed", sealed)).transpose()?;
-            Ok(text.map(String::into_bytes))
+            Ok(Some(text.into_bytes()))
         });
         loaded.await.map_err(|error| store_error(call_id, error))
     }
@@ -105,9 +120,10 @@ impl CallStore for PgCallStore {
         self.refuse_stranger(&record.tenant_id)?;
         let call_id = record.call_id.as_str();
         let finished = bounded(async {
-            let sealed = self.clinic.seal("call_records", "record_sealed", record)?;
             let outcome = outcome_word(record);
             let (mut transaction, _) = self.clinic.begin().await?;
+            let place = ("call_records", "record_sealed");
+            let sealed = self.clinic.seal_for(&mut transaction, Subject::Call(call_id), place, record).await?;
             let inserted = sqlx::query!(
                 "INSERT INTO call_records (tenant_id, call_id, schema_version, outcome, started_at, ended_at, record_sealed)
                  VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (tenant_id, call_id) DO NOTHING",

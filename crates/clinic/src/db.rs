@@ -23,13 +23,15 @@ pub struct DatabaseOptions {
     pub connections_max: u32,
     /// How long to wait for a connection; at most 2 s make sense while a caller waits.
     pub acquire_timeout: Duration,
+    /// For whom the connections act, as the audit log names it beside the login: `worker:front-1`, `cli:jane`.
+    pub principal: String,
 }
 
 impl DatabaseOptions {
     /// The defaults: 16 connections, 2 s.
     #[must_use]
     pub fn new(url: impl Into<String>) -> Self {
-        Self { url: url.into(), connections_max: 16, acquire_timeout: Duration::from_secs(2) }
+        Self { url: url.into(), connections_max: 16, acquire_timeout: Duration::from_secs(2), principal: String::new() }
     }
 }
 
@@ -161,16 +163,26 @@ fn from_server(error: &dyn sqlx::error::DatabaseError) -> DbError {
 const STATEMENT_LIMIT_MS: u64 = 3000;
 
 /// Connect options of the application: few rights, UTC, and no statement, lock or forgotten transaction without end.
-fn app_options(url: &str) -> Result<PgConnectOptions, DbError> {
+fn app_options(url: &str, principal: &str) -> Result<PgConnectOptions, DbError> {
     let statement_limit = STATEMENT_LIMIT_MS.to_string();
     Ok(PgConnectOptions::from_str(url)?.application_name("frontdesk").options([
         ("role", "frontdesk_app"),
+        ("app.principal", principal),
         ("timezone", "UTC"),
         ("statement_timeout", statement_limit.as_str()),
         ("lock_timeout", "2000"),
         ("idle_in_transaction_session_timeout", "10000"),
     ]))
 }
+
+/// The principal as it may stand in connection options: no blanks, quotes or other signs that would need care there.
+pub(crate) fn plain_principal(principal: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "._:@/-".contains(c);
+    principal.chars().take(PRINCIPAL_CHARS_MAX).map(|c| if is_plain(c) { c } else { '-' }).collect()
+}
+
+/// Longer names are cut.
+const PRINCIPAL_CHARS_MAX: usize = 80;
 
 /// The pool of connections. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -193,7 +205,7 @@ impl Database {
         let pool = PgPoolOptions::new()
             .max_connections(options.connections_max)
             .acquire_timeout(options.acquire_timeout)
-            .connect_lazy_with(app_options(&options.url)?);
+            .connect_lazy_with(app_options(&options.url, &plain_principal(&options.principal))?);
         Ok(Self { pool, url: std::sync::Arc::new(Secret(options.url.clone())) })
     }
 
@@ -202,7 +214,7 @@ impl Database {
     pub async fn check(&self) -> Result<(), DbError> {
         let refused = |reason: String| DbError::Refused { code: "-".into(), reason };
         let checked = bounded(async {
-            let mut connection = PgConnection::connect_with(&app_options(&self.url.0)?).await?;
+            let mut connection = PgConnection::connect_with(&app_options(&self.url.0, "check")?).await?;
             let is_powerful =
                 sqlx::query_scalar!(r#"SELECT (rolsuper OR rolbypassrls) AS "is_powerful!" FROM pg_roles WHERE rolname = current_user"#)
                     .fetch_one(&mut connection)
@@ -237,6 +249,16 @@ impl Database {
         found.map(TenantId::new).transpose().map_err(|error| DbError::unreadable("dialled_numbers.tenant_id", &error))
     }
 
+    /// All clinics of the database, by id.
+    pub async fn tenants(&self) -> Result<Vec<TenantId>, DbError> {
+        bounded(async { tenant_list(sqlx::query_scalar!(r#"SELECT tenant_ids() AS "id!""#).fetch_all(&self.pool).await?) }).await
+    }
+
+    /// The clinics whose audit log has rows without a seal.
+    pub(crate) async fn tenants_with_unsealed_events(&self) -> Result<Vec<TenantId>, DbError> {
+        tenant_list(sqlx::query_scalar!(r#"SELECT tenants_with_unsealed_events() AS "id!""#).fetch_all(&self.pool).await?)
+    }
+
     /// Closes all connections.
     pub async fn close(&self) {
         self.pool.close().await;
@@ -251,6 +273,10 @@ impl Database {
             .await?;
         Ok((transaction, row.now))
     }
+}
+
+fn tenant_list(ids: Vec<String>) -> Result<Vec<TenantId>, DbError> {
+    ids.into_iter().map(|id| TenantId::new(id).map_err(|error| DbError::unreadable("tenants.tenant_id", &error))).collect()
 }
 
 /// Bounds an operation in time.
@@ -280,6 +306,12 @@ mod tests {
         let error = database.tenant_of_dialled_number("+12025550143").await.unwrap_err();
         assert!(matches!(error, DbError::Unavailable { .. }), "{error}");
         assert!(error.is_retryable());
+    }
+
+    #[test]
+    fn a_principal_needs_no_quoting() {
+        assert_eq!(plain_principal("cli:jane o'neil -c role=postgres"), "cli:jane-o-neil--c-role-postgres");
+        assert_eq!(plain_principal(&"x".repeat(500)).len(), PRINCIPAL_CHARS_MAX);
     }
 
     #[test]

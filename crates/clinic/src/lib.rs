@@ -4,6 +4,7 @@
 //! - [`Database`] is the pool of connections; each acts as the role `frontdesk_app`, under row-level security.
 //! - [`ClinicStore`] is one tenant's view of it: slots, bookings exactly once, patients, the waiting list, insurance, messages.
 //! - [`PgCallStore`] keeps the state and the record of calls, sealed.
+//! - [`audit`] seals and verifies the audit log.
 //! - [`tools::tool_set`] makes the tools that the language model may call.
 //!
 //! Absent on purpose: a cache of slots (the database answers within milliseconds, and a stale answer is a wrong one), and
@@ -12,7 +13,7 @@
 #![forbid(unsafe_code)]
 
 pub mod appointments;
-mod audit;
+pub mod audit;
 pub mod booking;
 mod call_store;
 pub mod config;
@@ -24,10 +25,13 @@ pub mod local_time;
 pub mod masks;
 pub mod messages;
 pub mod migrate;
+mod owner;
 pub mod patients;
+pub mod records;
 pub mod schedule;
 pub mod slots;
 mod store;
+mod subjects;
 pub mod tools;
 pub mod waiting;
 
@@ -39,5 +43,6 @@ pub use frontdesk_agent::phone::{self, PhoneNumber};
 pub use frontdesk_agent::spoken;
 pub use ids::{AppointmentId, CommitKey, LocationId, PatientId, PractitionerId, ServiceCode, TenantId};
 pub use migrate::migrate;
+pub use owner::Owner;
 
 pub use store::{ClinicStore, Clock};

@@ -10,6 +10,7 @@ use crate::audit::{self, Actor};
 use crate::db::{DbError, bounded};
 use crate::phone::PhoneNumber;
 use crate::store::ClinicStore;
+use crate::subjects::Subject;
 
 /// Key of the message about a caller who could not be served; a tool call's id never looks like it.
 const UNSERVED_KEY: &str = "call.failed";
@@ -93,7 +94,7 @@ impl ClinicStore {
         message: &CallerMessage,
         is_urgent: bool,
     ) -> Result<(), DbError> {
-        let body = self.seal("messages", "body_sealed", message)?;
+        let body = self.seal_for(&mut *transaction, Subject::Call(call_id), ("messages", "body_sealed"), message).await?;
         let id = Uuid::now_v7();
         let inserted = sqlx::query!(
             "INSERT INTO messages (tenant_id, call_id, record_key, message_id, body_sealed, is_urgent)
@@ -122,8 +123,9 @@ impl ClinicStore {
                 .fetch_all(&mut *transaction)
                 .await?;
             audit::append(&mut transaction, &self.tenant, Some(call_id), Actor::Operator, "message.read", None).await?;
+            let keys = self.keys_of(&mut transaction, &bodies).await?;
             transaction.commit().await?;
-            bodies.into_iter().map(|body| self.open("messages", "body_sealed", body)).collect()
+            bodies.into_iter().map(|body| self.open_with(&keys, ("messages", "body_sealed"), body)).collect()
         })
         .await
     }

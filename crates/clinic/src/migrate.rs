@@ -19,6 +19,9 @@ pub enum MigrateError {
     /// No answer within 10 s.
     #[error("the database to migrate did not answer within 10 s")]
     ConnectTimeout,
+    /// The audit log's partitions for the years to come cannot be made; the schema is up to date all the same.
+    #[error("the schema is up to date, but the audit log cannot be extended: {0}")]
+    Extend(#[source] sqlx::Error),
     /// A migration failed or differs from the one that was applied; the database is as it was before that migration.
     #[error("migration failed: {0}")]
     Migration(#[from] sqlx::migrate::MigrateError),
@@ -35,9 +38,18 @@ pub async fn migrate(url: &str) -> Result<i64, MigrateError> {
     let connect = tokio::time::timeout(Duration::from_secs(10), PgConnection::connect_with(&options));
     let mut connection = connect.await.map_err(|_| MigrateError::ConnectTimeout)?.map_err(MigrateError::Connect)?;
     MIGRATOR.run_direct(None, &mut connection, false).await?;
+    extend_audit(&mut connection).await.map_err(MigrateError::Extend)?;
     // The work is done; whether the server reads the farewell does not matter.
     let _ = connection.close().await;
     Ok(newest_version())
+}
+
+/// Makes the audit log's partitions for the years to come.
+async fn extend_audit(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let mut transaction = connection.begin().await?;
+    sqlx::query("SET LOCAL ROLE frontdesk_owner").execute(&mut *transaction).await?;
+    sqlx::query("SELECT frontdesk_extend_audit()").execute(&mut *transaction).await?;
+    transaction.commit().await
 }
 
 /// The version of the schema that this program was written for.

@@ -1,5 +1,6 @@
 //! Working hours and what is left of them: pure computation, no database and no clock.
 
+mod choice;
 pub mod when;
 
 use std::collections::{HashMap, HashSet};
@@ -10,6 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{LocationId, PractitionerId, ServiceCode};
 use crate::local_time;
+
+pub use choice::{is_choice, nearest, varied};
 
 /// How many slots are looked at before a search gives up; a year of a large clinic stays below.
 const CANDIDATES_MAX: usize = 200_000;
@@ -222,23 +225,51 @@ impl Schedule {
     /// free at the same time the first is named: a caller wants times to choose from, not combinations.
     #[must_use]
     pub fn free_slots(&self, window: Span, duration_minutes: u32, asked: Asked<'_>, now: DateTime<Utc>, busy: &Busy) -> Vec<Slot> {
-        let window = Span { start: window.start.max(now + self.lead), end: window.end.min(now + self.horizon) };
-        let mut slots: Vec<Slot> = self
-            .candidates(asked)
-            .flat_map(|practitioner| self.grid(practitioner, window).map(move |start| (practitioner, start)))
-            .take(CANDIDATES_MAX)
-            .filter_map(|(practitioner, start)| {
-                let span = Span::lasting(start, duration_minutes);
-                let free = span.end <= window.end
-                    && self.works(practitioner, span, asked.location)
-                    && is_free(busy, &practitioner.id, self.occupied(span, asked.service));
-                free.then(|| self.slot(practitioner, start, duration_minutes))
-            })
-            .collect();
+        self.free_slots_from(window, window.end, duration_minutes, asked, now, busy)
+    }
+
+    /// The same for a part of a window: the slots that begin within `starts` and end by `end`.
+    #[must_use]
+    pub fn free_slots_from(
+        &self,
+        starts: Span,
+        end: DateTime<Utc>,
+        duration_minutes: u32,
+        asked: Asked<'_>,
+        now: DateTime<Utc>,
+        busy: &Busy,
+    ) -> Vec<Slot> {
+        let end = end.min(now + self.horizon);
+        let starts = Span { start: starts.start.max(now + self.lead), end: starts.end.min(end) };
+        let mut free: Vec<(DateTime<Utc>, &Practitioner)> = Vec::new();
+        let mut candidates = 0;
+        for practitioner in self.candidates(asked) {
+            let taken = Taken::of(busy, &practitioner.id);
+            for (period, hours) in self.periods(practitioner, starts) {
+                if !self.is_at(period, asked.location) {
+                    continue;
+                }
+                let fits = |span: Span| {
+                    span.end <= end.min(hours.end)
+                        && !practitioner.time_off.iter().any(|away| away.overlaps(span))
+                        && taken.leaves(self.occupied(span, asked.service))
+                        && !self.is_closed(span)
+                };
+                for start in self.grid(hours, starts) {
+                    if fits(Span::lasting(start, duration_minutes)) {
+                        free.push((start, practitioner));
+                    }
+                    candidates += 1;
+                }
+            }
+            if candidates > CANDIDATES_MAX {
+                break;
+            }
+        }
         // Stable, so the schedule's order decides between practitioners.
-        slots.sort_by_key(|slot| slot.start);
-        slots.dedup_by_key(|slot| slot.start);
-        slots
+        free.sort_by_key(|(start, _)| *start);
+        free.dedup_by_key(|(start, _)| *start);
+        free.into_iter().map(|(start, practitioner)| self.slot(practitioner, start, duration_minutes)).collect()
     }
 
     /// What a visit takes of the practitioner's time: itself and its buffers. They may reach beyond the working hours and into an
@@ -280,16 +311,14 @@ impl Schedule {
         })
     }
 
-    /// The starts of slots within the window: steps from each opening, in real time, so that a shift of the clocks within a
-    /// working period neither skips nor doubles a slot.
-    fn grid<'a>(&'a self, practitioner: &'a Practitioner, window: Span) -> impl Iterator<Item = DateTime<Utc>> + 'a {
+    /// The starts of slots of a working period that lie within the window: steps from its opening, in real time, so that a shift
+    /// of the clocks within the period neither skips nor doubles a slot.
+    fn grid(&self, hours: Span, window: Span) -> impl Iterator<Item = DateTime<Utc>> + use<> {
         let step = TimeDelta::minutes(i64::from(self.slot_minutes.max(1)));
-        self.periods(practitioner, window).flat_map(move |(_, period)| {
-            let steps_before = ((window.start - period.start).num_seconds().max(0) + step.num_seconds() - 1) / step.num_seconds();
-            let first = period.start + step * i32::try_from(steps_before).unwrap_or(i32::MAX);
-            std::iter::successors(Some(first), move |start| Some(*start + step))
-                .take_while(move |start| *start < period.end && *start < window.end)
-        })
+        let steps_before = ((window.start - hours.start).num_seconds().max(0) + step.num_seconds() - 1) / step.num_seconds();
+        let first = hours.start + step * i32::try_from(steps_before).unwrap_or(i32::MAX);
+        std::iter::successors(Some(first), move |start| Some(*start + step))
+            .take_while(move |start| *start < hours.end && *start < window.end)
     }
 
     /// The practitioner's working periods that touch the window, absences not considered.
@@ -312,11 +341,14 @@ impl Schedule {
 
     /// The working period in which all of the span lies.
     fn period_of<'a>(&'a self, practitioner: &'a Practitioner, span: Span, location: Option<&LocationId>) -> Option<&'a WorkingPeriod> {
-        let is_there = |period: &WorkingPeriod| {
-            let there = period.location.and_then(|at| self.locations.get(at)).map(|location| &location.id);
-            location.is_none() || location == there
-        };
-        self.periods(practitioner, span).find(|(period, hours)| hours.contains(span) && is_there(period)).map(|(period, _)| period)
+        let is_it = |(period, hours): &(&WorkingPeriod, Span)| hours.contains(span) && self.is_at(period, location);
+        self.periods(practitioner, span).find(is_it).map(|(period, _)| period)
+    }
+
+    /// Whether a working period is spent where it is asked for.
+    fn is_at(&self, period: &WorkingPeriod, asked: Option<&LocationId>) -> bool {
+        let there = period.location.and_then(|at| self.locations.get(at)).map(|location| &location.id);
+        asked.is_none() || asked == there
     }
 
     fn works(&self, practitioner: &Practitioner, span: Span, location: Option<&LocationId>) -> bool {
@@ -336,31 +368,27 @@ fn is_free(busy: &Busy, practitioner: &PractitionerId, span: Span) -> bool {
     busy.get(practitioner).is_none_or(|taken| !taken.iter().any(|other| other.overlaps(span)))
 }
 
-/// The slots nearest to a wish, in order of time.
-#[must_use]
-pub fn nearest(mut slots: Vec<Slot>, wish: DateTime<Utc>, limit: usize) -> Vec<Slot> {
-    slots.sort_by_key(|slot| (slot.start - wish).abs());
-    slots.truncate(limit);
-    slots.sort_by_key(|slot| slot.start);
-    slots
-}
+/// When one practitioner is taken, for many questions: in order, and without overlaps.
+struct Taken(Vec<Span>);
 
-/// A few slots that give a real choice: within one day the earliest, over several days no more than two of a morning or an
-/// afternoon, until the limit is reached.
-#[must_use]
-pub fn varied(slots: Vec<Slot>, zone: Tz, limit: usize) -> Vec<Slot> {
-    let half_day = |slot: &Slot| {
-        let local = local_time::local(slot.start, zone);
-        (local.date(), local.hour() >= 12)
-    };
-    let is_one_day = slots.first().zip(slots.last()).is_none_or(|(first, last)| half_day(first).0 == half_day(last).0);
-    let mut given: HashMap<(NaiveDate, bool), u32> = HashMap::new();
-    let mut take = |slot: &Slot| {
-        let count = given.entry(half_day(slot)).or_default();
-        *count += 1;
-        is_one_day || *count <= 2
-    };
-    slots.into_iter().filter(|slot| take(slot)).take(limit).collect()
+impl Taken {
+    fn of(busy: &Busy, practitioner: &PractitionerId) -> Self {
+        let mut spans = busy.get(practitioner).cloned().unwrap_or_default();
+        spans.sort_unstable_by_key(|span| (span.start, span.end));
+        let mut whole: Vec<Span> = Vec::with_capacity(spans.len());
+        for span in spans {
+            match whole.last_mut() {
+                Some(last) if span.start <= last.end => last.end = last.end.max(span.end),
+                _ => whole.push(span),
+            }
+        }
+        Self(whole)
+    }
+
+    fn leaves(&self, span: Span) -> bool {
+        let next = self.0.partition_point(|taken| taken.end <= span.start);
+        self.0.get(next).is_none_or(|taken| !taken.overlaps(span))
+    }
 }
 
 #[cfg(test)]

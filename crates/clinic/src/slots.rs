@@ -7,7 +7,7 @@ use crate::db::{DbError, bounded};
 use crate::ids::{LocationId, PractitionerId, ServiceCode};
 use crate::local_time;
 use crate::schedule::when::{Phrase, WhenError, Wish};
-use crate::schedule::{Asked, NotBookable, Schedule, Slot, Span, nearest, varied};
+use crate::schedule::{Asked, NotBookable, Schedule, Slot, Span, is_choice, nearest, varied};
 use crate::store::{ClinicStore, load_busy, load_schedule};
 
 /// How many slots are offered at most: more than a caller can keep in mind.
@@ -21,7 +21,13 @@ const ALTERNATIVES_AFTER: TimeDelta = TimeDelta::days(10);
 /// How far ahead is looked when the caller names no window.
 const DEFAULT_WINDOW: TimeDelta = TimeDelta::days(14);
 /// A window is never longer.
-const WINDOW_MAX: TimeDelta = TimeDelta::days(92);
+const WINDOW_MAX: TimeDelta = TimeDelta::days(366);
+/// A window is searched in parts, until there is enough to choose from; the first is so long…
+const FIRST_PART: TimeDelta = TimeDelta::days(7);
+/// …and each twice as long as the one before, up to this.
+const PART_MAX: TimeDelta = TimeDelta::days(56);
+/// What may reach into a part from outside of it: longer than any visit with its buffers.
+const REACH: TimeDelta = TimeDelta::days(1);
 
 /// What the caller has in mind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,25 +107,36 @@ impl ClinicStore {
             Ok(search) => search,
             Err(error) => return Ok(Err(error)),
         };
-        let busy = load_busy(&mut transaction, search.window, call_id).await?;
-        transaction.commit().await?;
         let asked = query.asked();
         let zone = schedule.zone;
         let understood = search.wish.map(|wish| wish.describe());
-        let free = || schedule.free_slots(search.window, query.duration_minutes, asked, now, &busy);
         let Some(wish) = search.exact else {
-            let mut slots = free();
-            if let Some(wish) = search.wish {
-                slots.retain(|slot| wish.admits(local_time::local(slot.start, zone)));
+            let mut slots = Vec::new();
+            for part in parts(Span { end: search.window.end.min(now + schedule.horizon), ..search.window }) {
+                let near = Span { start: part.start - REACH, end: part.end + REACH };
+                let busy = load_busy(&mut transaction, near, call_id, query.practitioner.as_ref()).await?;
+                let free = schedule.free_slots_from(part, search.window.end, query.duration_minutes, asked, now, &busy);
+                slots.extend(
+                    free.into_iter().filter(|slot| search.wish.is_none_or(|wish| wish.admits(local_time::local(slot.start, zone)))),
+                );
+                if is_choice(&slots, zone, SLOTS_MAX) {
+                    break;
+                }
             }
+            transaction.commit().await?;
             return Ok(Ok(FoundSlots { exact: None, slots: varied(slots, zone, SLOTS_MAX), zone, understood }));
         };
+        let busy = load_busy(&mut transaction, search.window, call_id, query.practitioner.as_ref()).await?;
+        transaction.commit().await?;
         let span = Span::lasting(wish, query.duration_minutes);
         let exact = schedule.allows(span, asked, now);
         let found = exact.is_ok().then(|| schedule.free_at(span, asked, &busy)).flatten();
         let slots = match found {
             Some(who) => vec![schedule.slot(who, wish, query.duration_minutes)],
-            None => nearest(free(), wish, ALTERNATIVES_MAX),
+            None => {
+                let free = schedule.free_slots(search.window, query.duration_minutes, asked, now, &busy);
+                nearest(free, wish, ALTERNATIVES_MAX)
+            }
         };
         Ok(Ok(FoundSlots { exact: Some(exact.map(|()| found.is_some())), slots, zone, understood }))
     }
@@ -136,6 +153,20 @@ fn search(when: When, now: DateTime<Utc>, schedule: &Schedule) -> Result<Search,
             let window = exact.map_or_else(|| window(Some(span.start), Some(span.end), now), around);
             Search { window, exact, wish: Some(wish) }
         }
+    })
+}
+
+/// A window in parts, in order: together they are the window.
+fn parts(window: Span) -> impl Iterator<Item = Span> {
+    let mut length = FIRST_PART;
+    let mut start = window.start;
+    std::iter::from_fn(move || {
+        (start < window.end).then(|| {
+            let part = Span { start, end: window.end.min(start + length) };
+            length = (length * 2).min(PART_MAX);
+            start = part.end;
+            part
+        })
     })
 }
 
@@ -156,8 +187,38 @@ pub(crate) fn alternatives(
     nearest(schedule.free_slots(around(wish.start), minutes, asked, now, busy), wish.start, ALTERNATIVES_MAX)
 }
 
+/// The same, with anybody if the practitioner who was asked for has nothing: a colleague is better than nothing.
+pub(crate) fn alternatives_with_anybody(
+    schedule: &Schedule,
+    wish: Span,
+    asked: Asked<'_>,
+    now: DateTime<Utc>,
+    busy: &crate::schedule::Busy,
+) -> Vec<Slot> {
+    let same = alternatives(schedule, wish, asked, now, busy);
+    if same.is_empty() { alternatives(schedule, wish, Asked { practitioner: None, ..asked }, now, busy) } else { same }
+}
+
 fn window(from: Option<DateTime<Utc>>, to: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Span {
     let start = from.unwrap_or(now).max(now);
     let end = to.unwrap_or(start + DEFAULT_WINDOW);
     Span { start, end: end.min(start + WINDOW_MAX) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parts_of_a_window_are_the_window() {
+        let start: DateTime<Utc> = "2026-11-30T12:00:00Z".parse().unwrap();
+        for days in [0, 1, 7, 8, 92, 366] {
+            let window = Span { start, end: start + TimeDelta::days(days) };
+            let parts: Vec<Span> = parts(window).collect();
+            assert!(parts.iter().all(|part| part.start < part.end && part.end - part.start <= PART_MAX));
+            assert!(parts.windows(2).all(|pair| pair[0].end == pair[1].start));
+            assert_eq!(parts.first().map(|part| part.start), (days > 0).then_some(window.start));
+            assert_eq!(parts.last().map(|part| part.end), (days > 0).then_some(window.end));
+        }
+    }
 }

@@ -4,11 +4,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use sqlx::{PgConnection, Postgres, Transaction};
 
-use crate::crypto::{Keyring, Place, Sealed};
+use crate::crypto::{Keyring, Place};
 use crate::db::{Database, DbError, bounded};
 use crate::ids::{LocationId, PractitionerId, ServiceCode, TenantId};
 use crate::schedule::{Buffer, Busy, Location, Practitioner, Schedule, Span, WorkingPeriod};
@@ -82,27 +80,8 @@ impl ClinicStore {
         Ok((transaction, now))
     }
 
-    pub(crate) const fn place(&self, table: &'static str, column: &'static str) -> Place<'_> {
+    pub(crate) const fn place<'a>(&'a self, table: &'a str, column: &'a str) -> Place<'a> {
         Place::new(&self.tenant, table, column)
-    }
-
-    pub(crate) fn seal<T: Serialize + DeserializeOwned>(
-        &self,
-        table: &'static str,
-        column: &'static str,
-        value: &T,
-    ) -> Result<Sealed<T>, DbError> {
-        Sealed::seal(&self.keys, &self.place(table, column), value).map_err(|error| DbError::unreadable(table, &error))
-    }
-
-    pub(crate) fn open<T: Serialize + DeserializeOwned>(
-        &self,
-        table: &'static str,
-        column: &'static str,
-        bytes: Vec<u8>,
-    ) -> Result<T, DbError> {
-        let sealed = Sealed::from_bytes(bytes);
-        sealed.open(&self.keys, &self.place(table, column)).map_err(|error| DbError::unreadable(table, &error))
     }
 }
 
@@ -205,15 +184,22 @@ fn service_code(text: String) -> Result<ServiceCode, DbError> {
 }
 
 /// When practitioners are taken within a window, buffers included. What this very call holds does not count against it.
-pub(crate) async fn load_busy(connection: &mut PgConnection, window: Span, call_id: &str) -> Result<Busy, DbError> {
+pub(crate) async fn load_busy(
+    connection: &mut PgConnection,
+    window: Span,
+    call_id: &str,
+    practitioner: Option<&PractitionerId>,
+) -> Result<Busy, DbError> {
     let rows = sqlx::query!(
         r#"SELECT practitioner_id, lower(coalesce(occupies, during)) AS "start!", upper(coalesce(occupies, during)) AS "end!"
            FROM appointments
            WHERE coalesce(occupies, during) && tstzrange($1, $2)
-             AND (status = 'booked' OR (status = 'held' AND hold_expires_at > now() AND call_id <> $3))"#,
+             AND (status = 'booked' OR (status = 'held' AND hold_expires_at > now() AND call_id <> $3))
+             AND ($4::text IS NULL OR practitioner_id = $4)"#,
         window.start,
         window.end.max(window.start),
-        call_id
+        call_id,
+        practitioner.map(PractitionerId::as_str)
     )
     .fetch_all(connection)
     .await?;

@@ -54,8 +54,7 @@ impl Conversation {
         let caller = &state.caller;
         let silent = caller.spoke() && !caller.is_speaking() && !caller.is_held() && caller.has_text();
         let free = state.reply.is_none() && state.playout.flushing.is_none() && self.calls_settled() && state.keypad.due_at().is_none();
-        let text = (self.config.preemptive_generation && silent && free).then(|| caller.text());
-        text.filter(|text| self.emergency_in(text).is_none())
+        (self.config.preemptive_generation && silent && free).then(|| caller.text())
     }
 
     /// Starts, replaces or drops the draft, as the caller's words demand; whether anything happened.
@@ -68,7 +67,7 @@ impl Conversation {
             }
             return !stands;
         }
-        let Some(text) = text.filter(|_| self.state.drafts < DRAFTS_MAX) else { return false };
+        let Some(text) = text.filter(|text| self.state.drafts < DRAFTS_MAX && self.emergency_in(text).is_none()) else { return false };
         self.state.drafts += 1;
         let generation = GenerationId { reply: self.state.ids.reply(), step: 0 };
         let messages = self.state.history.messages(&self.config.instructions, Some(&text));
@@ -97,6 +96,13 @@ impl Conversation {
 
     fn drop_ahead(&mut self, draft: &Draft) {
         if draft.is_ahead {
+            self.drop_speech_ahead();
+        }
+    }
+
+    /// Drops the speech that was ordered ahead, unless an order to speak has taken it over.
+    fn drop_speech_ahead(&mut self) {
+        if std::mem::take(&mut self.state.has_speech_ahead) {
             self.push(Command::DropAhead);
         }
     }
@@ -111,6 +117,9 @@ impl Conversation {
         };
         if let Some(text) = first {
             draft.is_ahead = true;
+            // A reply that took a draft over and never said its words, because they came after their own end, has left them.
+            self.drop_speech_ahead();
+            self.state.has_speech_ahead = true;
             self.push(Command::SynthesiseAhead { text });
         }
     }

@@ -47,6 +47,7 @@ impl Conversation {
         if let Some(metrics) = self.state.record.metrics(turn) {
             metrics.first_clause.get_or_insert(now);
         }
+        self.state.has_speech_ahead = false;
         self.push(Command::Synthesise { utterance: utterance.id, reply: id, text: utterance.text.clone() });
         self.state.playout.utterances.push(utterance);
     }

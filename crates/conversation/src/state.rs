@@ -56,7 +56,7 @@ pub enum StateError {
 
 impl StoredState {
     pub(crate) fn new(state: State) -> Self {
-        let state = State { draft: None, ..state };
+        let state = State { draft: None, has_speech_ahead: false, ..state };
         Self { version: STATE_VERSION, state: Box::new(state) }
     }
 
@@ -164,6 +164,9 @@ pub(crate) struct State {
     /// Lives with the worker that asked for it.
     #[serde(skip)]
     pub(crate) draft: Option<Draft>,
+    /// Speech was ordered ahead, and neither taken over by an order to speak nor dropped. Lives with the worker, too.
+    #[serde(skip)]
+    pub(crate) has_speech_ahead: bool,
     /// How many drafts the caller's present words have led to.
     pub(crate) drafts: u32,
     pub(crate) model_failures: u32,

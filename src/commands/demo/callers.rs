@@ -78,6 +78,7 @@ async fn watch(label: Option<usize>, observer: ObserverOptions, mut events: mpsc
                 Some(CallerEvent::Ringing { after }) => spoken(label, "·", &format!("ringing after {}", millis(after)), ""),
                 Some(CallerEvent::Answered { after }) => spoken(label, "·", &format!("answered after {}", millis(after)), ""),
                 Some(CallerEvent::AgentBegan { gap: Some(measured) }) => gap = Some(measured),
+                Some(CallerEvent::Transferred { target, status }) => spoken(label, "·", &format!("transfer to {target}: {status}"), ""),
                 Some(CallerEvent::Ended(end)) => spoken(label, "·", &format!("call ended by {}", ended_by(&end)), ""),
                 Some(_) => {}
                 None => calling = false,

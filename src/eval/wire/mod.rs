@@ -139,6 +139,7 @@ impl Wire {
         seen.lock().left = plan::first(&scenario.caller);
         let mut options = CallerOptions::new(stack.sip(), from.clone(), lane.number(), Steps::new(&scenario.caller, seen.clone()));
         options.hiss = scenario.noise;
+        options.transfers = vec![scenario.transfer.sip_status()];
         // The steps say when he acts, and how long he waits.
         let habits =
             Habits { patience: FINISHED, overdue_after: CALL_MAX, silence_max: CALL_MAX, duration_max: CALL_MAX, ..Habits::default() };

@@ -1,5 +1,7 @@
 //! Numbers as they are heard: spoken as words and in groups (`five five five`, `nineteen eighty-four`, `double oh`), or written.
 
+use super::number::{CARDINALS, ORDINALS};
+
 /// One piece of what was said.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Piece {
@@ -92,50 +94,6 @@ pub(crate) fn read(first: &str, second: Option<&str>) -> (Piece, usize) {
 
 /// Zero to nineteen, cardinal or ordinal; `oh` is a spoken zero.
 fn unit(word: &str) -> Option<u32> {
-    const CARDINALS: [&str; 20] = [
-        "zero",
-        "one",
-        "two",
-        "three",
-        "four",
-        "five",
-        "six",
-        "seven",
-        "eight",
-        "nine",
-        "ten",
-        "eleven",
-        "twelve",
-        "thirteen",
-        "fourteen",
-        "fifteen",
-        "sixteen",
-        "seventeen",
-        "eighteen",
-        "nineteen",
-    ];
-    const ORDINALS: [&str; 20] = [
-        "zeroth",
-        "first",
-        "second",
-        "third",
-        "fourth",
-        "fifth",
-        "sixth",
-        "seventh",
-        "eighth",
-        "ninth",
-        "tenth",
-        "eleventh",
-        "twelfth",
-        "thirteenth",
-        "fourteenth",
-        "fifteenth",
-        "sixteenth",
-        "seventeenth",
-        "eighteenth",
-        "nineteenth",
-    ];
     let at = CARDINALS.iter().position(|known| *known == word).or_else(|| ORDINALS.iter().position(|known| *known == word));
     at.and_then(|at| u32::try_from(at).ok()).or_else(|| (word == "oh").then_some(0))
 }

@@ -10,18 +10,18 @@ pub mod spanish;
 pub use birth::{Customs, DateOrder, date_of_birth, date_with_year, year};
 pub use listen::digits_in;
 pub use moment::{date, moment, time, weekday};
-pub use number::{cardinal, ordinal};
+pub use number::{CARDINALS, ORDINALS, SPANISH_CARDINALS, cardinal, ordinal};
 
 /// A digit as a word; any other character as it is.
 #[must_use]
 pub fn digit(c: char) -> &'static str {
-    c.to_digit(10).map_or("", |value| number::DIGITS[value as usize])
+    c.to_digit(10).map_or("", |value| CARDINALS[value as usize])
 }
 
 /// The digit that a word names, in any case: "seven" is '7'.
 #[must_use]
 pub fn digit_of(word: &str) -> Option<char> {
-    (b'0'..).zip(number::DIGITS).find(|(_, name)| name.eq_ignore_ascii_case(word)).map(|(digit, _)| char::from(digit))
+    (b'0'..).zip(&CARDINALS[..10]).find(|(_, name)| name.eq_ignore_ascii_case(word)).map(|(digit, _)| char::from(digit))
 }
 
 /// A code, character by character: "K, seven, M".

@@ -1,20 +1,97 @@
 //! Numbers as English words.
 
-pub(super) const DIGITS: [&str; 10] = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"];
-const TEENS: [&str; 10] = ["ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"];
+/// Zero to nineteen.
+pub const CARDINALS: [&str; 20] = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+];
+/// The same as ordinals: "zeroth" to "nineteenth".
+pub const ORDINALS: [&str; 20] = [
+    "zeroth",
+    "first",
+    "second",
+    "third",
+    "fourth",
+    "fifth",
+    "sixth",
+    "seventh",
+    "eighth",
+    "ninth",
+    "tenth",
+    "eleventh",
+    "twelfth",
+    "thirteenth",
+    "fourteenth",
+    "fifteenth",
+    "sixteenth",
+    "seventeenth",
+    "eighteenth",
+    "nineteenth",
+];
+/// Zero to twenty-nine in Spanish, without accents.
+pub const SPANISH_CARDINALS: [&str; 30] = [
+    "cero",
+    "uno",
+    "dos",
+    "tres",
+    "cuatro",
+    "cinco",
+    "seis",
+    "siete",
+    "ocho",
+    "nueve",
+    "diez",
+    "once",
+    "doce",
+    "trece",
+    "catorce",
+    "quince",
+    "dieciseis",
+    "diecisiete",
+    "dieciocho",
+    "diecinueve",
+    "veinte",
+    "veintiuno",
+    "veintidos",
+    "veintitres",
+    "veinticuatro",
+    "veinticinco",
+    "veintiseis",
+    "veintisiete",
+    "veintiocho",
+    "veintinueve",
+];
 const TENS: [&str; 10] = ["", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"];
 
 /// A cardinal: "twenty-five", "one hundred and two", "three thousand". From a million on, digits.
 #[must_use]
 pub fn cardinal(n: u32) -> String {
-    let at = |words: &[&'static str; 10], n: u32| words[n as usize];
+    let small = |n: u32| CARDINALS[n as usize];
+    let tens = |n: u32| TENS[n as usize];
     match n {
-        0..=9 => at(&DIGITS, n).into(),
-        10..=19 => at(&TEENS, n - 10).into(),
-        20..=99 if n.is_multiple_of(10) => at(&TENS, n / 10).into(),
-        20..=99 => format!("{}-{}", at(&TENS, n / 10), at(&DIGITS, n % 10)),
-        100..=999 if n.is_multiple_of(100) => format!("{} hundred", at(&DIGITS, n / 100)),
-        100..=999 => format!("{} hundred and {}", at(&DIGITS, n / 100), cardinal(n % 100)),
+        0..=19 => small(n).into(),
+        20..=99 if n.is_multiple_of(10) => tens(n / 10).into(),
+        20..=99 => format!("{}-{}", tens(n / 10), small(n % 10)),
+        100..=999 if n.is_multiple_of(100) => format!("{} hundred", small(n / 100)),
+        100..=999 => format!("{} hundred and {}", small(n / 100), cardinal(n % 100)),
         1000..=999_999 if n.is_multiple_of(1000) => format!("{} thousand", cardinal(n / 1000)),
         1000..=999_999 => format!("{} thousand {}", cardinal(n / 1000), cardinal(n % 1000)),
         _ => n.to_string(),

@@ -7,6 +7,7 @@ use serde_json::Value;
 use sqlx::PgConnection;
 
 use super::exactly_once::{CommitError, Effect, Settled};
+use super::identify::Claimed;
 use super::{CANCEL_TOOL, PrepareError, Refusal, code, identify};
 use crate::audit::{self, Actor};
 use crate::db::{DbError, bounded};
@@ -66,18 +67,10 @@ impl ClinicStore {
     ) -> Result<PreparedCancellation, PrepareError> {
         let confirmation_code = code::normalise(confirmation_code);
         let found = async {
-            let (mut transaction, now) = self.begin().await?;
-            if identify::has_guessed_too_often(&mut transaction, call_id).await? {
-                return Ok(Err(Refusal::TooManyAttempts));
-            }
-            let Some(own) = identify::find_own(&mut transaction, self, &confirmation_code, phone).await? else {
-                identify::note_failure(&mut transaction, self, call_id).await?;
-                transaction.commit().await?;
-                return Ok(Err(Refusal::NotFound));
+            let Claimed { mut transaction, own, .. } = match self.claim(call_id, &confirmation_code, phone).await? {
+                Ok(claimed) => claimed,
+                Err(refusal) => return Ok(Err(refusal)),
             };
-            if let Some(refusal) = own.refusal(now) {
-                return Ok(Err(refusal));
-            }
             let schedule = load_schedule(&mut transaction).await?;
             let zone = Place::zone(schedule.place(&own.practitioner, own.span).as_ref(), schedule.zone);
             let subject = own.id.to_string();

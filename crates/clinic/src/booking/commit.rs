@@ -10,9 +10,9 @@ use super::patient::Identity;
 use super::{BOOK_TOOL, Booked, Booking, Refusal, code, holds};
 use crate::audit::{self, Actor};
 use crate::db::{DbError, violated};
-use crate::ids::{AppointmentId, CommitKey, PatientId, ServiceCode};
+use crate::ids::{AppointmentId, CommitKey, PatientId, PractitionerId, ServiceCode};
 use crate::schedule::{Asked, Span};
-use crate::slots::{alternatives, around};
+use crate::slots::{alternatives_with_anybody, around};
 use crate::store::{ClinicStore, load_busy, load_schedule};
 
 impl ClinicStore {
@@ -49,11 +49,7 @@ impl Effect for Book<'_> {
         connection: &mut PgConnection,
     ) -> Result<Settled<Booked>, DbError> {
         let booking = self.booking;
-        let name =
-            sqlx::query_scalar!("SELECT name FROM practitioners WHERE practitioner_id = $1 AND is_active", booking.practitioner.as_str())
-                .fetch_optional(&mut *connection)
-                .await?;
-        let Some(practitioner_name) = name else {
+        let Some(practitioner_name) = active_practitioner(connection, &booking.practitioner).await? else {
             return Ok(Settled::Refused(Refusal::NotOffered));
         };
         let identity = Identity::of(store, &booking.patient_name, &booking.phone);
@@ -102,6 +98,12 @@ impl Effect for Book<'_> {
     }
 }
 
+/// The name of a practitioner who still works here.
+pub(super) async fn active_practitioner(connection: &mut PgConnection, practitioner: &PractitionerId) -> Result<Option<String>, DbError> {
+    let name = sqlx::query_scalar!("SELECT name FROM practitioners WHERE practitioner_id = $1 AND is_active", practitioner.as_str());
+    Ok(name.fetch_optional(connection).await?)
+}
+
 /// Adds free times near the wish to the refusal that somebody else has it.
 pub(super) async fn with_alternatives(
     now: DateTime<Utc>,
@@ -114,12 +116,8 @@ pub(super) async fn with_alternatives(
         return Ok(refusal);
     };
     let schedule = load_schedule(connection).await?;
-    let busy = load_busy(connection, around(wish.start), "").await?;
-    let same = alternatives(&schedule, wish, asked, now, &busy);
-    // A colleague is better than nothing.
-    let anybody = Asked { practitioner: None, ..asked };
-    let found = if same.is_empty() { alternatives(&schedule, wish, anybody, now, &busy) } else { same };
-    Ok(Refusal::SlotTaken { alternatives: found })
+    let busy = load_busy(connection, around(wish.start), "", None).await?;
+    Ok(Refusal::SlotTaken { alternatives: alternatives_with_anybody(&schedule, wish, asked, now, &busy) })
 }
 
 impl Book<'_> {

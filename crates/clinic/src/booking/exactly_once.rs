@@ -19,11 +19,15 @@ use super::Refusal;
 use crate::db::{DbError, back_off};
 use crate::ids::CommitKey;
 use crate::store::ClinicStore;
+use crate::subjects::Subject;
 
 /// How often a commit is attempted: once, and again after a conflict or a lost connection.
 const ATTEMPTS_MAX: u32 = 5;
 /// How long a commit may take in all, attempts and look-ups included; below the tool's time-out.
 pub(crate) const COMMIT_LIMIT: Duration = Duration::from_secs(6);
+
+/// Where a settled result is kept.
+const RESULT: (&str, &str) = ("tool_commits", "result_sealed");
 
 /// How a commit ended; stored under its key, so every repetition gets the same.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -179,7 +183,7 @@ impl ClinicStore {
                 Settled::Refused(effect.explain(self, now, &mut transaction, refusal).await?)
             }
         };
-        let sealed = self.seal("tool_commits", "result_sealed", &settled)?;
+        let sealed = self.seal_for(&mut transaction, Subject::Call(&key.call_id), RESULT, &settled).await?;
         let outcome = if matches!(settled, Settled::Done(_)) { "done" } else { "refused" };
         sqlx::query!(
             "UPDATE tool_commits SET outcome = $3, result_sealed = $4 WHERE call_id = $1 AND confirmation_id = $2",
@@ -206,14 +210,17 @@ impl ClinicStore {
             key.call_id,
             key.confirmation_id
         )
-        .fetch_one(connection)
+        .fetch_one(&mut *connection)
         .await?;
         // Both are digests that only this program sees, so the comparison need not hide its timing.
         if found.arguments_hmac != hmac {
             return Err(Failed::KeyReused);
         }
         let missing = || DbError::Unreadable { what: "tool_commits.result_sealed", reason: "a settled commit has no result".into() };
-        let result = found.result_sealed.ok_or_else(missing).and_then(|sealed| self.open("tool_commits", "result_sealed", sealed));
+        let result = match found.result_sealed {
+            Some(sealed) => self.open_in(&mut *connection, RESULT, sealed).await,
+            None => Err(missing()),
+        };
         // It may well have been done: to say that nothing was changed would be a lie.
         result.map_err(Failed::InDoubt)
     }

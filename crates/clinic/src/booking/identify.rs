@@ -5,7 +5,7 @@
 
 use chrono::{DateTime, Utc};
 use frontdesk_agent::Pii;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, Postgres, Transaction};
 
 use super::patient::{Identity, phone_index};
 use super::{Refusal, code};
@@ -49,6 +49,38 @@ impl OwnAppointment {
     /// Why it can be neither moved nor cancelled, if so.
     pub(super) fn refusal(&self, now: DateTime<Utc>) -> Option<Refusal> {
         refusal(&self.status, self.span.start, now)
+    }
+}
+
+/// An appointment that the caller may move or cancel, and the transaction that found it.
+pub(super) struct Claimed {
+    pub(super) transaction: Transaction<'static, Postgres>,
+    pub(super) now: DateTime<Utc>,
+    pub(super) own: OwnAppointment,
+}
+
+impl ClinicStore {
+    /// Finds the appointment that a caller wants to move or cancel, by its code and telephone number. A failure to match is written
+    /// down; after a few of them the call is told nothing any more.
+    pub(super) async fn claim(
+        &self,
+        call_id: &str,
+        confirmation_code: &str,
+        phone: &PhoneNumber,
+    ) -> Result<Result<Claimed, Refusal>, DbError> {
+        let (mut transaction, now) = self.begin().await?;
+        if has_guessed_too_often(&mut transaction, call_id).await? {
+            return Ok(Err(Refusal::TooManyAttempts));
+        }
+        let Some(own) = find_own(&mut transaction, self, confirmation_code, phone).await? else {
+            note_failure(&mut transaction, self, call_id).await?;
+            transaction.commit().await?;
+            return Ok(Err(Refusal::NotFound));
+        };
+        Ok(match own.refusal(now) {
+            Some(refusal) => Err(refusal),
+            None => Ok(Claimed { transaction, now, own }),
+        })
     }
 }
 

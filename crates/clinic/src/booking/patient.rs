@@ -7,6 +7,7 @@ use crate::db::DbError;
 use crate::ids::PatientId;
 use crate::phone::PhoneNumber;
 use crate::store::ClinicStore;
+use crate::subjects::Subject;
 
 /// The blind indexes of one patient.
 #[derive(Debug, Clone)]
@@ -78,8 +79,9 @@ impl Identity {
         phone: &PhoneNumber,
     ) -> Result<PatientId, DbError> {
         let patient = PatientId::mint();
-        let name = store.seal("patients", "name_sealed", name)?;
-        let phone = store.seal("patients", "phone_sealed", phone)?;
+        let key = store.subject_key(&mut *connection, Subject::Patient(patient)).await?;
+        let name = store.seal_with(&key, "patients", "name_sealed", name)?;
+        let phone = store.seal_with(&key, "patients", "phone_sealed", phone)?;
         // The caller holds the patient's lock, so nobody adds the same patient in between.
         sqlx::query!(
             "INSERT INTO patients (tenant_id, patient_id, name_sealed, name_index, phone_sealed, phone_index)

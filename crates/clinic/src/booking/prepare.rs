@@ -76,7 +76,7 @@ impl ClinicStore {
         let (mut transaction, now) = self.begin().await?;
         let schedule = load_schedule(&mut transaction).await?;
         let span = Span::lasting(wish.start, wish.duration_minutes);
-        let busy = load_busy(&mut transaction, around(wish.start), call_id).await?;
+        let busy = load_busy(&mut transaction, around(wish.start), call_id, None).await?;
         let asked = Asked { practitioner: wish.practitioner.as_ref(), service: wish.service.as_ref(), location: wish.location.as_ref() };
         let near = || alternatives(&schedule, span, asked, now, &busy);
         if let Err(reason) = schedule.allows(span, asked, now) {

@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::PgConnection;
 
+use super::commit::{active_practitioner, with_alternatives};
 use super::exactly_once::{CommitError, Effect, Settled};
 use super::holds::{self, Attempt, Hold};
-use super::identify::{self, OwnAppointment};
+use super::identify::{self, Claimed, OwnAppointment};
 use super::prepare::at;
 use super::{PrepareError, RESCHEDULE_TOOL, Refusal, code};
 use crate::audit::{self, Actor};
@@ -17,7 +18,7 @@ use crate::db::{DbError, bounded, violated};
 use crate::ids::{AppointmentId, CommitKey, PractitionerId};
 use crate::phone::PhoneNumber;
 use crate::schedule::{Asked, Place, Practitioner, Schedule, Span};
-use crate::slots::{alternatives, around};
+use crate::slots::{alternatives_with_anybody, around};
 use crate::store::{ClinicStore, load_busy, load_schedule};
 use crate::waiting::{self, Freed};
 
@@ -128,19 +129,11 @@ impl ClinicStore {
     }
 
     async fn try_move(&self, call_id: &str, wish: &RescheduleWish) -> Result<Result<Attempt<PreparedReschedule>, Refusal>, DbError> {
-        let (mut transaction, now) = self.begin().await?;
-        if identify::has_guessed_too_often(&mut transaction, call_id).await? {
-            return Ok(Err(Refusal::TooManyAttempts));
-        }
         let confirmation_code = code::normalise(&wish.confirmation_code);
-        let Some(own) = identify::find_own(&mut transaction, self, &confirmation_code, &wish.phone).await? else {
-            identify::note_failure(&mut transaction, self, call_id).await?;
-            transaction.commit().await?;
-            return Ok(Err(Refusal::NotFound));
+        let Claimed { mut transaction, now, own } = match self.claim(call_id, &confirmation_code, &wish.phone).await? {
+            Ok(claimed) => claimed,
+            Err(refusal) => return Ok(Err(refusal)),
         };
-        if let Some(refusal) = own.refusal(now) {
-            return Ok(Err(refusal));
-        }
         let schedule = load_schedule(&mut transaction).await?;
         let span = Span { start: wish.start, end: wish.start + (own.span.end - own.span.start) };
         if span == own.span && wish.practitioner.as_ref().is_none_or(|whom| *whom == own.practitioner) {
@@ -204,7 +197,7 @@ impl ClinicStore {
         call_id: &str,
         now: DateTime<Utc>,
     ) -> Result<Result<&'a Practitioner, Refusal>, DbError> {
-        let mut busy = load_busy(connection, around(span.start), call_id).await?;
+        let mut busy = load_busy(connection, around(span.start), call_id, None).await?;
         // An appointment does not stand in its own way.
         if let Some(taken) = busy.get_mut(&own.practitioner) {
             taken.retain(|taken| *taken != own.occupied);
@@ -212,10 +205,7 @@ impl ClinicStore {
         let anybody = Asked { practitioner: None, service: own.service.as_ref(), location: None };
         let first = Asked { practitioner: Some(named.unwrap_or(&own.practitioner)), ..anybody };
         let asked = if named.is_some() { first } else { anybody };
-        let near = || {
-            let same = alternatives(schedule, span, first, now, &busy);
-            if same.is_empty() { alternatives(schedule, span, anybody, now, &busy) } else { same }
-        };
+        let near = || alternatives_with_anybody(schedule, span, first, now, &busy);
         if let Err(reason) = schedule.allows(span, asked, now) {
             return Ok(Err(Refusal::NotBookable { reason, alternatives: near() }));
         }
@@ -274,11 +264,7 @@ impl Effect for Move<'_> {
         connection: &mut PgConnection,
     ) -> Result<Settled<Rescheduled>, DbError> {
         let wanted = self.reschedule;
-        let name =
-            sqlx::query_scalar!("SELECT name FROM practitioners WHERE practitioner_id = $1 AND is_active", wanted.practitioner.as_str())
-                .fetch_optional(&mut *connection)
-                .await?;
-        let Some(practitioner_name) = name else {
+        let Some(practitioner_name) = active_practitioner(connection, &wanted.practitioner).await? else {
             return Ok(Settled::Refused(Refusal::NotOffered));
         };
         let Some(own) = identify::find_own(connection, store, &wanted.confirmation_code, &wanted.phone).await? else {
@@ -346,6 +332,6 @@ impl Effect for Move<'_> {
         refusal: Refusal,
     ) -> Result<Refusal, DbError> {
         let asked = Asked { practitioner: Some(&self.reschedule.practitioner), ..Asked::default() };
-        super::commit::with_alternatives(now, connection, refusal, self.reschedule.span(), asked).await
+        with_alternatives(now, connection, refusal, self.reschedule.span(), asked).await
     }
 }

@@ -8,6 +8,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection};
 
 use super::model::{Hours, Tenant};
+use crate::audit::{Actor, SecurityEvent};
 use crate::db::{DbError, violated};
 use crate::ids::LocationId;
 
@@ -65,6 +66,14 @@ async fn run(url: &str, tenant: &Tenant) -> Result<(), sqlx::Error> {
     write_offers(&mut transaction, tenant).await?;
     write_time_off(&mut transaction, tenant).await?;
     write_insurance(&mut transaction, tenant).await?;
+    sqlx::query!(
+        "INSERT INTO audit_events (tenant_id, actor, action) VALUES ($1, $2, $3)",
+        tenant.id.as_str(),
+        Actor::Operator.as_str(),
+        SecurityEvent::ConfigurationChanged.action()
+    )
+    .execute(&mut *transaction)
+    .await?;
     transaction.commit().await?;
     // The work is done; whether the server reads the farewell does not matter.
     let _ = connection.close().await;
@@ -78,12 +87,13 @@ fn int(value: u32) -> i32 {
 
 async fn write_tenant(connection: &mut PgConnection, tenant: &Tenant) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "INSERT INTO tenants (tenant_id, name, zone, language, currency, slot_minutes, lead_minutes, horizon_days, closed_days)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+        "INSERT INTO tenants (tenant_id, name, zone, language, currency, slot_minutes, lead_minutes, horizon_days, closed_days, retention_years)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
          ON CONFLICT (tenant_id) DO UPDATE SET
              name = excluded.name, zone = excluded.zone, language = excluded.language, currency = excluded.currency,
              slot_minutes = excluded.slot_minutes, lead_minutes = excluded.lead_minutes,
-             horizon_days = excluded.horizon_days, closed_days = excluded.closed_days, imported_at = now()",
+             horizon_days = excluded.horizon_days, closed_days = excluded.closed_days, retention_years = excluded.retention_years,
+             imported_at = now()",
         tenant.id.as_str(),
         tenant.name,
         tenant.zone.name(),
@@ -92,7 +102,8 @@ async fn write_tenant(connection: &mut PgConnection, tenant: &Tenant) -> Result<
         int(tenant.slot_minutes),
         int(tenant.lead_minutes),
         int(tenant.horizon_days),
-        &tenant.closed_days
+        &tenant.closed_days,
+        int(tenant.retention.years)
     )
     .execute(connection)
     .await?;

@@ -70,6 +70,9 @@ pub struct Tenant {
     /// Where; none, if the clinic has but one place.
     #[serde(default)]
     pub locations: Vec<LocationConfig>,
+    /// How long data is kept.
+    #[serde(default)]
+    pub retention: Retention,
     /// Who works here.
     pub practitioners: Vec<PractitionerConfig>,
     /// What is offered.
@@ -81,6 +84,21 @@ pub struct Tenant {
     /// The rows of `insurance.toml`.
     #[serde(skip)]
     pub insurance: Vec<CoverageRow>,
+}
+
+/// How long data is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Retention {
+    /// Years after which `frontdesk retention run` erases calls and patients; HIPAA wants six, a state's law may want more.
+    #[schemars(range(min = 1, max = 100))]
+    pub years: u32,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self { years: 6 }
+    }
 }
 
 /// How the agent sounds; what is left out is the provider's default.

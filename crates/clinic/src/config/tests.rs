@@ -73,6 +73,7 @@ fn turns_end_as_the_tenant_says_and_by_the_turn_model_if_it_says_nothing() {
 fn every_fault_names_file_line_and_key() {
     for (file, from, to, expected) in [
         ("tenant.toml", "zone = \"America/New_York\"", "zone = \"Moon\"", "got \"Moon\", expected an IANA time zone"),
+        ("tenant.toml", "[voice]\n", "[retention]\nyears = 0\n[voice]\n", "retention.years: got 0, expected years from 1 to 100"),
         ("tenant.toml", "zone = \"America/New_York\"", "zone = 5", "demo/tenant.toml: `zone = 5"),
         ("tenant.toml", "language = \"en-US\"", "langauge = \"en-US\"", "unknown field `langauge`"),
         ("tenant.toml", "greeting = \"", "#greeting = \"", "demo/tenant.toml: greeting: got nothing, expected a value"),

@@ -119,6 +119,8 @@ fn limits(tenant: &Tenant, report: &mut Report<'_>) {
     report.require(tenant.lead_minutes <= 100_000, "lead_minutes", || format!("got {}, expected at most 100000", tenant.lead_minutes));
     report
         .require((1..=1000).contains(&tenant.horizon_days), "horizon_days", || format!("got {}, expected 1 to 1000", tenant.horizon_days));
+    let years = tenant.retention.years;
+    report.require((1..=100).contains(&years), "retention.years", || format!("got {years}, expected years from 1 to 100"));
     let taking = &tenant.turn_taking;
     let seconds = [
         ("min_endpointing_delay", taking.min_endpointing_delay),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use aes_gcm::aead::KeyInit;
 use aes_gcm::{Aes256Gcm, Key};
@@ -17,13 +18,21 @@ use crate::ids::TenantId;
 type HmacSha256 = Hmac<Sha256>;
 
 /// The keys of one installation. Sealing uses the highest version, opening whichever version the sealed value names.
+/// Versions may come and go while serving ([`Keyring::renew`]).
 ///
 /// Every key is derived from a master key for its one purpose, so that no master key itself meets any data.
 pub struct Keyring {
-    sealing: BTreeMap<u16, Aes256Gcm>,
-    current: u16,
+    masters: RwLock<BTreeMap<u16, Arc<Master>>>,
     index: [u8; 32],
     arguments: [u8; 32],
+}
+
+/// What is derived of one version of the master key.
+pub(super) struct Master {
+    /// Seals values directly, as the first releases did.
+    pub(super) seal: Aes256Gcm,
+    /// Wraps the keys of subjects.
+    pub(super) wrap: Aes256Gcm,
 }
 
 /// Why a keyring cannot be made. Never holds key material.
@@ -54,6 +63,9 @@ pub enum KeyringError {
         /// Which.
         version: u16,
     },
+    /// The new keys index otherwise: what is stored could not be found any more. Give the index key explicitly.
+    #[error("the index key differs from the one in use: nothing that is stored would be found under it")]
+    OtherIndexKey,
 }
 
 impl Keyring {
@@ -61,15 +73,43 @@ impl Keyring {
     ///
     /// The index key does not rotate with the others: what was indexed under one key cannot be found under another.
     pub fn new(masters: impl IntoIterator<Item = (u16, [u8; 32])>, index_key: [u8; 32]) -> Result<Self, KeyringError> {
-        let mut sealing = BTreeMap::new();
+        let mut versions = BTreeMap::new();
         for (version, master) in masters {
-            let key = derive(&master, "seal");
-            if sealing.insert(version, Aes256Gcm::new(Key::<Aes256Gcm>::from_slice(&key))).is_some() {
+            let cipher = |purpose| Aes256Gcm::new(Key::<Aes256Gcm>::from_slice(&derive(&master, purpose)));
+            if versions.insert(version, Arc::new(Master { seal: cipher("seal"), wrap: cipher("wrap") })).is_some() {
                 return Err(KeyringError::Twice { version });
             }
         }
-        let current = *sealing.keys().next_back().ok_or(KeyringError::Empty)?;
-        Ok(Self { sealing, current, index: derive(&index_key, "blind index"), arguments: derive(&index_key, "tool arguments") })
+        if versions.is_empty() {
+            return Err(KeyringError::Empty);
+        }
+        Ok(Self {
+            masters: RwLock::new(versions),
+            index: derive(&index_key, "blind index"),
+            arguments: derive(&index_key, "tool arguments"),
+        })
+    }
+
+    /// Takes over the versions of the master key that another keyring has, for whatever is sealed or opened from now on. The
+    /// index key stays; a keyring with another one is refused, and nothing is changed.
+    pub fn renew(&self, newer: &Self) -> Result<(), KeyringError> {
+        if self.index != newer.index {
+            return Err(KeyringError::OtherIndexKey);
+        }
+        let versions = newer.versions().clone();
+        *self.masters.write().unwrap_or_else(PoisonError::into_inner) = versions;
+        Ok(())
+    }
+
+    fn versions(&self) -> std::sync::RwLockReadGuard<'_, BTreeMap<u16, Arc<Master>>> {
+        // Writers only swap the whole map, so it is whole even if one panicked.
+        self.masters.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The version under which new keys are wrapped.
+    #[must_use]
+    pub fn current_version(&self) -> u16 {
+        self.current().0
     }
 
     /// A keyring with one master key, version 1, from which the index key is derived, too.
@@ -117,18 +157,20 @@ impl Keyring {
         mac.finalize().into_bytes().into()
     }
 
-    pub(super) fn current(&self) -> (u16, &Aes256Gcm) {
-        (self.current, &self.sealing[&self.current])
+    pub(super) fn current(&self) -> (u16, Arc<Master>) {
+        let versions = self.versions();
+        let (version, master) = versions.last_key_value().expect("no keyring is made without a key");
+        (*version, Arc::clone(master))
     }
 
-    pub(super) fn version(&self, version: u16) -> Option<&Aes256Gcm> {
-        self.sealing.get(&version)
+    pub(super) fn version(&self, version: u16) -> Option<Arc<Master>> {
+        self.versions().get(&version).map(Arc::clone)
     }
 }
 
 impl fmt::Debug for Keyring {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Keyring").field("versions", &self.sealing.keys().collect::<Vec<_>>()).finish_non_exhaustive()
+        f.debug_struct("Keyring").field("versions", &self.versions().keys().collect::<Vec<_>>()).finish_non_exhaustive()
     }
 }
 
@@ -162,11 +204,22 @@ mod tests {
     #[test]
     fn keys_are_read_or_refused_with_the_place_of_the_fault() {
         let key = base64::engine::general_purpose::STANDARD.encode([7; 32]);
-        assert_eq!(Keyring::parse(&format!("1:{key}, 3:{key}"), None).unwrap().current, 3);
+        assert_eq!(Keyring::parse(&format!("1:{key}, 3:{key}"), None).unwrap().current_version(), 3);
         assert_eq!(Keyring::parse("", None).unwrap_err(), KeyringError::Empty);
         assert_eq!(Keyring::parse(&format!("1:{key},x:{key}"), None).unwrap_err(), KeyringError::BadVersion { position: 2 });
         assert_eq!(Keyring::parse("1:c2hvcnQ=", None).unwrap_err(), KeyringError::BadKey { position: 1 });
         assert_eq!(Keyring::parse(&format!("1:{key},1:{key}"), None).unwrap_err(), KeyringError::Twice { version: 1 });
+    }
+
+    #[test]
+    fn renewal_changes_the_masters_and_never_the_index() {
+        let keys = Keyring::new([(1, [1; 32])], [0; 32]).unwrap();
+        keys.renew(&Keyring::new([(1, [1; 32]), (2, [2; 32])], [0; 32]).unwrap()).unwrap();
+        assert_eq!(keys.current_version(), 2);
+        assert!(keys.version(1).is_some());
+        let other = Keyring::new([(3, [3; 32])], [9; 32]).unwrap();
+        assert_eq!(keys.renew(&other), Err(KeyringError::OtherIndexKey));
+        assert_eq!(keys.current_version(), 2);
     }
 
     #[test]

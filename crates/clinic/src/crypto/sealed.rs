@@ -3,26 +3,28 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use aes_gcm::Nonce;
 use aes_gcm::aead::{Aead, Payload};
+use aes_gcm::{Aes256Gcm, Nonce};
 use rand::RngCore;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use uuid::Uuid;
 
-use super::Keyring;
+use super::{Keyring, SubjectKey};
 use crate::ids::TenantId;
 
 /// The only format so far: format, key version, subject key id, nonce, then ciphertext and tag.
 const FORMAT: u8 = 1;
-/// Format (1 byte), key version (2, big-endian), id of the subject's key (16; all zero: none, the version's key itself).
+/// Format (1 byte), key version (2, big-endian; zero with a subject's key), id of the subject's key (16; all zero: none, the
+/// version's key itself).
 const HEADER_BYTES: usize = 19;
 /// AES-GCM's nonce, NIST SP 800-38D section 8.2.2: random, 96 bits.
 const NONCE_BYTES: usize = 12;
 
 /// A value of type `T`, as JSON, under AES-256-GCM. What the database stores is [`Sealed::as_bytes`].
 ///
-/// The header names the key's version, and leaves room for a key of the data subject's own, whose destruction will erase
-/// what it sealed. Header and [`Place`] are authenticated: a value moved to another column or tenant does not open.
+/// The header names the key: that of a data subject, whose destruction erases what it sealed, or a version of the master key
+/// itself, as the first releases sealed. Header and [`Place`] are authenticated: a value moved to another column or tenant does not open.
 pub struct Sealed<T> {
     bytes: Vec<u8>,
     plain: PhantomData<fn() -> T>,
@@ -32,14 +34,14 @@ pub struct Sealed<T> {
 #[derive(Debug, Clone, Copy)]
 pub struct Place<'a> {
     tenant: &'a TenantId,
-    table: &'static str,
-    column: &'static str,
+    table: &'a str,
+    column: &'a str,
 }
 
 impl<'a> Place<'a> {
     /// A column of a table, in the rows of one tenant.
     #[must_use]
-    pub const fn new(tenant: &'a TenantId, table: &'static str, column: &'static str) -> Self {
+    pub const fn new(tenant: &'a TenantId, table: &'a str, column: &'a str) -> Self {
         Self { tenant, table, column }
     }
 
@@ -66,17 +68,17 @@ pub enum SealError {
     #[error("a value for {table}.{column} cannot be written as JSON")]
     Encode {
         /// The table.
-        table: &'static str,
+        table: String,
         /// The column.
-        column: &'static str,
+        column: String,
     },
     /// The cipher refused: only for values beyond 64 GiB.
     #[error("a value for {table}.{column} is too large to encrypt")]
     TooLarge {
         /// The table.
-        table: &'static str,
+        table: String,
         /// The column.
-        column: &'static str,
+        column: String,
     },
 }
 
@@ -99,8 +101,8 @@ pub enum OpenError {
         /// The version.
         version: u16,
     },
-    /// Sealed with a subject's key that is gone, or that this release cannot look up.
-    #[error("sealed with a subject's key, which is not available")]
+    /// Sealed with a subject's key that is not the one at hand, or gone: what it sealed was erased.
+    #[error("sealed with a subject's key, which is not available: it may have been erased")]
     SubjectKey,
     /// Wrong key, wrong place, or altered bytes.
     #[error("the sealed value does not authenticate: wrong key, other column or tenant, or altered")]
@@ -122,42 +124,81 @@ impl<T> Sealed<T> {
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }
-}
 
-impl<T: Serialize + DeserializeOwned> Sealed<T> {
-    /// Encrypts a value for its place with the current key.
-    pub fn seal(keys: &Keyring, place: &Place<'_>, value: &T) -> Result<Self, SealError> {
-        let plain = serde_json::to_vec(value).map_err(|_| SealError::Encode { table: place.table, column: place.column })?;
-        let (version, cipher) = keys.current();
-        let mut bytes = vec![0; HEADER_BYTES + NONCE_BYTES];
-        bytes[0] = FORMAT;
-        bytes[1..3].copy_from_slice(&version.to_be_bytes());
-        rand::rng().fill_bytes(&mut bytes[HEADER_BYTES..]);
-        let associated = place.associated_data(&bytes[..HEADER_BYTES]);
-        let sealed = cipher
-            .encrypt(Nonce::from_slice(&bytes[HEADER_BYTES..]), Payload { msg: &plain, aad: &associated })
-            .map_err(|_| SealError::TooLarge { table: place.table, column: place.column })?;
-        bytes.extend_from_slice(&sealed);
-        Ok(Self::from_bytes(bytes))
+    /// The id of the subject's key that it needs, if it is whole and needs one.
+    pub(crate) fn subject_key(&self) -> Option<Uuid> {
+        self.header().ok().and_then(|header| header.subject_key)
     }
 
-    /// Decrypts a value that was sealed for the same place.
-    pub fn open(&self, keys: &Keyring, place: &Place<'_>) -> Result<T, OpenError> {
+    fn header(&self) -> Result<Header, OpenError> {
         let format = *self.bytes.first().ok_or(OpenError::Malformed)?;
         if format != FORMAT {
             return Err(OpenError::UnknownFormat { format });
         }
-        let (header, rest) = self.bytes.split_at_checked(HEADER_BYTES).ok_or(OpenError::Malformed)?;
-        let (nonce, sealed) = rest.split_at_checked(NONCE_BYTES).ok_or(OpenError::Malformed)?;
-        let version = u16::from_be_bytes([header[1], header[2]]);
-        if header[3..].iter().any(|byte| *byte != 0) {
+        let header: &[u8; HEADER_BYTES] = self.bytes.first_chunk().ok_or(OpenError::Malformed)?;
+        let subject_key = Uuid::from_slice(&header[3..]).map_err(|_| OpenError::Malformed)?;
+        Ok(Header { version: u16::from_be_bytes([header[1], header[2]]), subject_key: (!subject_key.is_nil()).then_some(subject_key) })
+    }
+}
+
+impl<T: Serialize + DeserializeOwned> Sealed<T> {
+    /// Encrypts a value for its place with the current version's key.
+    pub fn seal(keys: &Keyring, place: &Place<'_>, value: &T) -> Result<Self, SealError> {
+        let (version, master) = keys.current();
+        Self::encrypt(&master.seal, version, Uuid::nil(), place, value)
+    }
+
+    /// Encrypts a value for its place with a subject's key.
+    pub(crate) fn seal_with(key: &SubjectKey, place: &Place<'_>, value: &T) -> Result<Self, SealError> {
+        Self::encrypt(&key.cipher, 0, key.id, place, value)
+    }
+
+    /// Decrypts a value that was sealed for the same place with a version's key.
+    pub fn open(&self, keys: &Keyring, place: &Place<'_>) -> Result<T, OpenError> {
+        let header = self.header()?;
+        if header.subject_key.is_some() {
             return Err(OpenError::SubjectKey);
         }
-        let cipher = keys.version(version).ok_or(OpenError::UnknownKey { version })?;
+        let master = keys.version(header.version).ok_or(OpenError::UnknownKey { version: header.version })?;
+        self.decrypt(&master.seal, place)
+    }
+
+    /// Decrypts a value that was sealed for the same place with this subject's key.
+    pub(crate) fn open_with(&self, key: &SubjectKey, place: &Place<'_>) -> Result<T, OpenError> {
+        if self.header()?.subject_key != Some(key.id) {
+            return Err(OpenError::SubjectKey);
+        }
+        self.decrypt(&key.cipher, place)
+    }
+
+    fn encrypt(cipher: &Aes256Gcm, version: u16, subject_key: Uuid, place: &Place<'_>, value: &T) -> Result<Self, SealError> {
+        let plain = serde_json::to_vec(value).map_err(|_| SealError::Encode { table: place.table.into(), column: place.column.into() })?;
+        let mut bytes = vec![0; HEADER_BYTES + NONCE_BYTES];
+        bytes[0] = FORMAT;
+        bytes[1..3].copy_from_slice(&version.to_be_bytes());
+        bytes[3..HEADER_BYTES].copy_from_slice(subject_key.as_bytes());
+        rand::rng().fill_bytes(&mut bytes[HEADER_BYTES..]);
+        let associated = place.associated_data(&bytes[..HEADER_BYTES]);
+        let sealed = cipher
+            .encrypt(Nonce::from_slice(&bytes[HEADER_BYTES..]), Payload { msg: &plain, aad: &associated })
+            .map_err(|_| SealError::TooLarge { table: place.table.into(), column: place.column.into() })?;
+        bytes.extend_from_slice(&sealed);
+        Ok(Self::from_bytes(bytes))
+    }
+
+    fn decrypt(&self, cipher: &Aes256Gcm, place: &Place<'_>) -> Result<T, OpenError> {
+        let (header, rest) = self.bytes.split_at_checked(HEADER_BYTES).ok_or(OpenError::Malformed)?;
+        let (nonce, sealed) = rest.split_at_checked(NONCE_BYTES).ok_or(OpenError::Malformed)?;
         let associated = place.associated_data(header);
         let plain = cipher.decrypt(Nonce::from_slice(nonce), Payload { msg: sealed, aad: &associated }).map_err(|_| OpenError::Rejected)?;
         serde_json::from_slice(&plain).map_err(|_| OpenError::Decode)
     }
+}
+
+/// What a sealed value says of its key.
+struct Header {
+    version: u16,
+    subject_key: Option<Uuid>,
 }
 
 impl<T> Clone for Sealed<T> {

@@ -131,13 +131,16 @@ impl ClinicStore {
                 let subject = row.patient_id.to_string();
                 audit::append(&mut transaction, &self.tenant, None, Actor::Operator, "patient.read", Some(&subject)).await?;
             }
+            let sealed = rows.iter().flat_map(|row| [&row.name_sealed, &row.phone_sealed].into_iter().chain(&row.intake_sealed));
+            let keys = self.keys_of(&mut transaction, sealed).await?;
             transaction.commit().await?;
             let mut patients = Vec::with_capacity(rows.len());
             for row in rows {
+                let intake = row.intake_sealed.map(|sealed| self.open_with(&keys, ("patients", "intake_sealed"), sealed));
                 patients.push(Patient {
-                    name: self.open("patients", "name_sealed", row.name_sealed)?,
-                    phone: self.open("patients", "phone_sealed", row.phone_sealed)?,
-                    intake: row.intake_sealed.map(|sealed| self.open("patients", "intake_sealed", sealed)).transpose()?.map(Pii::new),
+                    name: self.open_with(&keys, ("patients", "name_sealed"), row.name_sealed)?,
+                    phone: self.open_with(&keys, ("patients", "phone_sealed"), row.phone_sealed)?,
+                    intake: intake.transpose()?.map(Pii::new),
                     caller_type: row.caller_type.unwrap_or_default(),
                 });
             }

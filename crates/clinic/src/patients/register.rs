@@ -16,6 +16,7 @@ use crate::ids::{CommitKey, PatientId};
 use crate::phone::PhoneNumber;
 use crate::spoken;
 use crate::store::ClinicStore;
+use crate::subjects::Subject;
 
 /// The name under which a registration is committed.
 pub const REGISTER_TOOL: &str = "register_patient";
@@ -220,7 +221,8 @@ async fn complete(
     intake: &Pii<Intake>,
     indexes: &Indexes,
 ) -> Result<Result<(), sqlx::Error>, DbError> {
-    let sealed = store.seal("patients", "intake_sealed", intake.expose())?;
+    let place = ("patients", "intake_sealed");
+    let sealed = store.seal_for(&mut *connection, Subject::Patient(patient), place, intake.expose()).await?;
     let updated = sqlx::query!(
         "UPDATE patients SET intake_sealed = $2, birth_index = $3, email_index = $4, registered_at = now()
          WHERE patient_id = $1 AND registered_at IS NULL",

@@ -92,8 +92,9 @@ async fn offer(
         if !wish.admits(local) {
             continue;
         }
-        let name: Result<Pii<String>, _> = store.open("patients", "name_sealed", one.name_sealed);
-        let phone: Result<PhoneNumber, _> = store.open("patients", "phone_sealed", one.phone_sealed);
+        let keys = store.keys_of(&mut *connection, [&one.name_sealed, &one.phone_sealed]).await?;
+        let name: Result<Pii<String>, _> = store.open_with(&keys, ("patients", "name_sealed"), one.name_sealed);
+        let phone: Result<PhoneNumber, _> = store.open_with(&keys, ("patients", "phone_sealed"), one.phone_sealed);
         let (Ok(name), Ok(phone)) = (name, phone) else {
             // Erased, for instance: nobody can be called, and whoever gave the time up must not suffer for it.
             tracing::warn!(entry = %one.entry_id, "somebody on the waiting list cannot be read and is passed over");

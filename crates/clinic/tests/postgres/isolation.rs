@@ -1,6 +1,7 @@
 //! One clinic's rows are invisible to another's, and nothing personal is readable in the database.
 
 use frontdesk_agent::store::CallStore;
+use frontdesk_clinic::audit::seal_all;
 use frontdesk_clinic::booking::{Refusal, Settled};
 use frontdesk_clinic::config::import;
 use frontdesk_clinic::messages::{CallerMessage, Intent};
@@ -11,7 +12,7 @@ use super::calls::record;
 use super::support::{TestDatabase, clinic, other_tenant};
 use super::wishes::{key, refusal, wish};
 
-const TABLES: [&str; 19] = [
+const TABLES: [&str; 23] = [
     "tenants",
     "dialled_numbers",
     "practitioners",
@@ -31,6 +32,10 @@ const TABLES: [&str; 19] = [
     "intents",
     "tool_commits",
     "audit_events",
+    "audit_seals",
+    "audit_pending",
+    "subject_keys",
+    "legal_holds",
 ];
 
 /// Leaves a row in every table that calls write.
@@ -39,7 +44,8 @@ async fn fill(test: &TestDatabase, clinic: &ClinicStore) {
     sqlx::raw_sql(
         "INSERT INTO locations VALUES ('demo', 'lake', 'Lake Street', 'UTC');
          INSERT INTO time_off VALUES ('demo', 'dr-lovelace', '[2030-01-01, 2030-01-02)');
-         INSERT INTO practitioner_services VALUES ('demo', 'dr-lovelace', 'checkup')",
+         INSERT INTO practitioner_services VALUES ('demo', 'dr-lovelace', 'checkup');
+         INSERT INTO legal_holds VALUES ('demo', 'call', 'another')",
     )
     .execute(&test.admin)
     .await
@@ -64,6 +70,7 @@ async fn fill(test: &TestDatabase, clinic: &ClinicStore) {
     assert_eq!(clinic.messages_of_call("canary-call").await.unwrap(), [message]);
     clinic.note_intent("canary-call", "2", Intent::Book).await.unwrap();
     let calls = PgCallStore::new(clinic.clone());
+    seal_all(&test.database()).await.unwrap();
     calls.finish(&record("canary-call", clinic.tenant().as_str())).await.unwrap();
     calls.save_state("canary-call", br#"{"said":"canary state"}"#).await.unwrap();
 }
@@ -87,8 +94,9 @@ async fn every_table_is_protected() {
     let test = TestDatabase::new().await;
     let rows = sqlx::query(
         "SELECT c.relname, c.relrowsecurity AND c.relforcerowsecurity AS is_protected, pg_get_userbyid(c.relowner) AS owner,
+                c.relispartition, has_table_privilege('frontdesk_app', c.oid, 'SELECT, INSERT, UPDATE, DELETE') AS is_reachable,
                 EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'tenant_id' AND a.attnotnull) AS has_tenant
-         FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' AND c.relname <> '_sqlx_migrations'
+         FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND c.relname <> '_sqlx_migrations'
          ORDER BY c.relname",
     )
     .fetch_all(&test.admin)
@@ -100,6 +108,10 @@ async fn every_table_is_protected() {
         assert!(row.get::<bool, _>("is_protected"), "{name} has no forced row-level security");
         assert!(row.get::<bool, _>("has_tenant"), "{name} has no tenant_id");
         assert_eq!(row.get::<String, _>("owner"), "frontdesk_owner", "{name}");
+        if row.get("relispartition") {
+            assert!(!row.get::<bool, _>("is_reachable"), "{name} is reachable past the table that it is part of");
+            continue;
+        }
         names.push(name);
     }
     let mut expected: Vec<String> = TABLES.map(String::from).to_vec();
@@ -157,6 +169,17 @@ async fn the_application_can_write_neither_for_another_tenant_nor_what_is_final(
         ("UPDATE audit_events SET action = 'x'", "42501"),
         ("DELETE FROM audit_events", "42501"),
         ("TRUNCATE audit_events", "42501"),
+        ("UPDATE audit_seals SET hash = sha256('')", "42501"),
+        ("DELETE FROM audit_seals", "42501"),
+        ("TRUNCATE audit_seals", "42501"),
+        ("UPDATE audit_pending SET event_id = 0", "42501"),
+        ("SELECT frontdesk_extend_audit()", "42501"),
+        ("UPDATE subject_keys SET master_version = 9", "42501"),
+        ("DELETE FROM subject_keys", "42501"),
+        ("DELETE FROM legal_holds", "42501"),
+        ("INSERT INTO legal_holds VALUES ('demo', 'call', 'x')", "42501"),
+        ("UPDATE patients SET erased_at = now()", "42501"),
+        ("SELECT frontdesk_blank('call_id', 'canary-call')", "42501"),
         ("UPDATE call_records SET outcome = 'x'", "42501"),
         ("DELETE FROM call_records", "42501"),
         ("DELETE FROM messages", "42501"),
@@ -213,7 +236,16 @@ async fn not_even_the_owner_rewrites_the_audit_log() {
     let mut owner = PgConnection::connect(&test.url).await.unwrap();
     owner.execute("SET ROLE frontdesk_owner").await.unwrap();
     owner.execute("SET app.tenant_id = 'demo'").await.unwrap();
-    for statement in ["UPDATE audit_events SET action = 'x'", "DELETE FROM audit_events", "TRUNCATE audit_events"] {
+    for statement in [
+        "UPDATE audit_events SET action = 'x'",
+        "DELETE FROM audit_events",
+        "TRUNCATE audit_events",
+        "TRUNCATE audit_events_first",
+        "DELETE FROM audit_events_first",
+        "UPDATE audit_seals SET hash = sha256('')",
+        "DELETE FROM audit_seals",
+        "TRUNCATE audit_seals",
+    ] {
         assert_eq!(sqlstate(&mut owner, statement.into()).await, "42501", "{statement}");
     }
 }

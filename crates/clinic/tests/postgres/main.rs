@@ -3,8 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod absences;
+mod audit;
+mod backup;
 mod booking;
 mod calls;
+mod canaries;
 mod commit_faults;
 mod constraints;
 mod contention;
@@ -14,9 +17,11 @@ mod hang_up;
 mod history;
 mod import;
 mod isolation;
+mod keys;
 mod migrations;
 mod moving;
 mod patients;
+mod records;
 mod slots;
 #[path = "../support/mod.rs"]
 mod support;

@@ -22,6 +22,7 @@ use super::noise::Noise;
 use super::options::{CallEnd, CallOutcome, CallerError, CallerEvent, CallerOptions, Recording, SpokenTurn, Stretch};
 use super::plan::Act;
 use super::stream::Stream;
+use super::trunk::Trunk;
 use crate::voice::{Speaker, Voice, VoiceError};
 
 /// How long hanging up may take.
@@ -63,7 +64,9 @@ impl Caller {
     /// [`CallerError`] when it is not answered, or the caller finds no voice.
     pub async fn call(&self, options: CallerOptions, events: mpsc::Sender<CallerEvent>) -> Result<CallOutcome, CallerError> {
         let local = local_address(options.target)?;
-        let (endpoint, _incoming) = Endpoint::bind(EndpointConfig::new(SocketAddr::new(local, 0))).await?;
+        let mut config = EndpointConfig::new(SocketAddr::new(local, 0));
+        config.takes_refer = !options.transfers.is_empty();
+        let (endpoint, _incoming) = Endpoint::bind(config).await?;
         let outcome = self.call_through(&endpoint, local, options, &events).await;
         endpoint.shutdown(HANG_UP_TIMEOUT).await;
         outcome
@@ -94,6 +97,7 @@ impl Caller {
             mouth: Mouth::default(),
             noise: Noise::default(),
             hiss: options.hiss,
+            trunk: Trunk::new(options.transfers),
             manners,
             stream: Stream::new(options.habits.duration_max + HANG_UP_TIMEOUT),
             speaker: Arc::clone(&self.speaker),
@@ -189,6 +193,7 @@ struct Live {
     awaits_answer: bool,
     turns: Vec<SpokenTurn>,
     agent_spoke: Vec<Stretch>,
+    trunk: Trunk,
     events: mpsc::Sender<CallerEvent>,
 }
 
@@ -217,8 +222,13 @@ impl Live {
                 }
                 event = dialog.next_event() => {
                     // A re-INVITE is answered with the session in use when it is dropped.
-                    if let DialogEvent::Ended(reason) = event {
-                        break Some(reason);
+                    match event {
+                        DialogEvent::Ended(reason) => break Some(reason),
+                        DialogEvent::Refer { target, id } => {
+                            let transferred = self.trunk.transfer(&dialog, target, id).await;
+                            tell(&self.events, transferred);
+                        }
+                        _ => {}
                     }
                 }
                 words = next_words(&mut agent_words) => self.manners.agent_said(&words),
@@ -239,7 +249,8 @@ impl Live {
         let (agent, stream) = self.stream.finish();
         let recording = Recording { caller: self.sent, agent };
         let (greeted_after, turns, agent_spoke) = (self.greeted_after, self.turns, self.agent_spoke);
-        Ok(CallOutcome { answered_after, greeted_after, duration, end, turns, agent_spoke, recording, stream })
+        let transfers = self.trunk.into_asked();
+        Ok(CallOutcome { answered_after, greeted_after, duration, end, turns, agent_spoke, transfers, recording, stream })
     }
 
     /// The packet of the next 20 ms.

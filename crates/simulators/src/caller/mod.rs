@@ -24,6 +24,7 @@ mod observer;
 mod options;
 mod plan;
 mod stream;
+mod trunk;
 
 pub use align::{Alignment, Piece, align};
 pub use call::Caller;

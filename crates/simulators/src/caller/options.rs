@@ -66,6 +66,9 @@ pub struct CallerOptions {
     pub habits: Habits,
     /// Amplitude of a hiss behind his voice, full scale being 32,767.
     pub hiss: i16,
+    /// What becomes of the transfers that are asked for (REFER), in order: the SIP status that the new call ends with. Asked
+    /// once more, the last counts again; with none, REFER is refused with 405, as by a trunk that transfers nothing.
+    pub transfers: Vec<u16>,
 }
 
 impl CallerOptions {
@@ -81,6 +84,7 @@ impl CallerOptions {
             agent_words: None,
             habits: Habits::default(),
             hiss: 0,
+            transfers: Vec::new(),
         }
     }
 }
@@ -126,6 +130,13 @@ pub enum CallerEvent {
     Pressed {
         /// The keys.
         keys: String,
+    },
+    /// The call was to be transferred to this URI, and has been as [`CallerOptions::transfers`] says.
+    Transferred {
+        /// The `Refer-To`.
+        target: String,
+        /// The SIP status.
+        status: u16,
     },
     /// The call is over.
     Ended(CallEnd),
@@ -211,6 +222,8 @@ pub struct CallOutcome {
     pub turns: Vec<SpokenTurn>,
     /// When the agent was heard, in order.
     pub agent_spoke: Vec<Stretch>,
+    /// Where the call was to be transferred to, each `Refer-To` as it came, in order.
+    pub transfers: Vec<String>,
     /// Both directions.
     pub recording: Recording,
     /// How the agent's stream came in.

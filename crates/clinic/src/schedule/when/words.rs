@@ -1,6 +1,8 @@
 //! The words of a phrase about time, and the numbers among them, in English and Spanish.
 
 use chrono::{NaiveDate, Weekday};
+use frontdesk_agent::spoken::{CARDINALS, ORDINALS, SPANISH_CARDINALS};
+use frontdesk_conversation::fields::MONTHS;
 
 /// The words: lower case, without accents, punctuation or apostrophes. "a.m." is "am", "7pm" is two words, "9:30" is one.
 #[derive(Debug)]
@@ -70,97 +72,8 @@ fn split(piece: &str, words: &mut Vec<String>) {
     }
 }
 
-const SMALL: [&str; 20] = [
-    "zero",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-    "thirteen",
-    "fourteen",
-    "fifteen",
-    "sixteen",
-    "seventeen",
-    "eighteen",
-    "nineteen",
-];
-const PEQUENOS: [&str; 30] = [
-    "cero",
-    "uno",
-    "dos",
-    "tres",
-    "cuatro",
-    "cinco",
-    "seis",
-    "siete",
-    "ocho",
-    "nueve",
-    "diez",
-    "once",
-    "doce",
-    "trece",
-    "catorce",
-    "quince",
-    "dieciseis",
-    "diecisiete",
-    "dieciocho",
-    "diecinueve",
-    "veinte",
-    "veintiuno",
-    "veintidos",
-    "veintitres",
-    "veinticuatro",
-    "veinticinco",
-    "veintiseis",
-    "veintisiete",
-    "veintiocho",
-    "veintinueve",
-];
 const TENS: [&str; 4] = ["twenty", "thirty", "forty", "fifty"];
 const DECENAS: [&str; 3] = ["treinta", "cuarenta", "cincuenta"];
-const ORDINALS: [&str; 19] = [
-    "first",
-    "second",
-    "third",
-    "fourth",
-    "fifth",
-    "sixth",
-    "seventh",
-    "eighth",
-    "ninth",
-    "tenth",
-    "eleventh",
-    "twelfth",
-    "thirteenth",
-    "fourteenth",
-    "fifteenth",
-    "sixteenth",
-    "seventeenth",
-    "eighteenth",
-    "nineteenth",
-];
-const MONTHS: [[&str; 3]; 12] = [
-    ["january", "jan", "enero"],
-    ["february", "feb", "febrero"],
-    ["march", "mar", "marzo"],
-    ["april", "apr", "abril"],
-    ["may", "may", "mayo"],
-    ["june", "jun", "junio"],
-    ["july", "jul", "julio"],
-    ["august", "aug", "agosto"],
-    ["september", "sept", "septiembre"],
-    ["october", "oct", "octubre"],
-    ["november", "nov", "noviembre"],
-    ["december", "dec", "diciembre"],
-];
 const WEEKDAYS: [(&str, &str, Weekday); 7] = [
     ("monday", "lunes", Weekday::Mon),
     ("tuesday", "martes", Weekday::Tue),
@@ -183,17 +96,17 @@ impl Words {
             return (value < 100).then_some((value, 1));
         }
         if let Some(tens) = position(&TENS, word) {
-            let ones = position(&SMALL[..10], self.get(at + 1)).filter(|ones| *ones > 0);
+            let ones = position(&CARDINALS[..10], self.get(at + 1)).filter(|ones| *ones > 0);
             return Some(ones.map_or(((tens + 2) * 10, 1), |ones| ((tens + 2) * 10 + ones, 2)));
         }
         if let Some(tens) = position(&DECENAS, word) {
-            let ones = (self.get(at + 1) == "y").then(|| position(&PEQUENOS[..10], self.get(at + 2))).flatten();
+            let ones = (self.get(at + 1) == "y").then(|| position(&SPANISH_CARDINALS[..10], self.get(at + 2))).flatten();
             return Some(ones.map_or(((tens + 3) * 10, 1), |ones| ((tens + 3) * 10 + ones, 3)));
         }
         if ["un", "una"].contains(&word) {
             return Some((1, 1));
         }
-        position(&SMALL, word).or_else(|| position(&PEQUENOS, word)).map(|value| (value, 1))
+        position(&CARDINALS, word).or_else(|| position(&SPANISH_CARDINALS, word)).map(|value| (value, 1))
     }
 
     /// How many: a number, or "a", "an", "a couple of".
@@ -207,7 +120,7 @@ impl Words {
     /// A day of the month as an ordinal at a position, and how many words it takes.
     pub(super) fn ordinal(&self, at: usize) -> Option<(u32, usize)> {
         let word = self.get(at);
-        let simple = |word: &str| position(&ORDINALS, word).map(|at| at + 1);
+        let simple = |word: &str| position(&ORDINALS[1..], word).map(|at| at + 1);
         if let Some(tens) = position(&TENS[..2], word)
             && let Some(ones) = simple(self.get(at + 1)).filter(|ones| *ones < 10)
         {
@@ -226,7 +139,8 @@ impl Words {
     /// The month that a word names.
     pub(super) fn month(&self, at: usize) -> Option<u32> {
         let word = self.get(at);
-        let number = MONTHS.iter().position(|names| names.contains(&word)).or((word == "sep").then_some(8))?;
+        let is_named = |(english, spanish): &(&str, &str)| word == *english || word == *spanish || word == &english[..3];
+        let number = MONTHS.iter().position(is_named).or((word == "sept").then_some(8))?;
         u32::try_from(number + 1).ok()
     }
 
