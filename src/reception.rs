@@ -7,14 +7,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use frontdesk_agent::resilience::BreakerOptions;
 use frontdesk_agent::session::{Fallback, Providers, Session, SessionOptions};
 use frontdesk_agent::{
-    CallInfo, FallbackLlm, FallbackOptions, FallbackStt, FallbackTts, LanguageModel, LatencyTargets, SmartTurn, SpeechToText, SttOptions,
-    TextToSpeech, Transport, TtsOptions,
+    CallInfo, FallbackLlm, FallbackOptions, FallbackStt, FallbackTts, LanguageModel, LatencyTargets, Pii, SmartTurn, SpeechToText,
+    SttOptions, TextToSpeech, Transport, TtsOptions,
 };
 use frontdesk_audio::SampleRate;
 use frontdesk_clinic::elsewhere::Elsewhere;
-use frontdesk_clinic::tools::tool_set;
+use frontdesk_clinic::insurance::service::{EligibilityCheck, EligibilityOptions, EligibilityService};
+use frontdesk_clinic::tools::tool_set_with;
 use frontdesk_clinic::{
     ClinicStore, Clock, Database, DatabaseOptions, DbError, Keyring, PgCallStore, PhoneNumber, Tenant, TenantDirectory, TenantId,
 };
@@ -75,6 +77,7 @@ pub struct Reception {
     fallback: Fallback,
     temperature: f32,
     targets: LatencyTargets,
+    eligibility: Option<Arc<dyn EligibilityCheck>>,
     calls_dir: Option<PathBuf>,
     record_audio: bool,
     /// The moment that clinics take for now, in a rehearsal.
@@ -108,6 +111,7 @@ impl Reception {
             fallback: Fallback { audio, text: APOLOGY_TEXT.into() },
             temperature: config.llm.temperature,
             targets: config.latency_targets.to_session(),
+            eligibility: eligibility(config)?,
             calls_dir: config.calls.dir.as_ref().map(PathBuf::from),
             record_audio: config.calls.record_audio,
             now: config.tenants.fixed_now(),
@@ -151,18 +155,23 @@ impl Reception {
         named.or_else(|| info.dialled_number.as_deref().and_then(|number| self.tenants.by_dialled_number(number)))
     }
 
+    /// The tenant's clinic, with its clock, whom it tells, and the practitioners' own calendars.
+    fn store(&self, tenant: &Arc<Tenant>) -> ClinicStore {
+        let store = ClinicStore::new(self.database.clone(), Arc::clone(&self.keys), tenant.id.clone());
+        let store = store.with_clock(self.now.map_or(Clock::Database, Clock::Fixed)).with_notices(tenant);
+        match self.elsewhere.get(&tenant.id) {
+            Some(elsewhere) => store.with_elsewhere(elsewhere),
+            None => store,
+        }
+    }
+
     fn session(&self, tenant: &Arc<Tenant>, transport: Box<dyn Transport>) -> Session {
         let info = transport.info();
         let call_id = info.call_id.clone();
         // A withheld or malformed number of the trunk is none.
         let caller = info.caller_number.as_ref().and_then(|number| PhoneNumber::parse(number.expose(), &tenant.country_calling_code).ok());
-        let store = ClinicStore::new(self.database.clone(), Arc::clone(&self.keys), tenant.id.clone());
-        let store = store.with_clock(self.now.map_or(Clock::Database, Clock::Fixed));
-        let mut store = store.with_notices(tenant);
-        if let Some(elsewhere) = self.elsewhere.get(&tenant.id) {
-            store = store.with_elsewhere(elsewhere);
-        }
-        let tools = tool_set(&store, tenant);
+        let store = self.store(tenant);
+        let tools = tool_set_with(&store, tenant, self.eligibility.clone());
         let mut options = SessionOptions::new(call_id, tenant.id.as_str());
         options.conversation = tenant.conversation_config(self.now.unwrap_or_else(Utc::now), tools.specs());
         options.tools = tools;
@@ -178,6 +187,18 @@ impl Reception {
         providers.store = Some(Arc::new(PgCallStore::new(store).calling_from(caller)));
         Session::new(options, providers, transport)
     }
+}
+
+/// The client of the service that knows what insurance covers, if one is configured.
+fn eligibility(config: &Config) -> Result<Option<Arc<dyn EligibilityCheck>>, ReceptionError> {
+    let Some(url) = config.eligibility.url.clone() else { return Ok(None) };
+    let options = EligibilityOptions {
+        url,
+        api_key: config.eligibility.api_key.as_ref().map(|key| Pii::new(key.expose().to_owned())),
+        timeout: Duration::from_millis(config.eligibility.timeout_ms.into()),
+        breaker: BreakerOptions::default(),
+    };
+    Ok(Some(Arc::new(EligibilityService::new(&options)?)))
 }
 
 /// The clients of the configured services, each with its secondary and a circuit breaker, and the detector.
@@ -265,6 +286,10 @@ impl JobEntry for Reception {
             incidents = record.incidents.len(),
             "call ended"
         );
+        // Times on the waiting list go on to the next even on a day on which nobody cancels.
+        if let Err(error) = self.store(&tenant).tidy_waiting_list().await {
+            tracing::warn!(%error, "the waiting list was not tidied; the next call does it");
+        }
         Ok(())
     }
 }

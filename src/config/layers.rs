@@ -138,6 +138,14 @@ pub const SETTINGS: &[Setting] = &[
         "1500",
         "milliseconds from the caller's last sound to the agent's first; longer is a miss, 0 for no target",
     ),
+    plain(
+        "eligibility.url",
+        "FRONTDESK_ELIGIBILITY_URL",
+        "",
+        "service that is asked what insurance covers (X12 270/271 as JSON), as http:// or https:// URL; empty: the clinics' tables alone",
+    ),
+    secret("eligibility.api_key", "FRONTDESK_ELIGIBILITY_API_KEY", "its API key"),
+    plain("eligibility.timeout_ms", "FRONTDESK_ELIGIBILITY_TIMEOUT_MS", "4000", "milliseconds for one inquiry, 100 to 6000"),
     plain("tenants.dir", "FRONTDESK_TENANTS_DIR", "agent-config", "folder with one folder a tenant"),
     plain("tenants.now", "FRONTDESK_NOW", "", "for rehearsals: the moment that clinics take for now, as 2026-11-30T12:00:00Z; empty: now"),
     plain("calls.dir", "FRONTDESK_CALLS_DIR", "", "folder for plain JSON records and recordings; empty: only sealed in Postgres"),
@@ -257,7 +265,7 @@ fn defaults() -> Dict {
     for setting in SETTINGS.iter().filter(|setting| !setting.default.is_empty()) {
         insert(&mut dict, setting.key, parse(setting.default));
     }
-    for section in ["database", "livekit", "stt", "llm", "tts", "calls", "notifications", "security"] {
+    for section in ["database", "livekit", "stt", "llm", "tts", "calls", "eligibility", "notifications", "security"] {
         dict.entry(section.into()).or_insert_with(|| Value::from(Dict::new()));
     }
     dict

@@ -40,6 +40,8 @@ pub struct Config {
     pub tts: Tts,
     /// How long the stages of a turn may take.
     pub latency_targets: LatencyTargets,
+    /// The service that is asked what insurance covers.
+    pub eligibility: Eligibility,
     /// Tenants.
     pub tenants: Tenants,
     /// Call records.
@@ -279,6 +281,20 @@ impl Tenants {
     pub fn fixed_now(&self) -> Option<chrono::DateTime<chrono::Utc>> {
         self.now.as_deref().and_then(|text| text.parse().ok())
     }
+}
+
+/// The service that is asked what insurance covers.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Eligibility {
+    /// To which inquiries are posted; none: the clinics' tables alone are asked.
+    #[serde(default, deserialize_with = "scalar::optional_text")]
+    pub url: Option<String>,
+    /// Its key.
+    #[serde(default, deserialize_with = "scalar::optional_secret")]
+    pub api_key: Option<Secret>,
+    /// Milliseconds for one inquiry.
+    pub timeout_ms: u32,
 }
 
 /// Call records.

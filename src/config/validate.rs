@@ -36,6 +36,8 @@ fn ranges(config: &Config, faults: &mut Vec<String>) {
     within("llm.temperature", f64::from(temperature), (0.0..=2.0).contains(&temperature));
     let (min, max) = (config.sip.rtp_port_min, config.sip.rtp_port_max);
     within("sip.rtp_port_min", f64::from(min), min >= 1024 && min < max);
+    let patience = config.eligibility.timeout_ms;
+    within("eligibility.timeout_ms", f64::from(patience), (100..=6000).contains(&patience));
     if !(1..=10_000).contains(&config.sip.max_calls) {
         faults.push(fault("sip.max_calls", config.sip.max_calls));
     }
@@ -49,9 +51,10 @@ fn ranges(config: &Config, faults: &mut Vec<String>) {
     }
 }
 
-/// Key, address and schemes of each secondary that is configured.
-fn secondaries(config: &Config) -> impl Iterator<Item = (&'static str, &str, [&'static str; 2])> {
+/// Key, address and schemes of each service that may be left out, if it is configured.
+fn optional_services(config: &Config) -> impl Iterator<Item = (&'static str, &str, [&'static str; 2])> {
     let all = [
+        ("eligibility.url", &config.eligibility.url, ["http://", "https://"]),
         ("stt.secondary_base_url", &config.stt.secondary_base_url, ["ws://", "wss://"]),
         ("tts.secondary_base_url", &config.tts.secondary_base_url, ["ws://", "wss://"]),
         ("llm.secondary_base_url", &config.llm.secondary_base_url, ["http://", "https://"]),
@@ -82,7 +85,7 @@ fn urls(config: &Config, faults: &mut Vec<String>) {
     scheme("stt.base_url", &config.stt.base_url, &["ws://", "wss://"]);
     scheme("tts.base_url", &config.tts.base_url, &["ws://", "wss://"]);
     scheme("llm.base_url", &config.llm.base_url, &["http://", "https://"]);
-    for (key, url, allowed) in secondaries(config) {
+    for (key, url, allowed) in optional_services(config) {
         scheme(key, url, &allowed);
     }
     for (key, url) in receivers(config) {
@@ -117,7 +120,7 @@ fn production(config: &Config, faults: &mut Vec<String>) {
             refuse(key, "a provider without TLS, and so a simulator (use wss:// or https://)");
         }
     }
-    for (key, url, _) in secondaries(config) {
+    for (key, url, _) in optional_services(config) {
         if !encrypted(url) {
             refuse(key, "a provider without TLS, and so a simulator (use wss:// or https://)");
         }

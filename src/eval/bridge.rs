@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use frontdesk_agent::store::CallStart;
-use frontdesk_agent::{CallRecord, CallStore, StoreError, Tool, ToolContext, ToolSet};
+use frontdesk_agent::{CallRecord, CallSoFar, CallStore, StoreError, Tool, ToolContext, ToolSet};
 use frontdesk_conversation::{CommitOutcome, Effect, Prepared, ToolError};
 use serde_json::Value;
 use tokio::runtime::Handle;
@@ -70,6 +70,10 @@ impl Tool for OutsideTool {
 
     fn transfers_call(&self) -> bool {
         self.inner.transfers_call()
+    }
+
+    fn is_available(&self, so_far: &CallSoFar<'_>) -> bool {
+        self.inner.is_available(so_far)
     }
 
     fn fields(&self, arguments: &Value) -> Vec<(String, String)> {

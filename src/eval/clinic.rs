@@ -6,15 +6,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use frontdesk_clinic::booking::BookingWish;
+use frontdesk_clinic::booking::{BookingWish, Settled};
 use frontdesk_clinic::config::{SmsNotices, import, load_tenant};
+use frontdesk_clinic::patients::{Intake, Registration};
+use frontdesk_clinic::schedule::when::Phrase;
+use frontdesk_clinic::waiting::WaitingWish;
 use frontdesk_clinic::{ClinicStore, Clock, CommitKey, DatabaseOptions, Keyring, PhoneNumber, PractitionerId, Tenant, local_time, migrate};
 use frontdesk_notify::{Event, Field};
 use frontdesk_simulators::stack::Database;
 use tokio::sync::Mutex;
 
 use super::EvalError;
-use super::scenario::Taken;
+use super::scenario::{Before, Scenario, Settings, Taken};
 
 /// Connections of one scenario.
 const CONNECTIONS: u32 = 4;
@@ -35,6 +38,10 @@ pub(crate) struct Clinic {
     pub(crate) tenant: Arc<Tenant>,
     pub(crate) store: ClinicStore,
     pub(crate) database: Database,
+    /// How many calls booked before the one that is rehearsed.
+    pub(crate) earlier: usize,
+    /// The code of the first appointment that was there before.
+    pub(crate) code: Option<String>,
     pool: frontdesk_clinic::Database,
 }
 
@@ -44,8 +51,36 @@ impl Clinics {
     }
 
     /// A fresh clinic whose clock stands at `now`.
-    pub(crate) async fn open(&self, tenant: &str, now: Option<DateTime<Utc>>, text_messages: bool) -> Result<Clinic, EvalError> {
+    pub(crate) async fn open(&self, tenant: &str, now: Option<DateTime<Utc>>) -> Result<Clinic, EvalError> {
+        self.open_with(tenant, now, Settings::default(), false).await
+    }
+
+    /// The clinic of a scenario, with its settings and whom it knows before the call.
+    pub(crate) async fn of(&self, scenario: &Scenario) -> Result<Clinic, EvalError> {
+        let mut clinic = self.open_with(&scenario.tenant, Some(scenario.now), scenario.settings, scenario.text_messages).await?;
+        match prepare(&clinic, &scenario.before).await {
+            Ok(code) => {
+                (clinic.earlier, clinic.code) = (scenario.before.appointments.len(), code);
+                Ok(clinic)
+            }
+            Err(fault) => {
+                clinic.close().await;
+                Err(EvalError::Scenario(format!("before: {fault}")))
+            }
+        }
+    }
+
+    async fn open_with(
+        &self,
+        tenant: &str,
+        now: Option<DateTime<Utc>>,
+        settings: Settings,
+        text_messages: bool,
+    ) -> Result<Clinic, EvalError> {
         let (mut tenant, template) = self.template(tenant).await?;
+        if let Some(require_identification) = settings.require_identification {
+            Arc::make_mut(&mut tenant).require_identification = require_identification;
+        }
         if text_messages {
             let on = vec![Event::AppointmentBooked, Event::AppointmentMoved, Event::AppointmentCancelled];
             let from = tenant.dialled_numbers.first().cloned().unwrap_or_default();
@@ -62,7 +97,7 @@ impl Clinics {
         if let Some(now) = now {
             store = store.with_clock(Clock::Fixed(now));
         }
-        Ok(Clinic { tenant, store, database, pool })
+        Ok(Clinic { tenant, store, database, earlier: 0, code: None, pool })
     }
 
     async fn template(&self, tenant: &str) -> Result<Template, EvalError> {
@@ -88,6 +123,63 @@ impl Clinic {
         if let Err(error) = self.database.drop_now().await {
             tracing::warn!(%error, "a scratch database stays behind");
         }
+    }
+}
+
+/// The call that booked the n-th appointment that was there before.
+pub(crate) fn earlier_call(number: usize) -> String {
+    format!("earlier-{number}")
+}
+
+/// Makes the clinic know whom it knows before the call; the code of the first appointment.
+async fn prepare(clinic: &Clinic, before: &Before) -> Result<Option<String>, String> {
+    let text = |error: &dyn std::fmt::Display| error.to_string();
+    let store = &clinic.store;
+    let phone = |number: &str| PhoneNumber::parse(number, &clinic.tenant.country_calling_code).map_err(|error| text(&error));
+    let key = |call_id: &str| CommitKey { call_id: call_id.into(), confirmation_id: "c1".into() };
+    for (number, known) in before.patients.iter().enumerate() {
+        let intake = Intake::born(known.born).into();
+        let registration = Registration { patient_name: known.name.clone().into(), phone: phone(&known.phone)?, intake };
+        let settled = store.commit_registration(&key(&format!("registered-{number}")), &registration).await;
+        done(settled.map_err(|error| text(&error))?)?;
+    }
+    let mut code = None;
+    for (number, known) in before.appointments.iter().enumerate() {
+        let call_id = earlier_call(number);
+        let start = local_time::parse(&known.start, clinic.tenant.zone).map_err(|error| format!("{}: {error}", known.start))?;
+        let wish = BookingWish {
+            start,
+            duration_minutes: known.minutes,
+            practitioner: Some(PractitionerId::new(known.practitioner.clone()).map_err(|error| text(&error))?),
+            service: None,
+            location: None,
+            patient_name: known.name.clone().into(),
+            phone: phone(&known.phone)?,
+        };
+        let prepared = store.prepare_booking(&call_id, &wish).await.map_err(|error| format!("{}: {error}", known.start))?;
+        let booked = done(store.commit_booking(&key(&call_id), &prepared.booking).await.map_err(|error| text(&error))?)?;
+        code.get_or_insert(booked.confirmation_code);
+    }
+    for (number, known) in before.waiting.iter().enumerate() {
+        let wish = WaitingWish {
+            patient_name: known.name.clone().into(),
+            phone: phone(&known.phone)?,
+            practitioner: None,
+            service: None,
+            duration_minutes: 30,
+            when: Phrase::read(&known.when).map_err(|error| text(&error))?,
+        };
+        let prepared = store.prepare_waiting(&wish).await.map_err(|error| text(&error))?;
+        let settled = store.commit_waiting(&key(&format!("waits-{number}")), &prepared.waiting).await;
+        done(settled.map_err(|error| text(&error))?)?;
+    }
+    Ok(code)
+}
+
+fn done<T>(settled: Settled<T>) -> Result<T, String> {
+    match settled {
+        Settled::Done(done) => Ok(done),
+        Settled::Refused(refusal) => Err(refusal.to_string()),
     }
 }
 

@@ -13,7 +13,7 @@ use frontdesk_agent::{
 use frontdesk_audio::SampleRate;
 use frontdesk_conversation::{Message, ToolError};
 use frontdesk_simulators::llm::{Answer, LlmMode, LlmOptions, SimulatedLlm};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::scenario::{HearingFault, ModelFault, Phase, SpeechFault, ToolFault};
@@ -136,6 +136,9 @@ impl LanguageModel for FaultyModel {
             options.first_token += Duration::from_secs_f64(fault.slow);
             if let Some(says) = &fault.says {
                 answer = Answer::say(says.clone());
+            }
+            if let Some(tool) = &fault.calls {
+                answer = Answer::call("", tool, fault.arguments.clone().unwrap_or_else(|| json!({})));
             }
             for (name, value) in fault.arguments.iter().filter_map(Value::as_object).flatten() {
                 for call in &mut answer.calls {

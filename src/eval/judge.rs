@@ -1,5 +1,7 @@
 //! Compares what came of a call with what was expected.
 
+mod aftermath;
+
 use frontdesk_conversation::Speaker;
 use regex::RegexBuilder;
 use serde_json::Value;
@@ -21,15 +23,17 @@ pub fn judge(scenario: &Scenario, trace: &Trace) -> Vec<String> {
         found.push(format!("outcome: {expected} is expected, it is {outcome}"));
     }
     tools(expect, trace, &mut found);
-    if let Some(expected) = &expect.appointments {
-        appointments(expected, &trace.appointments, &mut found);
+    for (key, expected, booked) in
+        [("appointments", &expect.appointments, &trace.appointments), ("earlier", &expect.earlier, &trace.earlier)]
+    {
+        if let Some(expected) = expected {
+            appointments(key, expected, booked, &mut found);
+        }
     }
     if let Some(expected) = expect.text_messages.filter(|expected| *expected != trace.text_messages) {
         found.push(format!("text messages: {expected} are expected, {} are in the outbox", trace.text_messages));
     }
-    if let Some(expected) = expect.messages.filter(|expected| *expected != trace.messages) {
-        found.push(format!("messages: {expected} are expected, {} were taken", trace.messages));
-    }
+    aftermath::compare(expect, trace, &mut found);
     for said in &expect.said {
         let count = count(said, trace);
         if said.times.map_or(count == 0, |times| times != count) {
@@ -91,7 +95,7 @@ fn holds(given: &Value, expected: &Value) -> bool {
     }
 }
 
-fn appointments(expected: &[Appointment], booked: &[Booked], found: &mut Vec<String>) {
+fn appointments(key: &str, expected: &[Appointment], booked: &[Booked], found: &mut Vec<String>) {
     let list = || {
         let all: Vec<String> = booked
             .iter()
@@ -100,21 +104,26 @@ fn appointments(expected: &[Appointment], booked: &[Booked], found: &mut Vec<Str
         if all.is_empty() { "none".to_owned() } else { all.join("; ") }
     };
     if expected.len() != booked.len() {
-        found.push(format!("appointments: {} are expected, in the database: {}", expected.len(), list()));
+        found.push(format!("{key}: {} are expected, in the database: {}", expected.len(), list()));
         return;
     }
-    let digits = |text: &str| text.chars().filter(char::is_ascii_digit).collect::<String>();
     let is_so = |row: &Booked, wanted: &Appointment| {
         row.status == wanted.status
             && wanted.practitioner.as_ref().is_none_or(|practitioner| *practitioner == row.practitioner)
             && wanted.start.as_ref().is_none_or(|start| row.start.starts_with(start))
             && wanted.name.as_ref().is_none_or(|name| *name == row.name)
-            && wanted.phone.as_ref().is_none_or(|phone| digits(&row.phone).ends_with(&digits(phone)))
+            && ends_with_digits(&row.phone, wanted.phone.as_deref())
             && wanted.service.as_ref().is_none_or(|service| *service == row.service)
     };
     for (row, wanted) in booked.iter().zip(expected).filter(|(row, wanted)| !is_so(row, wanted)) {
-        found.push(format!("appointments: {} is expected, in the database: {}", described(wanted), shown(row)));
+        found.push(format!("{key}: {} is expected, in the database: {}", described(wanted), shown(row)));
     }
+}
+
+/// Whether a number ends with these digits; anything will do if none are given.
+fn ends_with_digits(number: &str, digits: Option<&str>) -> bool {
+    let only = |text: &str| text.chars().filter(char::is_ascii_digit).collect::<String>();
+    digits.is_none_or(|digits| only(number).ends_with(&only(digits)))
 }
 
 fn shown(row: &Booked) -> String {

@@ -1,8 +1,14 @@
 //! What a scenario file says. Every structure refuses unknown keys, so that a mistyped expectation never passes for one that is met.
 
+mod clinic;
+
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::Value;
+
+pub use clinic::{Before, CallerMessage, KnownAppointment, KnownPatient, KnownWaiting, Messages, Patient, Settings, Waiting};
 
 /// How deep a scenario goes: which parts of a call are real.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, clap::ValueEnum)]
@@ -60,6 +66,12 @@ pub struct Scenario {
     /// Slots that are booked before the call.
     #[serde(default)]
     pub taken: Vec<Taken>,
+    /// Whom the clinic knows before the call.
+    #[serde(default)]
+    pub before: Before,
+    /// Settings of the clinic that are otherwise than in its files.
+    #[serde(default)]
+    pub settings: Settings,
     /// What the caller does, step by step.
     pub caller: Vec<Step>,
     /// What comes of a transfer, three seconds after it was ordered.
@@ -238,6 +250,8 @@ pub struct ModelFault {
     pub says: Option<String>,
     /// Arguments of the call that are replaced.
     pub arguments: Option<Value>,
+    /// It calls this tool instead, with `arguments`: a model that was talked into something.
+    pub calls: Option<String>,
 }
 
 /// A fault of text-to-speech.
@@ -278,10 +292,18 @@ pub struct Expect {
     pub never_tools: Vec<String>,
     /// All appointments that the call made, whatever became of them, by time.
     pub appointments: Option<Vec<Appointment>>,
-    /// How many messages were taken.
-    pub messages: Option<usize>,
     /// How many text messages wait in the outbox.
     pub text_messages: Option<usize>,
+    /// The appointments that were there before the call, by time.
+    pub earlier: Option<Vec<Appointment>>,
+    /// All patients whom the clinic knows after the call, in the order in which they came.
+    pub patients: Option<Vec<Patient>>,
+    /// The whole waiting list after the call, in the order in which it was joined.
+    pub waiting: Option<Vec<Waiting>>,
+    /// How many messages were taken, or which.
+    pub messages: Option<Messages>,
+    /// How often the call did what the audit log calls so.
+    pub audit: BTreeMap<String, u64>,
     /// Words that were said.
     pub said: Vec<Said>,
     /// Words that were not.
@@ -444,6 +466,7 @@ impl Scenario {
         let Faults { tools, model, speech, hearing } = &self.faults;
         let reasons = [
             (self.caller.iter().any(|step| step.types.is_some()), "a telephone cannot type"),
+            (self.settings.require_identification.is_some(), "the worker reads the clinic's settings from its files"),
             (!tools.is_empty(), "the worker's own tools do not fail on demand"),
             (!model.is_empty(), "the simulated model behind its socket does not go wrong within an answer"),
             (!speech.is_empty(), "the simulated speech behind its socket does not break within an utterance"),
@@ -490,6 +513,19 @@ impl Scenario {
             if let Some(key) = step.dtmf.iter().flat_map(|keys| keys.chars()).find(|key| !"0123456789*#ABCD".contains(*key)) {
                 found.push(format!("caller step {}: {key:?} is no key of a telephone", number + 1));
             }
+        }
+        for waiting in self.expect.waiting.iter().flatten() {
+            if !["waiting", "offered", "booked", "left", "expired"].contains(&waiting.status.as_str()) {
+                found.push(format!("expect.waiting: {:?} is no status of the waiting list", waiting.status));
+            }
+        }
+        if self
+            .faults
+            .model
+            .iter()
+            .any(|fault| fault.calls.is_some() && fault.request.is_none() && fault.saying.is_none() && fault.calling.is_none())
+        {
+            found.push("faults.model: `calls` needs `request`, `saying` or `calling`: when?".into());
         }
         let known = ["completed", "transferred", "caller_hung_up", "caller_away", "failed", "stopped"];
         if let Some(outcome) = self.expect.outcome.as_deref().filter(|outcome| !known.contains(outcome)) {

@@ -1,5 +1,6 @@
 //! One call on the stage: a real session, a scripted caller, simulated providers, a real database; in virtual time.
 
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -12,8 +13,8 @@ use frontdesk_agent::{
     LanguageModel, Observation, SessionEvent, SpeechToText, SttOptions, TextToSpeech, ToolPhase, ToolSet, TtsOptions, VoiceActivityDetector,
 };
 use frontdesk_audio::SampleRate;
-use frontdesk_clinic::PgCallStore;
 use frontdesk_clinic::tools::tool_set;
+use frontdesk_clinic::{PgCallStore, local_time};
 use frontdesk_conversation::Message;
 use frontdesk_inference::turn::TurnEngine;
 use frontdesk_inference::vad::{VadEngine, VadOptions};
@@ -32,7 +33,7 @@ use super::clinic::{self, Clinic, Clinics};
 use super::faults::{Asked, FaultyHearing, FaultyModel, FaultySpeech};
 use super::line::{CallerEnd, line};
 use super::scenario::{Depth, Scenario};
-use super::trace::{Booked, ToolSpan, Trace};
+use super::trace::{Booked, Registered, Taken, ToolSpan, Trace, Waiting};
 use super::words::{Vocabulary, WordsStt};
 
 /// Bound of a call in virtual time.
@@ -75,7 +76,7 @@ impl Kit {
 
     /// Plays a scenario. Blocks; call it from a thread that belongs to no runtime.
     pub(super) fn play(&self, scenario: &Scenario, depth: Depth) -> Result<Trace, EvalError> {
-        let clinic = self.real.block_on(self.clinics.open(&scenario.tenant, Some(scenario.now), scenario.text_messages))?;
+        let clinic = self.real.block_on(self.clinics.of(scenario))?;
         for (number, taken) in scenario.taken.iter().enumerate().filter(|(_, taken)| taken.once_said.is_none()) {
             let booked = clinic::take((clinic.store.clone(), Arc::clone(&clinic.tenant)), taken.clone(), number);
             self.real.block_on(booked).map_err(EvalError::Scenario)?;
@@ -105,6 +106,7 @@ impl Kit {
         options.observer = Some(observer);
         let (transport, end) = line(&call_id);
         let transport = transport.transferring(scenario.transfer.into());
+        end.state().code.clone_from(&clinic.code);
         end.state().is_words = depth == Depth::Text;
         end.state().noise = if depth == Depth::Audio { scenario.noise } else { 0 };
         let mouth = match depth {
@@ -264,7 +266,11 @@ fn gather(
         levels: end.state().levels.clone(),
         record,
         appointments: Vec::new(),
-        messages: 0,
+        earlier: Vec::new(),
+        patients: Vec::new(),
+        waiting: Vec::new(),
+        messages: Vec::new(),
+        audit: BTreeMap::new(),
         text_messages: 0,
         remembered: asked.last.iter().filter_map(text).collect(),
         trouble: story.trouble,
@@ -275,17 +281,49 @@ fn gather(
 /// Reads what the call left in the database.
 pub(super) async fn aftermath(clinic: &Clinic, mut trace: Trace) -> Result<Trace, EvalError> {
     let failed = |error: frontdesk_clinic::DbError| EvalError::Database(error.to_string());
-    let rows = clinic.store.appointments_of_call(&trace.record.call_id).await.map_err(failed)?;
+    let call_id = trace.record.call_id.clone();
+    let zone = clinic.tenant.zone;
     let booked = |row: frontdesk_clinic::appointments::Appointment| Booked {
         status: row.status,
         practitioner: row.practitioner.as_str().to_owned(),
-        start: frontdesk_clinic::local_time::format(row.start, clinic.tenant.zone),
+        start: local_time::format(row.start, zone),
         name: row.patient_name.into_inner(),
         phone: row.phone.as_e164().to_owned(),
         service: row.service_name.unwrap_or_default(),
     };
+    let rows = clinic.store.appointments_of_call(&call_id).await.map_err(failed)?;
     trace.appointments = rows.into_iter().map(booked).collect();
     trace.text_messages = clinic.store.notices(&[]).await.map_err(failed)?.iter().filter(|notice| notice.channel == "sms").count();
-    trace.messages = clinic.store.messages_of_call(&trace.record.call_id).await.map_err(failed)?.len();
+    for number in 0..clinic.earlier {
+        let rows = clinic.store.appointments_of_call(&clinic::earlier_call(number)).await.map_err(failed)?;
+        trace.earlier.extend(rows.into_iter().map(booked));
+    }
+    trace.earlier.sort_by(|one, other| one.start.cmp(&other.start));
+    let patient = |patient: frontdesk_clinic::patients::Patient| {
+        let intake = patient.intake.map(frontdesk_agent::Pii::into_inner);
+        let registered = Registered { name: patient.name.into_inner(), phone: patient.phone.as_e164().to_owned(), ..Registered::default() };
+        intake.map_or(registered.clone(), |intake| Registered {
+            born: Some(intake.date_of_birth),
+            email: intake.email.map(String::from).unwrap_or_default(),
+            allergies: intake.allergies.unwrap_or_default(),
+            ..registered
+        })
+    };
+    trace.patients = clinic.store.all_patients().await.map_err(failed)?.into_iter().map(patient).collect();
+    let entry = |entry: frontdesk_clinic::waiting::WaitingEntry| Waiting {
+        status: entry.status,
+        from: local_time::format(entry.window.start, zone),
+        practitioner: entry.practitioner.map(String::from).unwrap_or_default(),
+        service: entry.service.map(String::from).unwrap_or_default(),
+        offered: entry.offered.map(|(_, start)| local_time::format(start, zone)).unwrap_or_default(),
+    };
+    trace.waiting = clinic.store.waiting_list().await.map_err(failed)?.into_iter().map(entry).collect();
+    let message = |message: frontdesk_clinic::messages::CallerMessage| Taken {
+        text: message.text.into_inner(),
+        name: message.caller_name.map(frontdesk_agent::Pii::into_inner).unwrap_or_default(),
+        phone: message.phone.map(String::from).unwrap_or_default(),
+    };
+    trace.audit = clinic.store.audited_of_call(&call_id).await.map_err(failed)?;
+    trace.messages = clinic.store.messages_of_call(&call_id).await.map_err(failed)?.into_iter().map(message).collect();
     Ok(trace)
 }

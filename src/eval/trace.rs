@@ -1,5 +1,8 @@
 //! What happened in a call, on one clock: seconds since the answer.
 
+use std::collections::BTreeMap;
+
+use chrono::NaiveDate;
 use frontdesk_agent::CallRecord;
 
 use super::caller::Act;
@@ -19,10 +22,18 @@ pub struct Trace {
     pub record: CallRecord,
     /// What the call left in the database.
     pub appointments: Vec<Booked>,
+    /// What became of the appointments that were there before.
+    pub earlier: Vec<Booked>,
+    /// The patients whom the clinic knows after the call.
+    pub patients: Vec<Registered>,
+    /// The waiting list after the call.
+    pub waiting: Vec<Waiting>,
     /// Messages that were taken.
-    pub messages: usize,
+    pub messages: Vec<Taken>,
     /// How many text messages were in the outbox at the end.
     pub text_messages: usize,
+    /// What the call did, as the audit log has it, and how often.
+    pub audit: BTreeMap<String, u64>,
     /// Texts of the model's last history.
     pub remembered: Vec<String>,
     /// What kept the caller from following the steps.
@@ -59,6 +70,47 @@ pub struct Booked {
     pub phone: String,
     /// The service.
     pub service: String,
+}
+
+/// A patient, as the clinic knows him.
+#[derive(Debug, Clone, Default)]
+pub struct Registered {
+    /// Full name.
+    pub name: String,
+    /// The number.
+    pub phone: String,
+    /// What he told at registration, if he registered.
+    pub born: Option<NaiveDate>,
+    /// His e-mail address; empty for none.
+    pub email: String,
+    /// What he told of his allergies.
+    pub allergies: String,
+}
+
+/// An entry of the waiting list.
+#[derive(Debug, Clone)]
+pub struct Waiting {
+    /// Its status.
+    pub status: String,
+    /// Local date and time of the beginning of what is waited for.
+    pub from: String,
+    /// Id of the practitioner; empty for anybody.
+    pub practitioner: String,
+    /// Code of the service; empty for any.
+    pub service: String,
+    /// Local date and time that was offered last; empty for none.
+    pub offered: String,
+}
+
+/// A message that was taken.
+#[derive(Debug, Clone)]
+pub struct Taken {
+    /// Its text.
+    pub text: String,
+    /// Who left it; empty if unknown.
+    pub name: String,
+    /// The number to call back; empty if unknown.
+    pub phone: String,
 }
 
 impl Trace {

@@ -7,6 +7,7 @@
 pub mod agent;
 pub mod arguments;
 mod control;
+pub mod email;
 pub mod error;
 mod hearing;
 mod helpers;
@@ -41,6 +42,7 @@ pub mod vad;
 
 pub use agent::Agent;
 pub use control::CallControl;
+pub use email::EmailAddress;
 pub use error::ProviderError;
 pub use llm::{LanguageModel, Message, ModelEvent, ModelRequest, ModelStream, ToolCall, ToolSchema};
 pub use numbers::{LatencyTargets, Stage};
@@ -51,7 +53,7 @@ pub use resilience::{FallbackLlm, FallbackOptions, FallbackStt, FallbackTts, Pro
 pub use session::{Fallback, Providers, Session, SessionLimits, SessionOptions};
 pub use store::{CallStore, StoreError};
 pub use stt::{SpeechToText, SttEvent, SttOptions, SttStream};
-pub use tool::{Tool, ToolContext, ToolSet};
+pub use tool::{CallSoFar, Tool, ToolContext, ToolSet};
 pub use transport::{AudioSink, CallInfo, Transport, TransportError, TransportEvent};
 pub use tts::{SpeechEvent, SpeechStream, TextToSpeech, TtsOptions};
 pub use turn::{SmartTurn, TurnDetector};

@@ -75,15 +75,24 @@ impl PhoneNumber {
     /// The digits as they are read back: in groups, without the country code where it is the caller's own.
     #[must_use]
     pub fn spoken(&self, country_calling_code: &str) -> String {
-        let digits = &self.0[1..];
-        let national = digits.strip_prefix(country_calling_code).filter(|rest| rest.len() >= 7);
-        let (prefix, rest) = national.map_or(("plus ", digits), |rest| ("", rest));
-        let groups: Vec<&str> = match rest.len() {
+        let prefix = if self.national(country_calling_code).is_some() { "" } else { "plus " };
+        let words = |group: &&str| group.chars().map(crate::spoken::digit).collect::<Vec<_>>().join(" ");
+        format!("{prefix}{}", self.spoken_digits(country_calling_code).iter().map(words).collect::<Vec<_>>().join(", "))
+    }
+
+    /// The same groups as digits, for another language's words.
+    #[must_use]
+    pub fn spoken_digits(&self, country_calling_code: &str) -> Vec<&str> {
+        let rest = self.national(country_calling_code).unwrap_or(&self.0[1..]);
+        match rest.len() {
             10 => vec![&rest[..3], &rest[3..6], &rest[6..]],
             _ => rest.as_bytes().chunks(3).map(|chunk| std::str::from_utf8(chunk).unwrap_or_default()).collect(),
-        };
-        let words = |group: &&str| group.chars().map(crate::spoken::digit).collect::<Vec<_>>().join(" ");
-        format!("{prefix}{}", groups.iter().map(words).collect::<Vec<_>>().join(", "))
+        }
+    }
+
+    /// The digits without the country code, where it is this one.
+    fn national(&self, country_calling_code: &str) -> Option<&str> {
+        self.0[1..].strip_prefix(country_calling_code).filter(|rest| rest.len() >= 7)
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use frontdesk_conversation::{CommitOutcome, Effect, Prepared, ToolError, ToolSpec};
+use frontdesk_conversation::{CommitOutcome, Effect, Prepared, ToolError, ToolSpec, ToolStatus, ToolTrace};
 use serde_json::Value;
 
 use crate::control::CallControl;
@@ -43,6 +43,13 @@ pub trait Tool: Send + Sync {
         false
     }
 
+    /// Whether it makes sense at this point of a call. The model is not shown a tool that does not; one that it calls all the same
+    /// fails with `not_available`, and nothing runs. A commit that was prepared can be confirmed in any case.
+    fn is_available(&self, so_far: &CallSoFar<'_>) -> bool {
+        let _ = so_far;
+        true
+    }
+
     /// Which arguments are fields collected from the caller, as (field, value as the caller would have said it): they enter the
     /// call record with the recogniser's confidence.
     fn fields(&self, _arguments: &Value) -> Vec<(String, String)> {
@@ -70,6 +77,32 @@ pub trait Tool: Send + Sync {
 
 fn unsupported(tool: &str, phase: &str) -> ToolError {
     ToolError { code: "unsupported".into(), message: format!("{tool} has no phase `{phase}`"), details: None, retryable: false }
+}
+
+/// What has come of a call's tools so far. It is read from the conversation's own record, so a worker that takes a call over sees the
+/// same.
+#[derive(Debug, Clone, Copy)]
+pub struct CallSoFar<'a>(&'a [ToolTrace]);
+
+impl<'a> CallSoFar<'a> {
+    /// The tool calls of a call, oldest first.
+    #[must_use]
+    pub const fn new(tools: &'a [ToolTrace]) -> Self {
+        Self(tools)
+    }
+
+    /// Whether the tool was called and did what it shall; a `Commit`, whether it was committed.
+    #[must_use]
+    pub fn has_done(&self, tool: &str) -> bool {
+        self.0.iter().any(|trace| trace.name == tool && trace.status == ToolStatus::Done)
+    }
+
+    /// Whether any tool failed with an error of this code.
+    #[must_use]
+    pub fn has_failed_with(&self, code: &str) -> bool {
+        let of = |trace: &ToolTrace| trace.output.pointer("/error/code").is_some_and(|given| given == code);
+        self.0.iter().any(|trace| trace.status == ToolStatus::Failed && of(trace))
+    }
 }
 
 /// Who calls a tool.

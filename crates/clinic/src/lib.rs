@@ -2,7 +2,7 @@
 //!
 //! - [`config`] reads and validates `agent-config/<tenant>/` and imports it into Postgres.
 //! - [`Database`] is the pool of connections; each acts as the role `frontdesk_app`, under row-level security.
-//! - [`ClinicStore`] is one tenant's view of it: slots, bookings exactly once, insurance, messages.
+//! - [`ClinicStore`] is one tenant's view of it: slots, bookings exactly once, patients, the waiting list, insurance, messages.
 //! - [`PgCallStore`] keeps the state and the record of calls, sealed.
 //! - [`elsewhere`] knows when practitioners are taken by their own calendars.
 //! - [`outbox`] holds what has to be told to others, written with the act it tells of, and sends it.
@@ -25,16 +25,19 @@ pub mod elsewhere;
 pub mod ids;
 pub mod insurance;
 pub mod local_time;
+pub mod masks;
 pub mod messages;
 pub mod migrate;
 pub mod outbox;
 mod owner;
+pub mod patients;
 pub mod records;
 pub mod schedule;
 pub mod slots;
 mod store;
 mod subjects;
 pub mod tools;
+pub mod waiting;
 
 pub use call_store::PgCallStore;
 pub use config::{ConfigError, Tenant, TenantDirectory};

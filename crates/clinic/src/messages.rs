@@ -87,7 +87,7 @@ impl ClinicStore {
     }
 
     /// Seals and inserts a message, unless there is one under the same key.
-    async fn insert_message(
+    pub(crate) async fn insert_message(
         &self,
         transaction: &mut PgConnection,
         (call_id, record_key, now): (&str, &str, DateTime<Utc>),

@@ -1,6 +1,6 @@
 //! One tenant's view of the database.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -8,7 +8,7 @@ use sqlx::{PgConnection, Postgres, Transaction};
 
 use crate::config::Tenant;
 use crate::crypto::{Keyring, Place};
-use crate::db::{Database, DbError};
+use crate::db::{Database, DbError, bounded};
 use crate::elsewhere::{Age, Elsewhere};
 use crate::ids::{LocationId, PractitionerId, ServiceCode, TenantId};
 use crate::schedule::{Buffer, Busy, Location, Practitioner, Schedule, Span, WorkingPeriod};
@@ -79,6 +79,27 @@ impl ClinicStore {
     #[must_use]
     pub const fn tenant(&self) -> &TenantId {
         &self.tenant
+    }
+
+    /// What a call did, as the audit log names it, and how often.
+    pub async fn audited_of_call(&self, call_id: &str) -> Result<BTreeMap<String, u64>, DbError> {
+        bounded(async {
+            let (mut transaction, _) = self.begin().await?;
+            let rows = sqlx::query!(r#"SELECT action, count(*) AS "count!" FROM audit_events WHERE call_id = $1 GROUP BY action"#, call_id)
+                .fetch_all(&mut *transaction)
+                .await?;
+            transaction.commit().await?;
+            Ok(rows.into_iter().map(|row| (row.action, row.count.unsigned_abs())).collect())
+        })
+        .await
+    }
+
+    /// The time by the store's clock, without asking the database: good enough to tell which day it is.
+    pub(crate) fn clock_now(&self) -> DateTime<Utc> {
+        match self.clock {
+            Clock::Database => Utc::now(),
+            Clock::Fixed(fixed) => fixed,
+        }
     }
 
     /// Begins a transaction; also tells the time by the store's clock.

@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::input::Input;
 use crate::reply::{After, Purpose};
 use crate::state::{State, StoredState};
-use crate::summary::{CallSummary, EndReason};
+use crate::summary::{CallSummary, EndReason, ToolTrace};
 use crate::time::CallTime;
 
 /// While so many commands wait to be polled, inputs are dropped: a shell that does not poll is stuck.
@@ -69,6 +69,12 @@ impl Conversation {
     #[must_use]
     pub const fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// The tool calls of the conversation so far, oldest first, and what has come of each; kept across a take-over.
+    #[must_use]
+    pub fn tools_so_far(&self) -> &[ToolTrace] {
+        self.state.record.tools()
     }
 
     /// Whether [`Command::Finish`] has been given; nothing more will come.

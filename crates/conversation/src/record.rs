@@ -89,6 +89,11 @@ impl Record {
         }
     }
 
+    /// The tool calls, oldest first.
+    pub(crate) fn tools(&self) -> &[ToolTrace] {
+        &self.tools
+    }
+
     /// Notes a tool call that starts.
     pub(crate) fn tool_started(&mut self, call: &ToolCall, turn: Option<TurnId>, now: CallTime) {
         let trace = ToolTrace {

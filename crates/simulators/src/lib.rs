@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod caller;
+pub mod eligibility;
 pub mod features;
 pub mod llm;
 pub mod providers;

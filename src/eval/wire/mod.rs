@@ -100,7 +100,7 @@ impl Wire {
     }
 
     async fn in_lane(&self, stack: &Stack, lane: usize, clinics: &Clinics, scenario: &Scenario) -> Result<Trace, EvalError> {
-        let clinic = clinics.open(&scenario.tenant, Some(scenario.now), scenario.text_messages).await?;
+        let clinic = clinics.of(scenario).await?;
         let played = self.with_clinic(stack, lane, &clinic, scenario).await;
         clinic.close().await;
         played
@@ -135,6 +135,7 @@ impl Wire {
         self.caller.rehearse(&scenario.utterances().collect::<Vec<_>>()).await.map_err(|error| failed(&error))?;
         let from = format!("+1555031{:04}", NUMBER.fetch_add(1, Ordering::Relaxed));
         let seen = Seen::new();
+        seen.lock().code.clone_from(&clinic.code);
         seen.lock().left = plan::first(&scenario.caller);
         let mut options = CallerOptions::new(stack.sip(), from.clone(), lane.number(), Steps::new(&scenario.caller, seen.clone()));
         options.hiss = scenario.noise;

@@ -1,5 +1,7 @@
 //! From a call over the wire to what the judge and the page want to know of it.
 
+use std::collections::BTreeMap;
+
 use frontdesk_agent::CallRecord;
 use frontdesk_audio::SampleRate;
 use frontdesk_conversation::ToolStatus;
@@ -57,7 +59,11 @@ pub(super) fn of(scenario: &Scenario, outcome: &CallOutcome, seen: &Seen, record
         levels: [levels(&outcome.recording.caller), levels(&outcome.recording.agent)],
         record,
         appointments: Vec::new(),
-        messages: 0,
+        earlier: Vec::new(),
+        patients: Vec::new(),
+        waiting: Vec::new(),
+        messages: Vec::new(),
+        audit: BTreeMap::new(),
         text_messages: 0,
         remembered: Vec::new(),
         trouble: sights.trouble.clone().or(unfinished).or(lost),

@@ -57,6 +57,8 @@ pub enum ProviderKind {
     Llm,
     /// Text-to-speech.
     Tts,
+    /// A service that knows what insurance covers.
+    Eligibility,
 }
 
 impl ProviderKind {
@@ -67,6 +69,7 @@ impl ProviderKind {
             Self::Stt => "stt",
             Self::Llm => "llm",
             Self::Tts => "tts",
+            Self::Eligibility => "eligibility",
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::numbers;
 use crate::observe::{SessionEvent, ToolPhase};
 use crate::pii::Pii;
 use crate::speech::SpeechOrder;
+use crate::tool::CallSoFar;
 
 impl Driver {
     pub(super) fn execute(&mut self, command: Command) {
@@ -25,7 +26,8 @@ impl Driver {
             }
             Command::AskModel { generation, messages, allow_tools } => {
                 let _turn = self.turn_span().entered();
-                let tools = if allow_tools { self.parts.tools.schemas(&self.machine.config().tools) } else { Vec::new() };
+                let so_far = CallSoFar::new(self.machine.tools_so_far());
+                let tools = if allow_tools { self.parts.tools.schemas(&self.machine.config().tools, so_far) } else { Vec::new() };
                 self.parts.model.ask(&mut self.parts.tasks, generation, messages, tools);
             }
             Command::CancelModel { generation } => self.parts.model.cancel(generation),
@@ -53,12 +55,12 @@ impl Driver {
             Command::RunTool { call } => {
                 let _turn = self.turn_span().entered();
                 self.tool_started(&call, ToolPhase::Run);
-                self.parts.tools.run(&mut self.parts.tasks, call);
+                self.parts.tools.run(&mut self.parts.tasks, call, CallSoFar::new(self.machine.tools_so_far()));
             }
             Command::PrepareTool { call } => {
                 let _turn = self.turn_span().entered();
                 self.tool_started(&call, ToolPhase::Prepare);
-                self.parts.tools.prepare(&mut self.parts.tasks, call);
+                self.parts.tools.prepare(&mut self.parts.tasks, call, CallSoFar::new(self.machine.tools_so_far()));
             }
             Command::CommitTool { confirmation, call } => {
                 let _turn = self.turn_span().entered();

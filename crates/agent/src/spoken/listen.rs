@@ -1,6 +1,6 @@
 //! Numbers as they are heard: spoken as words and in groups (`five five five`, `nineteen eighty-four`, `double oh`), or written.
 
-use super::number::{CARDINALS, ORDINALS, SPANISH_CARDINALS};
+use super::number::{CARDINALS, ORDINALS};
 
 /// One piece of what was said.
 #[derive(Debug, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub fn digits_in(text: &str) -> String {
     if !text.chars().any(char::is_alphabetic) {
         return text.to_string();
     }
-    let tokens = tokens(text);
+    let tokens = super::spanish::with_digits(tokens(text));
     let mut rest = tokens.as_slice();
     let mut digits = String::new();
     if rest.first().is_some_and(|first| first == "plus") {
@@ -80,7 +80,8 @@ pub(crate) fn read(first: &str, second: Option<&str>) -> (Piece, usize) {
         return (Piece::Digits(digit.to_string().repeat(times)), 2);
     }
     if let Some(tens) = tens(first) {
-        return match second.and_then(unit).filter(|unit| *unit > 0) {
+        // "Twenty ten" are two numbers.
+        return match second.and_then(unit).filter(|unit| (1..=9).contains(unit)) {
             Some(unit) => (Piece::Digits((tens + unit).to_string()), 2),
             None => (Piece::Digits(tens.to_string()), 1),
         };
@@ -94,7 +95,6 @@ pub(crate) fn read(first: &str, second: Option<&str>) -> (Piece, usize) {
 /// Zero to nineteen, cardinal or ordinal; `oh` is a spoken zero.
 fn unit(word: &str) -> Option<u32> {
     let at = CARDINALS.iter().position(|known| *known == word).or_else(|| ORDINALS.iter().position(|known| *known == word));
-    let at = at.or_else(|| SPANISH_CARDINALS[..10].iter().position(|known| *known == word));
     at.and_then(|at| u32::try_from(at).ok()).or_else(|| (word == "oh").then_some(0))
 }
 
@@ -125,6 +125,8 @@ mod tests {
             ("plus forty nine thirty", "+4930"),
             ("+1 (202) 555-0143", "+1 (202) 555-0143"),
             ("dos cero dos", "202"),
+            ("dos cero dos, cincuenta y cinco, doble cero, uno cuarenta y tres", "2025500143"),
+            ("twenty ten", "2010"),
             ("12 Main Street", "12 main  street"),
         ] {
             assert_eq!(digits_in(said), digits, "{said}");

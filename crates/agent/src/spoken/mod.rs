@@ -1,9 +1,13 @@
-//! English words for what a synthesiser would otherwise guess at: numbers, dates, times, codes, money; and numbers as callers say them.
+//! English words for what a synthesiser would otherwise guess at: numbers, dates, times, codes, money; and numbers and dates as callers
+//! say them, in English and Spanish.
 
+mod birth;
 pub(crate) mod listen;
 mod moment;
 mod number;
+pub mod spanish;
 
+pub use birth::{Customs, DateOrder, date_of_birth, date_with_year, year};
 pub use listen::digits_in;
 pub use moment::{date, moment, time, weekday};
 pub use number::{CARDINALS, ORDINALS, SPANISH_CARDINALS, cardinal, ordinal};

@@ -8,7 +8,7 @@ use frontdesk_conversation::{CommitOutcome, Effect, Prepared, ToolError};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use crate::tool::{Tool, ToolContext};
+use crate::tool::{CallSoFar, Tool, ToolContext};
 
 /// A tool for tests. It notes every call as `phase key`.
 #[derive(Clone)]
@@ -19,6 +19,7 @@ pub struct FakeTool {
     panics: bool,
     ends_call: bool,
     transfers_call: bool,
+    after: Option<&'static str>,
     fields: Vec<(String, String)>,
     calls: Arc<Mutex<Vec<String>>>,
 }
@@ -34,6 +35,7 @@ impl FakeTool {
             panics: false,
             ends_call: false,
             transfers_call: false,
+            after: None,
             fields: Vec::new(),
             calls: Arc::default(),
         }
@@ -64,6 +66,13 @@ impl FakeTool {
     #[must_use]
     pub const fn transferring_the_call(mut self) -> Self {
         self.transfers_call = true;
+        self
+    }
+
+    /// It is available only once this tool has done its work.
+    #[must_use]
+    pub const fn after(mut self, tool: &'static str) -> Self {
+        self.after = Some(tool);
         self
     }
 
@@ -109,6 +118,10 @@ impl Tool for FakeTool {
 
     fn transfers_call(&self) -> bool {
         self.transfers_call
+    }
+
+    fn is_available(&self, so_far: &CallSoFar<'_>) -> bool {
+        self.after.is_none_or(|tool| so_far.has_done(tool))
     }
 
     fn fields(&self, _arguments: &Value) -> Vec<(String, String)> {

@@ -19,7 +19,7 @@ use crate::helpers::Tasks;
 use crate::llm::ToolSchema;
 use crate::model::confirm_schema;
 use crate::numbers;
-use crate::tool::{Tool, ToolContext, ToolSet, schema_of};
+use crate::tool::{CallSoFar, Tool, ToolContext, ToolSet, schema_of};
 
 /// Tools of one call that run at the same time; one more is refused.
 const RUNNING_MAX: usize = 16;
@@ -72,10 +72,12 @@ impl Tools {
         self.set.get(name).or_else(|| self.earlier.iter().find_map(|set| set.get(name)))
     }
 
-    /// What the model sees of the tools that the conversation has at the moment, and of `confirm` once there is something to confirm.
+    /// What the model sees of the tools that the conversation has at the moment and that make sense, and of `confirm` once there is
+    /// something to confirm.
     #[must_use]
-    pub(crate) fn schemas(&self, specs: &[ToolSpec]) -> Vec<ToolSchema> {
-        let mut schemas: Vec<ToolSchema> = specs.iter().filter_map(|spec| self.known(&spec.name)).map(schema_of).collect();
+    pub(crate) fn schemas(&self, specs: &[ToolSpec], so_far: CallSoFar<'_>) -> Vec<ToolSchema> {
+        let available = specs.iter().filter_map(|spec| self.known(&spec.name)).filter(|tool| tool.is_available(&so_far));
+        let mut schemas: Vec<ToolSchema> = available.map(schema_of).collect();
         let commits = specs.iter().any(|spec| spec.effect == Effect::Commit) || self.earlier.iter().any(ToolSet::commits);
         schemas.extend(commits.then(confirm_schema));
         schemas
@@ -86,18 +88,23 @@ impl Tools {
         self.running.retain(|(id, _)| id != call);
     }
 
-    fn find(&mut self, name: &str) -> Result<Arc<dyn Tool>, ToolError> {
+    fn find(&mut self, name: &str, so_far: CallSoFar<'_>) -> Result<Arc<dyn Tool>, ToolError> {
         self.running.retain(|(_, task)| !task.is_finished());
         if self.running.len() + self.effects.len() >= RUNNING_MAX {
             let message = format!("more than {RUNNING_MAX} tools are running; wait for their results");
             return Err(error("busy", message, true));
         }
-        self.known(name).cloned().ok_or_else(|| error("unknown_tool", format!("there is no tool `{name}`"), false))
+        let tool = self.known(name).cloned().ok_or_else(|| error("unknown_tool", format!("there is no tool `{name}`"), false))?;
+        if !tool.is_available(&so_far) {
+            let message = format!("`{name}` cannot be used at this point of the call; use only the tools that you are given");
+            return Err(error("not_available", message, false));
+        }
+        Ok(tool)
     }
 
     /// Runs a `Read` or `Record` tool; a `Read` as a task of `tasks`, which may be cut off.
-    pub(crate) fn run(&mut self, tasks: &mut Tasks, call: ToolCall) {
-        let tool = self.find(&call.name);
+    pub(crate) fn run(&mut self, tasks: &mut Tasks, call: ToolCall, so_far: CallSoFar<'_>) {
+        let tool = self.find(&call.name, so_far);
         let reports = self.reports.clone();
         let context = self.context(&call.id);
         let id = call.id.clone();
@@ -129,8 +136,8 @@ impl Tools {
     }
 
     /// Prepares a `Commit` tool as a task of `tasks`.
-    pub(crate) fn prepare(&mut self, tasks: &mut Tasks, call: ToolCall) {
-        let tool = self.find(&call.name);
+    pub(crate) fn prepare(&mut self, tasks: &mut Tasks, call: ToolCall, so_far: CallSoFar<'_>) {
+        let tool = self.find(&call.name, so_far);
         let reports = self.reports.clone();
         let context = self.context(&call.id);
         let id = call.id.clone();

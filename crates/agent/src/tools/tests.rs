@@ -38,13 +38,13 @@ async fn panics_time_outs_and_unknown_names_are_errors() {
     let tools =
         vec![FakeTool::new("breaks", Effect::Read).panicking(), FakeTool::new("hangs", Effect::Record).taking(Duration::from_secs(60))];
     let (mut tools, mut tasks, mut reports) = bench(tools);
-    tools.run(&mut tasks, call("breaks"));
+    tools.run(&mut tasks, call("breaks"), CallSoFar::new(&[]));
     assert_eq!(code(&mut reports).await, "internal");
-    tools.run(&mut tasks, call("hangs"));
+    tools.run(&mut tasks, call("hangs"), CallSoFar::new(&[]));
     assert_eq!(code(&mut reports).await, "timeout");
-    tools.run(&mut tasks, call("unheard_of"));
+    tools.run(&mut tasks, call("unheard_of"), CallSoFar::new(&[]));
     assert_eq!(code(&mut reports).await, "unknown_tool");
-    tools.prepare(&mut tasks, call("unheard_of"));
+    tools.prepare(&mut tasks, call("unheard_of"), CallSoFar::new(&[]));
     assert_eq!(code(&mut reports).await, "unknown_tool");
     assert!(!tools.has_effects());
 }
@@ -69,7 +69,7 @@ async fn a_read_can_be_cut_off_and_a_record_cannot() {
     let record = FakeTool::new("record", Effect::Record).taking(Duration::from_secs(1));
     let (mut tools, mut tasks, mut reports) = bench(vec![read.clone(), record.clone()]);
     for name in ["read", "record"] {
-        tools.run(&mut tasks, call(name));
+        tools.run(&mut tasks, call(name), CallSoFar::new(&[]));
     }
     sleep(Duration::from_millis(10)).await;
     for name in ["read", "record"] {
@@ -85,12 +85,12 @@ async fn a_read_can_be_cut_off_and_a_record_cannot() {
 async fn tools_at_the_same_time_are_bounded() {
     let (mut tools, mut tasks, mut reports) = bench(vec![FakeTool::new("read", Effect::Read).taking(Duration::from_secs(1))]);
     for n in 0..RUNNING_MAX + 1 {
-        tools.run(&mut tasks, ToolCall { id: ToolCallId(n.to_string()), ..call("read") });
+        tools.run(&mut tasks, ToolCall { id: ToolCallId(n.to_string()), ..call("read") }, CallSoFar::new(&[]));
     }
     assert_eq!(code(&mut reports).await, "busy");
     for _ in 0..RUNNING_MAX {
         assert!(matches!(reports.recv().await, Some(ToolReport::Finished(_, Ok(_)))));
     }
-    tools.run(&mut tasks, call("read"));
+    tools.run(&mut tasks, call("read"), CallSoFar::new(&[]));
     assert!(matches!(reports.recv().await, Some(ToolReport::Finished(_, Ok(_)))), "there is room again");
 }

@@ -12,10 +12,11 @@ use super::identify::Claimed;
 use super::{CANCEL_TOOL, PrepareError, Refusal, code, identify};
 use crate::audit::{self, Actor};
 use crate::db::{DbError, bounded};
-use crate::ids::{AppointmentId, CommitKey};
+use crate::ids::{AppointmentId, CommitKey, PatientId};
 use crate::phone::PhoneNumber;
-use crate::schedule::Place;
-use crate::store::{ClinicStore, load_schedule};
+use crate::schedule::{Place, Span};
+use crate::store::{ClinicStore, load_schedule, practitioner_id};
+use crate::waiting::{self, Freed};
 
 /// A cancellation as it will be committed. Its JSON form is the canonical arguments of the commit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,7 +119,7 @@ impl Effect for Cancel<'_> {
     ) -> Result<Settled<Cancelled>, DbError> {
         let Cancellation { appointment, confirmation_code, .. } = self.cancellation;
         let row = sqlx::query!(
-            r#"SELECT status, lower(during) AS "start!" FROM appointments
+            r#"SELECT status, lower(during) AS "start!", upper(during) AS "end!", practitioner_id, patient_id AS "patient_id!" FROM appointments
                WHERE appointment_id = $1 AND confirmation_code = $2 FOR NO KEY UPDATE"#,
             appointment.0,
             confirmation_code
@@ -140,6 +141,10 @@ impl Effect for Cancel<'_> {
         let subject = appointment.to_string();
         audit::append(connection, &store.tenant, Some(&key.call_id), Actor::Caller, "appointment.cancelled", Some(&subject)).await?;
         store.tell_of_appointment(connection, &key.call_id, Event::AppointmentCancelled, *appointment).await?;
+        let practitioner = practitioner_id(row.practitioner_id)?;
+        let span = Span { start: row.start, end: row.end };
+        let freed = Freed { practitioner: &practitioner, span, by: PatientId(row.patient_id) };
+        waiting::freed(connection, store, &key.call_id, &freed, now).await?;
         Ok(Settled::Done(Cancelled { appointment: *appointment, start: row.start }))
     }
 }

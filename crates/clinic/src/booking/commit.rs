@@ -56,7 +56,7 @@ impl Effect for Book<'_> {
         let identity = Identity::of(store, &booking.patient_name, &booking.phone);
         holds::lock_practitioner(connection, store, &booking.practitioner).await?;
         holds::lock_patient(connection, identity.lock_key()).await?;
-        let patient = identity.find_or_add(connection, store, &booking.patient_name, &booking.phone).await?;
+        let patient = identity.find_or_add(connection, store, &key.call_id, &booking.patient_name, &booking.phone).await?;
         let occupied = holds::occupied(connection, booking.service.as_ref(), self.span()).await?;
         holds::clear_expired(connection, &key.call_id, &booking.practitioner, Some(patient), occupied).await?;
         let confirmation_code = code::mint();
@@ -76,6 +76,7 @@ impl Effect for Book<'_> {
         let subject = booked.to_string();
         audit::append(connection, &store.tenant, Some(&key.call_id), Actor::Caller, "appointment.booked", Some(&subject)).await?;
         store.tell_of_appointment(connection, &key.call_id, Event::AppointmentBooked, booked).await?;
+        crate::waiting::is_served(connection, store, &key.call_id, patient, booking.start).await?;
         Ok(Settled::Done(Booked {
             appointment: booked,
             confirmation_code,

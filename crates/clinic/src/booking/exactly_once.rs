@@ -56,7 +56,7 @@ pub enum CommitError {
 
 /// An effect on the database.
 #[async_trait]
-pub(super) trait Effect: Sync {
+pub(crate) trait Effect: Sync {
     /// What it gives when done.
     type Output: Serialize + DeserializeOwned + Send + Sync;
 
@@ -108,7 +108,7 @@ impl From<sqlx::Error> for Failed {
 }
 
 impl ClinicStore {
-    pub(super) async fn settle<E: Effect>(&self, key: &CommitKey, effect: &E) -> Result<Settled<E::Output>, CommitError> {
+    pub(crate) async fn settle<E: Effect>(&self, key: &CommitKey, effect: &E) -> Result<Settled<E::Output>, CommitError> {
         // Set while a COMMIT is under way, and for good once one was lost.
         let in_doubt = AtomicBool::new(false);
         match tokio::time::timeout(COMMIT_LIMIT, self.settle_with_retries(key, effect, &in_doubt)).await {

@@ -17,7 +17,7 @@ const HOLD_S: f64 = 120.0;
 const ATTEMPTS_MAX: u32 = 5;
 
 /// The span as Postgres stores it: half-open.
-pub(super) fn range(span: Span) -> PgRange<DateTime<Utc>> {
+pub(crate) fn range(span: Span) -> PgRange<DateTime<Utc>> {
     PgRange::from(span.start..span.end)
 }
 
@@ -37,7 +37,7 @@ pub(super) async fn lock_practitioner(
 }
 
 /// Queues up for a patient. Always after the practitioner, so that no two transactions wait for each other.
-pub(super) async fn lock_patient(connection: &mut PgConnection, key: i64) -> Result<(), DbError> {
+pub(crate) async fn lock_patient(connection: &mut PgConnection, key: i64) -> Result<(), DbError> {
     sqlx::query!("SELECT pg_advisory_xact_lock($1)", key).execute(connection).await?;
     Ok(())
 }

@@ -145,7 +145,7 @@ pub(super) async fn find_patient(
 }
 
 /// Whether the call has guessed too often to be told anything.
-pub(super) async fn has_guessed_too_often(connection: &mut PgConnection, call_id: &str) -> Result<bool, DbError> {
+pub(crate) async fn has_guessed_too_often(connection: &mut PgConnection, call_id: &str) -> Result<bool, DbError> {
     let failures = sqlx::query_scalar!(
         r#"SELECT count(*) AS "count!" FROM audit_events WHERE call_id = $1 AND action = 'identification.failed'"#,
         call_id
@@ -156,6 +156,6 @@ pub(super) async fn has_guessed_too_often(connection: &mut PgConnection, call_id
 }
 
 /// Writes down that an attempt failed. The caller of this function commits.
-pub(super) async fn note_failure(connection: &mut PgConnection, store: &ClinicStore, call_id: &str) -> Result<(), DbError> {
+pub(crate) async fn note_failure(connection: &mut PgConnection, store: &ClinicStore, call_id: &str) -> Result<(), DbError> {
     audit::append(connection, &store.tenant, Some(call_id), Actor::Caller, FAILED, None).await
 }

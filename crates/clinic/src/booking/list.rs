@@ -53,6 +53,7 @@ impl ClinicStore {
             transaction.commit().await?;
             return Ok(Err(Refusal::UnknownPatient));
         };
+        crate::patients::remember(&mut transaction, self, call_id, patient, "returning").await?;
         let schedule = load_schedule(&mut transaction).await?;
         let rows = sqlx::query!(
             r#"SELECT a.appointment_id, lower(a.during) AS "start!", upper(a.during) AS "end!", a.practitioner_id, p.name AS practitioner_name,

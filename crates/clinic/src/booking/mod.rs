@@ -8,8 +8,8 @@ mod cancel;
 mod code;
 mod commit;
 mod exactly_once;
-mod holds;
-mod identify;
+pub(crate) mod holds;
+pub(crate) mod identify;
 mod list;
 mod patient;
 mod prepare;
@@ -20,7 +20,9 @@ use chrono::{DateTime, Utc};
 use frontdesk_agent::Pii;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use exactly_once::Effect;
 pub(crate) use holds::release as release_holds;
+pub(crate) use patient::{Identity, name_index, phone_index};
 
 pub use cancel::{Cancellation, Cancelled, PreparedCancellation};
 pub use code::normalise as normalise_code;
@@ -107,6 +109,15 @@ pub enum Refusal {
     /// The patient has another appointment at that time.
     #[error("the patient has another appointment at that time")]
     PatientBusy,
+    /// Somebody of that name and number is registered with another date of birth: not a matter for the telephone.
+    #[error("the patient cannot be registered by telephone")]
+    RegisterInPerson,
+    /// The patient waits for such a time already.
+    #[error("the patient is on the waiting list for that already")]
+    AlreadyWaiting,
+    /// Nobody of that name and number waits for anything; which of the two is wrong is not told.
+    #[error("nobody is on the waiting list under that name and number")]
+    NotWaiting,
     /// No such practitioner or service: the configuration changed since it was offered.
     #[error("that practitioner or service is not offered any more")]
     NotOffered,

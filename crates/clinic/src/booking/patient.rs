@@ -11,15 +11,14 @@ use crate::subjects::Subject;
 
 /// The blind indexes of one patient.
 #[derive(Debug, Clone)]
-pub(super) struct Identity {
-    name_index: [u8; 32],
-    pub(super) phone_index: [u8; 32],
+pub(crate) struct Identity {
+    pub(crate) name_index: [u8; 32],
+    pub(crate) phone_index: [u8; 32],
 }
 
 impl Identity {
-    pub(super) fn of(store: &ClinicStore, name: &Pii<String>, phone: &PhoneNumber) -> Self {
-        let name_index = store.keys.blind_index(&store.place("patients", "name_index"), &normalise(name.expose()));
-        Self { name_index, phone_index: phone_index(store, phone) }
+    pub(crate) fn of(store: &ClinicStore, name: &Pii<String>, phone: &PhoneNumber) -> Self {
+        Self { name_index: name_index(store, name), phone_index: phone_index(store, phone) }
     }
 
     /// The indexes as they are stored with a patient.
@@ -29,7 +28,7 @@ impl Identity {
     }
 
     /// A number for an advisory lock that all transactions about this patient take.
-    pub(super) fn lock_key(&self) -> i64 {
+    pub(crate) fn lock_key(&self) -> i64 {
         let mut bytes = [0; 8];
         for (byte, (name, phone)) in bytes.iter_mut().zip(self.name_index.iter().zip(self.phone_index)) {
             *byte = name ^ phone;
@@ -48,16 +47,37 @@ impl Identity {
         Ok(found.map(PatientId))
     }
 
-    pub(super) async fn find_or_add(
+    /// The patient of name and number; else the one of this name whom the call has identified, who leaves another number this time.
+    pub(crate) async fn find_in_call(&self, connection: &mut PgConnection, call_id: &str) -> Result<Option<PatientId>, DbError> {
+        match self.find(connection).await? {
+            Some(known) => Ok(Some(known)),
+            None => crate::patients::of_call(connection, call_id, &self.name_index).await,
+        }
+    }
+
+    /// The same, or a new patient.
+    pub(crate) async fn find_or_add(
+        &self,
+        connection: &mut PgConnection,
+        store: &ClinicStore,
+        call_id: &str,
+        name: &Pii<String>,
+        phone: &PhoneNumber,
+    ) -> Result<PatientId, DbError> {
+        if let Some(known) = self.find_in_call(connection, call_id).await? {
+            return Ok(known);
+        }
+        self.add(connection, store, name, phone).await
+    }
+
+    /// A new patient.
+    pub(crate) async fn add(
         &self,
         connection: &mut PgConnection,
         store: &ClinicStore,
         name: &Pii<String>,
         phone: &PhoneNumber,
     ) -> Result<PatientId, DbError> {
-        if let Some(known) = self.find(connection).await? {
-            return Ok(known);
-        }
         let patient = PatientId::mint();
         let key = store.subject_key(&mut *connection, Subject::Patient(patient)).await?;
         let name = store.seal_with(&key, "patients", "name_sealed", name)?;
@@ -79,7 +99,11 @@ impl Identity {
     }
 }
 
-pub(super) fn phone_index(store: &ClinicStore, phone: &PhoneNumber) -> [u8; 32] {
+pub(crate) fn name_index(store: &ClinicStore, name: &Pii<String>) -> [u8; 32] {
+    store.keys.blind_index(&store.place("patients", "name_index"), &normalise(name.expose()))
+}
+
+pub(crate) fn phone_index(store: &ClinicStore, phone: &PhoneNumber) -> [u8; 32] {
     store.keys.blind_index(&store.place("patients", "phone_index"), phone.as_e164())
 }
 

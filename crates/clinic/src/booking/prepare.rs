@@ -91,7 +91,7 @@ impl ClinicStore {
         let identity = Identity::of(self, &wish.patient_name, &wish.phone);
         holds::lock_practitioner(&mut transaction, self, &practitioner.id).await?;
         holds::lock_patient(&mut transaction, identity.lock_key()).await?;
-        let patient = identity.find(&mut transaction).await?;
+        let patient = identity.find_in_call(&mut transaction, call_id).await?;
         let occupied = schedule.occupied(span, asked.service);
         holds::clear_expired(&mut transaction, call_id, &practitioner.id, patient, occupied).await?;
         holds::release(&mut transaction, call_id).await?;

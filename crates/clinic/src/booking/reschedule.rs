@@ -19,9 +19,10 @@ use crate::db::{DbError, bounded, violated};
 use crate::elsewhere::Age;
 use crate::ids::{AppointmentId, CommitKey, PractitionerId};
 use crate::phone::PhoneNumber;
-use crate::schedule::{Asked, Busy, Place, Schedule, Span};
+use crate::schedule::{Asked, Busy, Place, Practitioner, Schedule, Span};
 use crate::slots::{alternatives_with_anybody, around};
 use crate::store::{ClinicStore, load_busy, load_schedule, merge};
+use crate::waiting::{self, Freed};
 
 /// What the caller wants.
 #[derive(Debug, Clone)]
@@ -32,7 +33,7 @@ pub struct RescheduleWish {
     pub phone: PhoneNumber,
     /// When it shall begin.
     pub start: DateTime<Utc>,
-    /// With whom; whoever it is with now if not given.
+    /// With whom; if not given, whoever it is with now or, where that one is not free, whoever is and offers the service.
     pub practitioner: Option<PractitionerId>,
 }
 
@@ -138,14 +139,15 @@ impl ClinicStore {
         };
         let schedule = load_schedule(&mut transaction).await?;
         let span = Span { start: wish.start, end: wish.start + (own.span.end - own.span.start) };
-        let whom = wish.practitioner.as_ref().unwrap_or(&own.practitioner);
-        if span == own.span && *whom == own.practitioner {
+        if span == own.span && wish.practitioner.as_ref().is_none_or(|whom| *whom == own.practitioner) {
             return Ok(Err(Refusal::SameTime));
         }
-        let name = match self.is_free(&mut transaction, &schedule, (&own, whom, span), (call_id, elsewhere), now).await? {
-            Ok(name) => name,
+        let wanted = (&own, wish.practitioner.as_ref(), span);
+        let practitioner = match self.who_is_free(&mut transaction, &schedule, wanted, (call_id, elsewhere), now).await? {
+            Ok(practitioner) => practitioner,
             Err(refusal) => return Ok(Err(refusal)),
         };
+        let whom = &practitioner.id;
         holds::lock_practitioner(&mut transaction, self, whom).await?;
         holds::lock_patient(&mut transaction, own.identity.lock_key()).await?;
         let occupied = schedule.occupied(span, own.service.as_ref());
@@ -174,7 +176,7 @@ impl ClinicStore {
             spoken_from: spoken(own.span.start, &old_place),
             spoken_start: spoken(span.start, &place),
             old_practitioner_name: own.practitioner_name,
-            practitioner_name: name,
+            practitioner_name: practitioner.name.clone(),
             reschedule: Reschedule {
                 appointment: own.id,
                 confirmation_code,
@@ -188,15 +190,16 @@ impl ClinicStore {
         })))
     }
 
-    /// Whether the new time can be had; the practitioner's name if so.
-    async fn is_free(
+    /// With whom the new time can be had: with whom the caller names; else with the same practitioner as before or, if that one is not
+    /// free then, with whoever is and offers the service.
+    async fn who_is_free<'a>(
         &self,
         connection: &mut PgConnection,
-        schedule: &Schedule,
-        (own, whom, span): (&OwnAppointment, &PractitionerId, Span),
+        schedule: &'a Schedule,
+        (own, named, span): (&OwnAppointment, Option<&PractitionerId>, Span),
         (call_id, elsewhere): (&str, Busy),
         now: DateTime<Utc>,
-    ) -> Result<Result<String, Refusal>, DbError> {
+    ) -> Result<Result<&'a Practitioner, Refusal>, DbError> {
         let mut busy = load_busy(connection, around(span.start), call_id, None).await?;
         // An appointment does not stand in its own way.
         if let Some(taken) = busy.get_mut(&own.practitioner) {
@@ -207,12 +210,15 @@ impl ClinicStore {
         if let Some(taken) = busy.get_mut(&own.practitioner) {
             taken.retain(|taken| *taken != own.span);
         }
-        let asked = Asked { practitioner: Some(whom), service: own.service.as_ref(), location: None };
-        let near = || alternatives_with_anybody(schedule, span, asked, now, &busy);
+        let anybody = Asked { practitioner: None, service: own.service.as_ref(), location: None };
+        let first = Asked { practitioner: Some(named.unwrap_or(&own.practitioner)), ..anybody };
+        let asked = if named.is_some() { first } else { anybody };
+        let near = || alternatives_with_anybody(schedule, span, first, now, &busy);
         if let Err(reason) = schedule.allows(span, asked, now) {
             return Ok(Err(Refusal::NotBookable { reason, alternatives: near() }));
         }
-        let Some(practitioner) = schedule.free_at(span, asked, &busy) else {
+        let free = schedule.free_at(span, first, &busy).or_else(|| schedule.free_at(span, asked, &busy));
+        let Some(practitioner) = free else {
             return Ok(Err(Refusal::SlotTaken { alternatives: near() }));
         };
         let is_elsewhere = sqlx::query_scalar!(
@@ -224,7 +230,7 @@ impl ClinicStore {
         )
         .fetch_one(connection)
         .await?;
-        Ok(if is_elsewhere { Err(Refusal::PatientBusy) } else { Ok(practitioner.name.clone()) })
+        Ok(if is_elsewhere { Err(Refusal::PatientBusy) } else { Ok(practitioner) })
     }
 }
 
@@ -313,6 +319,9 @@ impl Effect for Move<'_> {
         let subject = wanted.appointment.to_string();
         audit::append(connection, &store.tenant, Some(&key.call_id), Actor::Caller, "appointment.moved", Some(&subject)).await?;
         store.tell_of_appointment(connection, &key.call_id, Event::AppointmentMoved, wanted.appointment).await?;
+        waiting::is_served(connection, store, &key.call_id, own.patient, wanted.start).await?;
+        let freed = Freed { practitioner: &own.practitioner, span: own.span, by: own.patient };
+        waiting::freed(connection, store, &key.call_id, &freed, now).await?;
         Ok(Settled::Done(Rescheduled {
             appointment: wanted.appointment,
             confirmation_code: wanted.confirmation_code.clone(),

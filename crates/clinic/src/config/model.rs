@@ -50,6 +50,9 @@ pub struct Tenant {
     #[serde(default, deserialize_with = "read::dates")]
     #[schemars(with = "Vec<String>")]
     pub closed_days: Vec<NaiveDate>,
+    /// Whether nothing is booked before the call has identified or registered the patient.
+    #[serde(default)]
+    pub require_identification: bool,
     /// How the agent sounds.
     #[serde(default)]
     pub voice: Voice,

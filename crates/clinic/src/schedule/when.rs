@@ -13,9 +13,11 @@ mod words;
 
 use chrono::{DateTime, Datelike, Days, Months, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc, Weekday};
 use chrono_tz::Tz;
+use serde::{Deserialize, Serialize};
 
 use super::Span;
 use crate::local_time::{self, LocalTimeError};
+use crate::spoken;
 
 /// How many days are searched if none are named.
 const DEFAULT_DAYS: u64 = 14;
@@ -135,7 +137,8 @@ pub struct Phrase {
 }
 
 /// Days and times of day that are asked for, in local time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Wish {
     first: NaiveDate,
     /// That day included.
@@ -295,6 +298,27 @@ impl Wish {
             && self.from.is_none_or(|from| from <= time)
             && self.to.is_none_or(|to| time < to)
             && self.exact.is_none_or(|exact| exact == time)
+    }
+
+    /// In words for the caller: "on Tuesday the first of December, from nine a.m. to before noon".
+    #[must_use]
+    pub fn spoken(&self) -> String {
+        let days = if self.first == self.last {
+            format!("on {}", spoken::date(self.first))
+        } else {
+            format!("from {} to {}", spoken::date(self.first), spoken::date(self.last))
+        };
+        let names = (0..7_u8).filter(|day| self.weekdays & (1 << day) != 0).filter_map(|day| Weekday::try_from(day).ok());
+        let names: Vec<String> = names.map(|day| format!("{}s", spoken::weekday(day))).collect();
+        let on = if names.is_empty() { String::new() } else { format!(", on {}", spoken::list(&names)) };
+        let times = match (self.exact, self.from, self.to) {
+            (Some(exact), ..) => format!(", at {}", spoken::time(exact)),
+            (None, Some(from), Some(to)) => format!(", from {} to before {}", spoken::time(from), spoken::time(to)),
+            (None, Some(from), None) => format!(", from {} on", spoken::time(from)),
+            (None, None, Some(to)) => format!(", before {}", spoken::time(to)),
+            (None, None, None) => String::new(),
+        };
+        format!("{days}{on}{times}")
     }
 
     /// How it was understood, for the model to see.

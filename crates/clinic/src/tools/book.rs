@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use frontdesk_agent::{Tool, ToolContext};
+use frontdesk_agent::{CallSoFar, Tool, ToolContext};
 use frontdesk_conversation::{CommitOutcome, Effect, Prepared, ToolError};
 use garde::Validate;
 use schemars::JsonSchema;
@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::commit::{self, COMMIT_TIMEOUT, canonical};
 use super::find_slots::moment;
-use super::{Desk, arguments, errors, result};
+use super::{Desk, arguments, errors, is_identified, result};
 use crate::booking::{BOOK_TOOL, Booked, Booking, BookingWish};
 use crate::ids::CommitKey;
 use crate::{local_time, spoken};
@@ -47,7 +47,7 @@ struct BookArguments {
     duration_minutes: Option<u32>,
 }
 
-fn has_a_letter(name: &str, _: &()) -> garde::Result {
+pub(super) fn has_a_letter(name: &str, _: &()) -> garde::Result {
     if name.chars().any(char::is_alphabetic) { Ok(()) } else { Err(garde::Error::new("has no letter")) }
 }
 
@@ -95,6 +95,10 @@ impl Tool for BookAppointment {
         COMMIT_TIMEOUT
     }
 
+    fn is_available(&self, so_far: &CallSoFar<'_>) -> bool {
+        !self.0.tenant.require_identification || is_identified(so_far)
+    }
+
     fn fields(&self, arguments: &Value) -> Vec<(String, String)> {
         collected(arguments, &["patient_name", "phone"])
     }
@@ -102,6 +106,7 @@ impl Tool for BookAppointment {
     async fn prepare(&self, context: &ToolContext, arguments: Value) -> Result<Prepared, ToolError> {
         let given: BookArguments = arguments::read(arguments)?;
         let wish = self.wish(given)?;
+        self.0.demand_identification(self.name(), &context.call_id, &wish.patient_name).await?;
         let prepared = self.0.store.prepare_booking(&context.call_id, &wish).await;
         let prepared = prepared.map_err(|error| errors::prepare(self.name(), &error, self.0.tenant.zone))?;
         let arguments = serde_json::to_value(&prepared.booking).unwrap_or_default();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use frontdesk_agent::{Tool, ToolContext};
+use frontdesk_agent::{CallSoFar, Tool, ToolContext};
 use frontdesk_conversation::{CommitOutcome, Effect, Prepared, ToolError};
 use garde::Validate;
 use schemars::JsonSchema;
@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::book::collected;
 use super::commit::{self, COMMIT_TIMEOUT, canonical};
-use super::{Desk, arguments, errors, result};
+use super::{Desk, arguments, errors, guesses_on, result};
 use crate::booking::{CANCEL_TOOL, Cancellation, Cancelled};
 use crate::ids::CommitKey;
 use crate::{local_time, spoken};
@@ -64,6 +64,10 @@ impl Tool for CancelAppointment {
 
     fn timeout(&self) -> Duration {
         COMMIT_TIMEOUT
+    }
+
+    fn is_available(&self, so_far: &CallSoFar<'_>) -> bool {
+        !guesses_on(so_far)
     }
 
     fn fields(&self, arguments: &Value) -> Vec<(String, String)> {

@@ -27,6 +27,9 @@ pub(super) fn refused(refusal: &Refusal, zone: Tz) -> ToolError {
         Refusal::NotBookable { alternatives, .. } => ("not_bookable", Some(alternatives)),
         Refusal::PatientBusy => ("patient_busy", None),
         Refusal::NotOffered => ("not_offered", None),
+        Refusal::RegisterInPerson => ("register_in_person", None),
+        Refusal::AlreadyWaiting => ("already_waiting", None),
+        Refusal::NotWaiting => ("not_waiting", None),
         Refusal::NotFound => ("not_found", None),
         Refusal::UnknownPatient => ("unknown_patient", None),
         Refusal::TooManyAttempts => ("too_many_attempts", None),
@@ -49,6 +52,8 @@ pub(super) fn refused(refusal: &Refusal, zone: Tz) -> ToolError {
         (Refusal::UnknownPatient, None) => {
             "; ask for both again, never say which is wrong, and if they are still unknown offer to take a message"
         }
+        (Refusal::RegisterInPerson, None) => "; give no reason, and offer to take a message so that somebody calls back",
+        (Refusal::NotWaiting, None) => "; ask for both again and never say which is wrong",
         (Refusal::TooManyAttempts, None) => "; say that you cannot look it up and offer to take a message",
         (Refusal::SentTooOften, None) => "; say so, tell the appointment instead if the caller wants it, and do not try again",
         (Refusal::SameTime, None) => "; ask for another time",

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use chrono_tz::Tz;
-use frontdesk_agent::{Tool, ToolContext};
+use frontdesk_agent::{CallSoFar, Tool, ToolContext};
 use frontdesk_conversation::{Effect, ToolError};
 use garde::Validate;
 use schemars::JsonSchema;
@@ -11,8 +11,11 @@ use serde_json::Value;
 
 use super::arguments::{self, fault};
 use super::book::collected;
-use super::{Desk, errors, result};
+use super::{Desk, errors, guesses_on, result};
 use crate::booking::{SecondFactor, Upcoming};
+
+/// Its name.
+pub(super) const LIST_TOOL: &str = "list_appointments";
 
 #[derive(Debug, Deserialize, JsonSchema, Validate)]
 #[serde(deny_unknown_fields)]
@@ -63,7 +66,7 @@ pub(super) struct ListAppointments(pub(super) Desk);
 #[async_trait]
 impl Tool for ListAppointments {
     fn name(&self) -> &'static str {
-        "list_appointments"
+        LIST_TOOL
     }
 
     fn description(&self) -> String {
@@ -78,6 +81,10 @@ impl Tool for ListAppointments {
 
     fn effect(&self) -> Effect {
         Effect::Read
+    }
+
+    fn is_available(&self, so_far: &CallSoFar<'_>) -> bool {
+        !guesses_on(so_far)
     }
 
     fn fields(&self, arguments: &Value) -> Vec<(String, String)> {

@@ -11,7 +11,6 @@ use serde_json::Value;
 use super::book::collected;
 use super::{Desk, arguments, errors, result};
 use crate::messages::CallerMessage;
-use crate::phone::PhoneNumber;
 
 #[derive(Debug, Deserialize, JsonSchema, Validate)]
 #[serde(deny_unknown_fields)]
@@ -71,10 +70,7 @@ impl Tool for TakeMessage {
         let phone = match given.phone.as_deref().filter(|phone| !phone.trim().is_empty()) {
             Some(phone) => Some(self.0.phone::<MessageArguments>(phone)?),
             // A withheld or malformed number of the trunk is no reason to refuse the message.
-            None => context
-                .caller_number
-                .as_ref()
-                .and_then(|number| PhoneNumber::parse(number.expose(), &self.0.tenant.country_calling_code).ok()),
+            None => self.0.caller_number(context),
         };
         let message = CallerMessage {
             text: given.message.into(),

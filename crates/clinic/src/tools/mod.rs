@@ -10,22 +10,27 @@ mod commit;
 mod end_call;
 mod errors;
 mod find_slots;
+mod identify;
 mod insurance;
 mod intent;
 mod list;
 mod message;
 mod practice;
+mod register;
 mod reschedule;
 mod resend;
 mod resolve;
 mod result;
 mod transfer;
+mod waiting;
 
 use std::sync::Arc;
 
-use frontdesk_agent::{Tool, ToolSet, arguments};
+use frontdesk_agent::{CallSoFar, Tool, ToolSet, arguments};
 
 use crate::config::Tenant;
+use crate::insurance::service::EligibilityCheck;
+use crate::patients::REGISTER_TOOL;
 use crate::store::ClinicStore;
 
 /// What every tool works with.
@@ -38,15 +43,25 @@ struct Desk {
 /// The tools of a tenant. They hold no state of a call (the context of each run names it), so one set serves all calls.
 #[must_use]
 pub fn tool_set(store: &ClinicStore, tenant: &Arc<Tenant>) -> ToolSet {
+    tool_set_with(store, tenant, None)
+}
+
+/// The same, with a service that is asked what insurance covers.
+#[must_use]
+pub fn tool_set_with(store: &ClinicStore, tenant: &Arc<Tenant>, eligibility: Option<Arc<dyn EligibilityCheck>>) -> ToolSet {
     let desk = Desk { store: store.clone(), tenant: Arc::clone(tenant) };
     let resend = resend::ResendConfirmation::of(&desk).map(|tool| Arc::new(tool) as Arc<dyn Tool>);
     let tools: Vec<Arc<dyn Tool>> = vec![
+        Arc::new(identify::IdentifyPatient(desk.clone())),
+        Arc::new(register::RegisterPatient(desk.clone())),
         Arc::new(find_slots::FindSlots(desk.clone())),
         Arc::new(book::BookAppointment(desk.clone())),
         Arc::new(reschedule::RescheduleAppointment(desk.clone())),
         Arc::new(cancel::CancelAppointment(desk.clone())),
         Arc::new(list::ListAppointments(desk.clone())),
-        Arc::new(insurance::CheckInsuranceCoverage(desk.clone())),
+        Arc::new(waiting::JoinWaitingList(desk.clone())),
+        Arc::new(waiting::LeaveWaitingList(desk.clone())),
+        Arc::new(insurance::CheckInsuranceCoverage { desk: desk.clone(), service: eligibility }),
         Arc::new(message::TakeMessage(desk.clone())),
         Arc::new(practice::PracticeInformation(desk.clone())),
         Arc::new(intent::NoteIntent(desk)),
@@ -54,6 +69,21 @@ pub fn tool_set(store: &ClinicStore, tenant: &Arc<Tenant>) -> ToolSet {
     ];
     let transfer = transfer::TransferCall::of(tenant).map(|tool| Arc::new(tool) as Arc<dyn Tool>);
     ToolSet::new(tools.into_iter().chain(resend).chain(transfer).collect())
+}
+
+/// Whether the call has shown whom it is about: two things matched, or the patient was registered.
+fn is_identified(so_far: &CallSoFar<'_>) -> bool {
+    [identify::IDENTIFY_TOOL, REGISTER_TOOL, list::LIST_TOOL].iter().any(|tool| so_far.has_done(tool))
+}
+
+/// Whether the call has guessed so often that what needs two things to match is refused for the rest of it.
+fn guesses_on(so_far: &CallSoFar<'_>) -> bool {
+    so_far.has_failed_with("too_many_attempts")
+}
+
+/// A text that says something.
+fn text(given: Option<&str>) -> Option<String> {
+    given.map(str::trim).filter(|text| !text.is_empty()).map(String::from)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use frontdesk_agent::{Tool, ToolContext};
+use frontdesk_agent::{CallSoFar, Tool, ToolContext};
 use frontdesk_conversation::{CommitOutcome, Effect, Prepared, ToolError};
 use garde::Validate;
 use schemars::JsonSchema;
@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::book::collected;
 use super::commit::{self, COMMIT_TIMEOUT, canonical};
 use super::find_slots::moment;
-use super::{Desk, arguments, errors, result};
+use super::{Desk, arguments, errors, guesses_on, result};
 use crate::booking::{RESCHEDULE_TOOL, Reschedule, RescheduleWish, Rescheduled};
 use crate::ids::CommitKey;
 use crate::{local_time, spoken};
@@ -33,7 +33,7 @@ struct RescheduleArguments {
     #[schemars(example = &"2026-12-01T09:00")]
     #[garde(length(max = 40))]
     start: String,
-    /// With whom, by name. With the same practitioner as before, if left out.
+    /// With whom, by name. If left out: with the same practitioner as before, or with whoever is free if that one is not.
     #[garde(length(max = 100))]
     practitioner: Option<String>,
 }
@@ -84,6 +84,10 @@ impl Tool for RescheduleAppointment {
 
     fn timeout(&self) -> Duration {
         COMMIT_TIMEOUT
+    }
+
+    fn is_available(&self, so_far: &CallSoFar<'_>) -> bool {
+        !guesses_on(so_far)
     }
 
     fn fields(&self, arguments: &Value) -> Vec<(String, String)> {

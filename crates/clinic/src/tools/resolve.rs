@@ -1,15 +1,20 @@
 //! What the model calls people, services and numbers, brought back to what the configuration calls them.
 
+use chrono::NaiveDate;
+use frontdesk_agent::{Pii, ToolContext};
 use frontdesk_conversation::ToolError;
 use schemars::JsonSchema;
 use serde_json::Value;
 
-use super::Desk;
 use super::arguments::fault;
 use super::errors::Fault;
+use super::{Desk, errors};
 use crate::config::{LocationConfig, PractitionerConfig, ServiceConfig};
 use crate::ids::{LocationId, PractitionerId};
+use crate::local_time;
+use crate::patients::is_plausible_birth;
 use crate::phone::PhoneNumber;
+use crate::spoken::{self, Customs, DateOrder};
 
 /// An appointment lasts this long unless the service or the caller says otherwise.
 const DEFAULT_DURATION_MINUTES: u32 = 30;
@@ -55,10 +60,46 @@ impl Desk {
         asked.or(service.map(|service| service.duration_minutes)).unwrap_or(DEFAULT_DURATION_MINUTES)
     }
 
-    /// A telephone number as the caller gave it.
+    /// A telephone number as the caller gave it, in digits or in words.
     pub(super) fn phone<T: JsonSchema>(&self, text: &str) -> Result<PhoneNumber, ToolError> {
-        PhoneNumber::parse(text, &self.tenant.country_calling_code)
+        PhoneNumber::parse(&spoken::digits_in(text), &self.tenant.country_calling_code)
             .map_err(|error| fault::<T>("phone", text, &format!("a telephone number; this one {error}")).into())
+    }
+}
+
+impl Desk {
+    /// The number that the caller calls from, if the trunk gave one that can be called.
+    pub(super) fn caller_number(&self, context: &ToolContext) -> Option<PhoneNumber> {
+        let number = context.caller_number.as_ref()?;
+        PhoneNumber::parse(number.expose(), &self.tenant.country_calling_code).ok()
+    }
+
+    /// A date of birth as the caller gave it, read by the customs of the clinic's country.
+    pub(super) fn birth<T: JsonSchema>(&self, text: &str) -> Result<NaiveDate, ToolError> {
+        let today = local_time::local(self.store.clock_now(), self.tenant.zone).date();
+        let customs = Customs { order: DateOrder::of_country(&self.tenant.country_calling_code), today };
+        let refuse = |expected: &str| ToolError::from(fault::<T>("date_of_birth", text, expected));
+        let born = spoken::date_of_birth(text, Some(customs)).map_err(refuse)?;
+        if is_plausible_birth(born, today) { Ok(born) } else { Err(refuse("a day of the last 125 years; ask for the year")) }
+    }
+
+    /// Where the clinic demands it, the call has to have identified the patient of this name.
+    pub(super) async fn demand_identification(&self, tool: &'static str, call_id: &str, name: &Pii<String>) -> Result<(), ToolError> {
+        if !self.tenant.require_identification {
+            return Ok(());
+        }
+        match self.store.has_identified(call_id, name).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(ToolError {
+                code: "not_identified".into(),
+                message: "the patient of this name has not been identified in this call; use identify_patient, or register_patient for \
+                          whoever is new to the clinic"
+                    .into(),
+                details: None,
+                retryable: false,
+            }),
+            Err(error) => Err(errors::database(tool, &error)),
+        }
     }
 }
 

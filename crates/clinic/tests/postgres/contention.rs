@@ -93,7 +93,7 @@ async fn two_hundred_callers_one_slot_twenty_seeds() {
         assert_eq!(test.count("SELECT count(*) FROM appointments").await, 1, "seed {seed}");
         assert_eq!(test.count("SELECT count(*) FROM audit_events WHERE action = 'appointment.booked'").await, 1, "seed {seed}");
         sqlx::raw_sql(
-            "TRUNCATE appointments, tool_commits, patients; ALTER TABLE audit_events DISABLE TRIGGER USER; DELETE FROM audit_events",
+            "TRUNCATE appointments, tool_commits, patients CASCADE; ALTER TABLE audit_events DISABLE TRIGGER USER; DELETE FROM audit_events",
         )
         .execute(&test.admin)
         .await

@@ -13,7 +13,7 @@ use super::calls::record;
 use super::support::{TestDatabase, clinic, demo_tenant, other_tenant};
 use super::wishes::{key, refusal, wish};
 
-const TABLES: [&str; 22] = [
+const TABLES: [&str; 24] = [
     "tenants",
     "dialled_numbers",
     "practitioners",
@@ -25,6 +25,8 @@ const TABLES: [&str; 22] = [
     "practitioner_services",
     "patients",
     "appointments",
+    "call_patients",
+    "waiting_list",
     "call_states",
     "call_records",
     "messages",
@@ -54,6 +56,13 @@ async fn fill(test: &TestDatabase, clinic: &ClinicStore) {
     .unwrap();
     let prepared = clinic.prepare_booking("canary-call", &wish("2026-12-01T09:00", 4711)).await.unwrap();
     let settled = clinic.commit_booking(&key("canary-call", "c1"), &prepared.booking).await.unwrap();
+    assert!(matches!(settled, Settled::Done(_)), "{settled:?}");
+    let wishes = super::patients::registration("Canary Patient", "2025554712", 1981);
+    let registration = clinic.prepare_registration("canary-call", &wishes).await.unwrap().registration;
+    let settled = clinic.commit_registration(&key("canary-call", "c2"), &registration).await.unwrap();
+    assert!(matches!(settled, Settled::Done(_)), "{settled:?}");
+    let waiting = clinic.prepare_waiting(&super::waiting::waits(4713, "tomorrow")).await.unwrap().waiting;
+    let settled = clinic.commit_waiting(&key("canary-call", "c3"), &waiting).await.unwrap();
     assert!(matches!(settled, Settled::Done(_)), "{settled:?}");
     let message = CallerMessage {
         text: "canary text".to_string().into(),
@@ -205,6 +214,10 @@ async fn the_application_can_write_neither_for_another_tenant_nor_what_is_final(
         ("UPDATE practitioners SET name = 'x'", "42501"),
         ("DELETE FROM insurance_coverage", "42501"),
         ("UPDATE patients SET name_sealed = name_sealed", "42501"),
+        ("UPDATE call_patients SET caller_type = 'new'", "42501"),
+        ("DELETE FROM call_patients", "42501"),
+        ("UPDATE waiting_list SET wish = wish", "42501"),
+        ("DELETE FROM waiting_list", "42501"),
         ("CREATE TABLE mine (x int)", "42501"),
         ("ALTER TABLE appointments DISABLE ROW LEVEL SECURITY", "42501"),
         ("SELECT frontdesk_protect('appointments')", "42501"),
@@ -286,7 +299,23 @@ async fn nothing_personal_is_stored_readable() {
             sqlx::query_scalar(AssertSqlSafe(format!("SELECT t::text FROM {table} t"))).fetch_all(&test.admin).await.unwrap();
         dump.push_str(&rows.join("\n").to_lowercase());
     }
-    for canary in ["Number4711", "2025554711", "canary text", "Canary Name", "canary state", "canary transcript"] {
+    for canary in [
+        "Canary Patient",
+        "2025554712",
+        "1981-05-03",
+        "canary.mail",
+        "canary reason",
+        "canary allergy",
+        "canary condition",
+        "6789",
+        "Number4713",
+        "Number4711",
+        "2025554711",
+        "canary text",
+        "Canary Name",
+        "canary state",
+        "canary transcript",
+    ] {
         let hexadecimal: String = canary.bytes().map(|byte| format!("{byte:02x}")).collect();
         assert!(!dump.contains(&canary.to_lowercase()), "{canary} is stored in plain text");
         assert!(!dump.contains(&hexadecimal), "{canary} is stored as plain bytes");

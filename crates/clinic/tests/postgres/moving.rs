@@ -106,6 +106,45 @@ async fn a_slot_that_somebody_has_leaves_the_old_time_alone() {
 }
 
 #[tokio::test]
+async fn whoever_is_free_takes_it_over_unless_somebody_in_particular_is_wanted() {
+    let test = TestDatabase::new().await;
+    let clinic = test.clinic();
+    let booked = book(&clinic, "one", OLD, 1).await;
+    // On Fridays at half past two only Doctor Okafor works.
+    let friday = "2026-12-04T14:30";
+    let mut same = to(friday, &booked, 1);
+    same.practitioner = Some(booked.practitioner.clone());
+    let refused = refusal(clinic.prepare_reschedule("two", &same).await.unwrap_err());
+    assert!(matches!(refused, Refusal::NotBookable { reason: NotBookable::OutsideHours, .. }), "{refused:?}");
+    let prepared = clinic.prepare_reschedule("two", &to(friday, &booked, 1)).await.unwrap();
+    assert_eq!(prepared.practitioner_name, "Doctor Chidi Okafor");
+    assert!(prepared.read_back().contains("two thirty p.m. with Doctor Chidi Okafor"), "{}", prepared.read_back());
+    let moved = moved(clinic.commit_reschedule(&key("two", "c1"), &prepared.reschedule).await.unwrap());
+    assert_eq!((moved.practitioner.as_str(), moved.start), ("dr-okafor", at(friday)));
+    // Both work on Wednesday at nine; whom he has now stays, unless he is taken.
+    let wednesday = "2026-12-02T09:00";
+    let stays = clinic.prepare_reschedule("three", &to(wednesday, &booked, 1)).await.unwrap();
+    assert_eq!(stays.reschedule.practitioner.as_str(), "dr-okafor");
+    let mut taken = wish(wednesday, 2);
+    taken.practitioner = Some(PractitionerId::new("dr-okafor").unwrap());
+    sqlx::query("DELETE FROM appointments WHERE status = 'held'").execute(&test.admin).await.unwrap();
+    let prepared = clinic.prepare_booking("four", &taken).await.unwrap();
+    clinic.commit_booking(&key("four", "c1"), &prepared.booking).await.unwrap();
+    let other = clinic.prepare_reschedule("three", &to(wednesday, &booked, 1)).await.unwrap();
+    assert_eq!(other.reschedule.practitioner.as_str(), "dr-lovelace");
+    // Who does not offer the service does not take it over.
+    sqlx::raw_sql(
+        "UPDATE practitioners SET offers_all_services = false WHERE practitioner_id = 'dr-okafor';
+         UPDATE appointments SET service_code = 'checkup' WHERE status = 'booked' AND call_id = 'one'",
+    )
+    .execute(&test.admin)
+    .await
+    .unwrap();
+    let refused = refusal(clinic.prepare_reschedule("five", &to("2026-12-04T15:00", &booked, 1)).await.unwrap_err());
+    assert!(matches!(refused, Refusal::NotBookable { reason: NotBookable::OutsideHours, .. }), "{refused:?}");
+}
+
+#[tokio::test]
 async fn times_that_it_cannot_be_moved_to() {
     let test = TestDatabase::new().await;
     let clinic = test.clinic();

@@ -230,7 +230,10 @@ async fn coverage_is_told_with_what_would_have_been_known() {
     let covered = ask("Northwind Health").await.unwrap();
     assert_eq!((covered["status"].as_str(), covered["copay_spoken"].as_str()), (Some("covered"), Some("twenty-five dollars")));
     let unknown = ask("Acme").await.unwrap();
-    assert_eq!(unknown, json!({"status": "unknown", "unknown": "payer", "known": ["Harbor Mutual", "Northwind Health"]}));
+    assert_eq!(
+        unknown,
+        json!({"status": "unknown", "known": "unknown", "unknown": "payer", "listed": ["Harbor Mutual", "Northwind Health"]})
+    );
 }
 
 /// Everything at TRACE, that of the database driver included, while a call books, errs and leaves a message.

@@ -126,3 +126,20 @@ async fn a_tool_that_ends_the_call_hangs_up_after_the_last_word() {
     let drained = caller.was_hung_up().expect("hung up") - last;
     assert!(drained >= ms(200) && drained < ms(1_000), "{drained:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_tool_that_makes_no_sense_yet_is_neither_shown_nor_run() {
+    let llm = FakeLlm::default().calling("book", json!({})).calling("identify", json!({})).calling("book", json!({})).saying("Done.");
+    let fakes = Fakes { stt: stt(), llm, ..Fakes::default() };
+    let book = FakeTool::new("book", Effect::Record).after("identify");
+    let identify = FakeTool::new("identify", Effect::Record);
+    let call = Call::greeted(fakes, options_with(vec![Arc::new(book.clone()), Arc::new(identify)])).await;
+    call.turn(1).await;
+    let shown: Vec<bool> =
+        call.fakes.llm.requests().iter().map(|request| request.tools.iter().any(|schema| schema.name == "book")).collect();
+    assert_eq!(shown, [false, false, true, true], "shown once the caller was identified");
+    assert_eq!(book.calls().iter().filter(|call| call.starts_with("ran")).count(), 1, "and only then run");
+    let record = call.hang_up().await;
+    let outcomes: Vec<_> = record.tools.iter().map(|tool| (tool.name.as_str(), tool.status)).collect();
+    assert_eq!(outcomes, [("book", ToolStatus::Failed), ("identify", ToolStatus::Done), ("book", ToolStatus::Done)]);
+}

@@ -195,6 +195,10 @@ impl Booking {
             return Step::Ask("May I have the patient's full name?".into());
         }
         let Some(phone) = &known.phone else { return known.ask_phone() };
+        if !self.moves && !facts.can_book && facts.can_identify {
+            let arguments = json!({ "patient_name": known.name, "phone": phone });
+            return Step::Call { say: "Let me see.", name: "identify_patient", arguments };
+        }
         let Some(slots) = &self.slots else {
             return Step::Call { say: "Let me see what is free.", name: "find_slots", arguments: self.search(facts) };
         };
@@ -254,6 +258,7 @@ impl Booking {
 
     pub(super) fn settle(&mut self, outcome: Outcome, known: &mut Known) -> Reaction {
         match outcome {
+            Outcome::Result(found) if found.get("identified").is_some() => Reaction::default(),
             Outcome::Result(found) => self.found(&found),
             Outcome::Prepared(pending) => {
                 self.pending = Some(pending);
@@ -369,6 +374,9 @@ impl Booking {
                 Reaction::say("I'm sorry, that is not offered any more.")
             }
             "invalid_arguments" => self.repair(fault, known),
+            // There is somebody to be registered first.
+            "unknown_patient" => Reaction::default(),
+            "not_identified" => Reaction::stuck("I'm sorry, I cannot book that."),
             _ if fault.is_passing() => Reaction::default(),
             _ => Reaction::stuck("I'm sorry, I cannot reach the calendar at the moment."),
         }

@@ -9,6 +9,7 @@ use super::cancelling::Cancelling;
 use super::facts::Facts;
 use super::names;
 use super::numbers;
+use super::registering::Registering;
 use super::task::{Flow, Heard, Known, Outcome, Reaction, Step, Task};
 use super::words::{Intent, intent, is_done, says_goodbye, wants_person, wants_repetition};
 
@@ -145,7 +146,11 @@ impl Dialogue {
         if let Some(name) = names::announced(heard.text) {
             self.known.changed |= self.known.name.replace(name.clone()) != Some(name);
         }
-        if let Some(phone) = numbers::phone(&heard.words) {
+        let wants_words = self.current().is_some_and(|task| match &task.flow {
+            Flow::Registering(registering) => registering.wants_words(&self.known),
+            _ => false,
+        });
+        if let Some(phone) = numbers::phone(&heard.words).filter(|_| !wants_words) {
             self.known.changed |= self.known.phone.replace(phone.clone()) != Some(phone);
             self.known.partial.clear();
         }
@@ -218,7 +223,8 @@ impl Dialogue {
         // What a message is about is no wish of its own.
         let is_new = |wish: &Intent| match self.current() {
             Some(task) => match task.flow {
-                Flow::Errand(_) => false,
+                // Neither is what a patient is allergic to.
+                Flow::Errand(_) | Flow::Registering(_) => false,
                 Flow::Cancelling(_) => *wish != Intent::Cancel && *wish != task.intent,
                 _ => *wish != task.intent,
             },
@@ -258,12 +264,21 @@ impl Dialogue {
             self.say("I am still checking on your appointment.");
             return true;
         }
-        let wish = match wish {
-            Intent::List if !self.facts.can_list => Intent::Question,
-            Intent::Resend if !self.facts.can_resend => Intent::Question,
-            wish => wish,
+        let is_possible = match wish {
+            Intent::List => self.facts.can_list,
+            Intent::Resend => self.facts.can_resend,
+            Intent::Register => self.facts.can_register,
+            Intent::Queue => self.facts.can_queue,
+            _ => true,
         };
+        let wish = if is_possible { wish } else { Intent::Question };
+        let asks = wish == Intent::Question && self.facts.can_ask && self.answer(heard).is_none();
+        let wish = if asks { Intent::Ask } else { wish };
         self.tasks.push(Task::open(wish, heard, &self.facts));
+        if wish == Intent::Advice {
+            self.stuck = true;
+            self.say("I am no clinician and cannot give medical advice.");
+        }
         if wish == Intent::Question {
             match self.answer(heard) {
                 Some(answer) => self.say(&answer),
@@ -312,11 +327,23 @@ impl Dialogue {
             | "resend_confirmation"
             | "check_insurance_coverage"
             | "take_message"
+            | "identify_patient"
+            | "register_patient"
+            | "join_waiting_list"
+            | "leave_waiting_list"
+            | "practice_information"
             | CONFIRM => {
                 let done = matches!(outcome, Outcome::Done(_));
+                let is_new = name == "identify_patient" && matches!(&outcome, Outcome::Failed(fault) if fault.code == "unknown_patient");
                 let known = &mut self.known;
                 let Some(task) = self.tasks.iter_mut().rev().find(|task| !task.is_finished()) else { return };
                 let reaction = task.settle(outcome, known);
+                if is_new && self.facts.can_register {
+                    let flow = Flow::Registering(Registering::default());
+                    self.tasks.push(Task { intent: Intent::Register, noted: true, over: false, flow });
+                    self.say("I do not find you, so I will register you first.");
+                    return;
+                }
                 // The old appointment goes once the new one stands.
                 if done && task.intent == Intent::Move && matches!(&task.flow, Flow::Booking(booking) if !booking.moves) {
                     self.tasks.push(Task { intent: Intent::Move, noted: true, over: false, flow: Flow::Cancelling(Cancelling::of_old()) });

@@ -24,6 +24,16 @@ pub(super) struct Facts {
     pub(super) can_list: bool,
     /// Whether confirmations can be sent again.
     pub(super) can_resend: bool,
+    /// An appointment can be booked; where the clinic demands it, not before the patient is known.
+    pub(super) can_book: bool,
+    /// It can be found out who calls.
+    pub(super) can_identify: bool,
+    /// A patient can be registered.
+    pub(super) can_register: bool,
+    /// The waiting list can be joined.
+    pub(super) can_queue: bool,
+    /// The practice has answers.
+    pub(super) can_ask: bool,
 }
 
 impl Facts {
@@ -54,6 +64,11 @@ impl Facts {
             can_move: has("reschedule_appointment").is_some(),
             can_list: has("list_appointments").is_some(),
             can_resend: has("resend_confirmation").is_some(),
+            can_book: has("book_appointment").is_some(),
+            can_identify: has("identify_patient").is_some(),
+            can_register: has("register_patient").is_some(),
+            can_queue: has("join_waiting_list").is_some() || has("leave_waiting_list").is_some(),
+            can_ask: has("practice_information").is_some(),
             ..self
         }
     }

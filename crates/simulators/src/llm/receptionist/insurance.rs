@@ -102,7 +102,7 @@ impl Insurance {
     fn unknown(&mut self, result: &Value) -> Reaction {
         let field = result.get("unknown").and_then(Value::as_str).unwrap_or_default();
         let known: Vec<String> =
-            result.get("known").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).map(spelt).collect();
+            result.get("listed").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).map(spelt).collect();
         let what = match field {
             "payer" => "insurer",
             "plan" => "plan",

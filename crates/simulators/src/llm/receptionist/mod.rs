@@ -3,6 +3,7 @@
 //! All state is read from the messages each time ([`dialogue`]); what comes next follows from it. Facts are taken from what tools
 //! answered and callers said, not from the agent's own lines, which may have been cut off by the caller.
 
+mod asking;
 mod booking;
 mod cancelling;
 mod dialogue;
@@ -12,6 +13,8 @@ mod listing;
 mod message;
 mod names;
 mod numbers;
+mod queueing;
+mod registering;
 mod slots;
 mod task;
 #[cfg(test)]
@@ -23,7 +26,7 @@ use frontdesk_agent::{ModelRequest, ToolSchema};
 use serde_json::{Value, json};
 
 use self::dialogue::Dialogue;
-use self::task::{Step, Task};
+use self::task::{Flow, Step, Task};
 use self::words::Intent;
 use super::answer::Answer;
 
@@ -117,8 +120,14 @@ fn acknowledgement(task: &Task, dialogue: &Dialogue) -> String {
         return String::new();
     }
     match task.intent {
-        Intent::Book | Intent::Move => "Gladly.".into(),
+        Intent::Register => match &task.flow {
+            Flow::Registering(registering) => registering.acknowledgement().into(),
+            _ => "Gladly.".into(),
+        },
+        Intent::Book | Intent::Move | Intent::Queue => "Gladly.".into(),
         Intent::List | Intent::Resend => "Of course.".into(),
+        Intent::Ask => String::new(),
+        Intent::Advice => dialogue.lead.clone(),
         Intent::Cancel | Intent::Insurance | Intent::Message => "Of course.".into(),
         Intent::Emergency => "Please hang up and dial nine one one.".into(),
         Intent::Question | Intent::Other => dialogue.lead.clone(),

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::asking::Asking;
 use super::booking::Booking;
 use super::cancelling::Cancelling;
 use super::facts::Facts;
@@ -9,6 +10,8 @@ use super::insurance::Insurance;
 use super::listing::Listing;
 use super::message::Errand;
 use super::numbers;
+use super::queueing::Queueing;
+use super::registering::Registering;
 use super::words::{Intent, Words, yes_or_no};
 
 /// An utterance of the caller.
@@ -72,7 +75,8 @@ pub(super) enum Step {
 }
 
 /// Tools that are prepared, read back and confirmed.
-const COMMITS: [&str; 3] = ["book_appointment", "reschedule_appointment", "cancel_appointment"];
+const COMMITS: [&str; 6] =
+    ["book_appointment", "reschedule_appointment", "cancel_appointment", "register_patient", "join_waiting_list", "leave_waiting_list"];
 
 /// What a tool answered.
 #[derive(Debug, PartialEq)]
@@ -210,6 +214,9 @@ pub(super) enum Flow {
     Listing(Listing),
     Insurance(Insurance),
     Errand(Errand),
+    Registering(Registering),
+    Queueing(Queueing),
+    Asking(Asking),
     Talk,
 }
 
@@ -224,7 +231,10 @@ impl Task {
             Intent::Cancel => Flow::Cancelling(Cancelling::default()),
             Intent::Insurance => Flow::Insurance(Insurance::open(heard)),
             Intent::Message => Flow::Errand(Errand::open(heard)),
-            Intent::Question | Intent::Emergency | Intent::Other => Flow::Talk,
+            Intent::Register => Flow::Registering(Registering::open(heard)),
+            Intent::Queue => Flow::Queueing(Queueing::open(heard, facts)),
+            Intent::Ask => Flow::Asking(Asking::open(heard)),
+            Intent::Question | Intent::Advice | Intent::Emergency | Intent::Other => Flow::Talk,
         };
         Self { intent, noted: false, over: matches!(flow, Flow::Talk), flow }
     }
@@ -237,6 +247,9 @@ impl Task {
                 Flow::Listing(listing) => listing.told,
                 Flow::Insurance(insurance) => insurance.answered,
                 Flow::Errand(errand) => errand.taken,
+                Flow::Registering(registering) => registering.over,
+                Flow::Queueing(queueing) => queueing.over,
+                Flow::Asking(asking) => asking.answered,
                 Flow::Talk => true,
             }
     }
@@ -249,7 +262,9 @@ impl Task {
             Flow::Listing(listing) => listing.hear(heard, known),
             Flow::Insurance(insurance) => insurance.hear(heard),
             Flow::Errand(errand) => errand.hear(heard, known),
-            Flow::Talk => false,
+            Flow::Registering(registering) => registering.hear(heard, known, reaction),
+            Flow::Queueing(queueing) => queueing.hear(heard, known, facts, reaction),
+            Flow::Asking(_) | Flow::Talk => false,
         }
     }
 
@@ -262,6 +277,9 @@ impl Task {
             Flow::Listing(listing) => listing.step(known),
             Flow::Insurance(insurance) => insurance.step(),
             Flow::Errand(errand) => errand.step(known),
+            Flow::Registering(registering) => registering.step(known),
+            Flow::Queueing(queueing) => queueing.step(known),
+            Flow::Asking(asking) => asking.step(),
             Flow::Talk => Step::Done,
         }
     }
@@ -271,6 +289,8 @@ impl Task {
         match &self.flow {
             Flow::Booking(booking) => booking.pending.as_ref(),
             Flow::Cancelling(cancelling) => cancelling.pending.as_ref(),
+            Flow::Registering(registering) => registering.pending.as_ref(),
+            Flow::Queueing(queueing) => queueing.pending.as_ref(),
             _ => None,
         }
     }
@@ -284,6 +304,9 @@ impl Task {
             Flow::Listing(listing) => listing.settle(outcome, known),
             Flow::Insurance(insurance) => insurance.settle(outcome),
             Flow::Errand(errand) => errand.settle(outcome, known),
+            Flow::Registering(registering) => registering.settle(outcome, known),
+            Flow::Queueing(queueing) => queueing.settle(outcome, known),
+            Flow::Asking(asking) => asking.settle(outcome),
             Flow::Talk => Reaction::default(),
         };
         self.over |= unknown;

@@ -150,7 +150,8 @@ pub(super) fn wants_person(words: &Words) -> bool {
 
 /// Takes leave.
 pub(super) fn says_goodbye(words: &Words) -> bool {
-    words.any(&["goodbye", "bye"]) || words.says(&["good bye", "hang up", "good night", "have a nice day", "have a good day"])
+    words.any(&["goodbye", "bye", "adiós", "adios"])
+        || words.says(&["good bye", "hang up", "good night", "have a nice day", "have a good day"])
 }
 
 /// Wants nothing more.
@@ -179,6 +180,14 @@ pub(super) enum Intent {
     List,
     /// To have the confirmation sent again; a question, too.
     Resend,
+    /// To be registered as a patient.
+    Register,
+    /// To be put on the waiting list, or taken off it.
+    Queue,
+    /// A question that the practice's own words may answer.
+    Ask,
+    /// What to do about one's health.
+    Advice,
     Question,
     Insurance,
     Message,
@@ -190,14 +199,14 @@ impl Intent {
     /// As the tool wants it.
     pub(super) const fn word(self) -> &'static str {
         match self {
-            Self::Book => "book",
+            Self::Book | Self::Queue => "book",
             Self::Move => "move",
             Self::Cancel => "cancel",
-            Self::List | Self::Resend | Self::Question => "question",
+            Self::List | Self::Resend | Self::Question | Self::Ask | Self::Advice => "question",
             Self::Insurance => "insurance",
             Self::Message => "message",
             Self::Emergency => "emergency",
-            Self::Other => "other",
+            Self::Register | Self::Other => "other",
         }
     }
 }
@@ -220,6 +229,16 @@ const VISITS: [&str; 11] = [
 pub(super) fn intent(words: &Words, busy: bool) -> Option<Intent> {
     if is_emergency(words) {
         return Some(Intent::Emergency);
+    }
+    if asks_for_advice(words) {
+        return Some(Intent::Advice);
+    }
+    if words.says(&["waiting list", "wait list"]) || words.any(&["waitlist"]) {
+        return Some(Intent::Queue);
+    }
+    let registers = words.any(&["register", "registered", "registration", "registrarme"]);
+    if registers || words.says(&["new patient", "new here", "paciente nuevo", "paciente nueva"]) {
+        return Some(Intent::Register);
     }
     let visit = words.any(&VISITS) || words.says(&["check up", "time slot"]);
     let or_it = visit || (!busy && words.any(&["it", "time"]));
@@ -253,6 +272,12 @@ pub(super) fn intent(words: &Words, busy: bool) -> Option<Intent> {
     let first = words.get(0);
     let asks = ["who", "what", "whats", "when", "where", "how", "which", "why", "do", "does", "is", "are", "can", "could"].contains(&first);
     (!busy && asks && words.list().len() > 2 && !wants_repetition(words)).then_some(Intent::Question)
+}
+
+/// What somebody has, takes or should do about his health.
+fn asks_for_advice(words: &Words) -> bool {
+    words.any(&["dose", "dosage", "ibuprofen", "antibiotics", "aspirin", "diagnosis"])
+        || words.says(&["how many pills", "how many tablets", "should i take", "is it serious", "what do i have against", "stop taking"])
 }
 
 fn is_emergency(words: &Words) -> bool {

@@ -2,6 +2,7 @@
 
 mod booking;
 mod other_wishes;
+mod patients;
 mod trouble;
 
 use std::collections::VecDeque;

@@ -79,7 +79,7 @@ fn coverage_is_looked_up_and_a_booking_goes_on_after_it() {
     assert_eq!(turn.arguments("note_intent"), &json!({ "intent": "insurance" }));
     assert!(turn.said.ends_with("Which insurer are you with?"));
     call.says("I am with Northwind Health.");
-    call.next("check_insurance_coverage", json!({ "status": "unknown", "unknown": "plan", "known": ["Bronze", "Gold"] }));
+    call.next("check_insurance_coverage", json!({ "status": "unknown", "unknown": "plan", "listed": ["Bronze", "Gold"] }));
     call.says("The silver plan.");
     let turn = call.says("Nine nine two one three.");
     let asked = |plan: &str| json!({ "payer": "Northwind Health", "plan": plan, "procedure_code": "99213" });

@@ -1,4 +1,6 @@
-//! What insurance covers, from the tenant's own table.
+//! What insurance covers: from the tenant's own table, or from an eligibility service ([`service`]).
+
+pub mod service;
 
 use crate::db::{DbError, bounded};
 use crate::store::ClinicStore;

@@ -1,0 +1,213 @@
+//! Spanish numbers and dates: as callers say them, and as words.
+
+use chrono::{Datelike, NaiveDate};
+use frontdesk_conversation::fields::MONTHS;
+
+const ONES: [&str; 30] = [
+    "cero",
+    "uno",
+    "dos",
+    "tres",
+    "cuatro",
+    "cinco",
+    "seis",
+    "siete",
+    "ocho",
+    "nueve",
+    "diez",
+    "once",
+    "doce",
+    "trece",
+    "catorce",
+    "quince",
+    "dieciséis",
+    "diecisiete",
+    "dieciocho",
+    "diecinueve",
+    "veinte",
+    "veintiuno",
+    "veintidós",
+    "veintitrés",
+    "veinticuatro",
+    "veinticinco",
+    "veintiséis",
+    "veintisiete",
+    "veintiocho",
+    "veintinueve",
+];
+const TENS: [&str; 7] = ["treinta", "cuarenta", "cincuenta", "sesenta", "setenta", "ochenta", "noventa"];
+const HUNDREDS: [&str; 9] =
+    ["ciento", "doscientos", "trescientos", "cuatrocientos", "quinientos", "seiscientos", "setecientos", "ochocientos", "novecientos"];
+/// Number words that are English words as well.
+const EITHER: [&str; 1] = ["once"];
+
+/// Without the accents of Spanish, which recognisers drop now and then, and addresses always.
+pub(crate) fn plain(word: &str) -> String {
+    let fold = |c: char| match c {
+        'á' => 'a',
+        'é' => 'e',
+        'í' => 'i',
+        'ó' => 'o',
+        'ú' | 'ü' => 'u',
+        'ñ' => 'n',
+        other => other,
+    };
+    word.chars().map(fold).collect()
+}
+
+fn position(list: &[&str], word: &str) -> Option<u32> {
+    let word = plain(word);
+    list.iter().position(|known| plain(known) == word).and_then(|at| u32::try_from(at).ok())
+}
+
+/// Zero to twenty-nine, short forms and "primero" included.
+fn ones(word: &str) -> Option<u32> {
+    match word {
+        "un" | "una" | "primero" | "primer" => Some(1),
+        _ => position(&ONES, word),
+    }
+}
+
+/// A number below a thousand at the beginning, and how many words it takes.
+fn below_thousand(words: &[String]) -> Option<(u32, usize)> {
+    let word = |at: usize| words.get(at).map_or("", String::as_str);
+    let hundreds = if word(0) == "cien" { Some(100) } else { position(&HUNDREDS, word(0)).map(|at| (at + 1) * 100) };
+    let from = usize::from(hundreds.is_some());
+    let rest = if let Some(tens) = position(&TENS, word(from)).map(|at| (at + 3) * 10) {
+        match (word(from + 1), ones(word(from + 2))) {
+            ("y", Some(unit @ 1..=9)) => Some((tens + unit, 3)),
+            _ => Some((tens, 1)),
+        }
+    } else {
+        ones(word(from)).filter(|value| *value > 0 || hundreds.is_none()).map(|value| (value, 1))
+    };
+    match (hundreds, rest) {
+        (None, None) => None,
+        (hundreds, rest) => {
+            let (value, taken) = rest.unwrap_or((0, 0));
+            Some((hundreds.unwrap_or(0) + value, from + taken))
+        }
+    }
+}
+
+/// A number below ten thousand at the beginning, and how many words it takes.
+fn number(words: &[String]) -> Option<(u32, usize)> {
+    let (thousands, taken) = if words.first()? == "mil" {
+        (1, 1)
+    } else {
+        let (value, taken) = below_thousand(words)?;
+        if words.get(taken).is_none_or(|word| word != "mil") || !(2..=9).contains(&value) {
+            return Some((value, taken));
+        }
+        (value, taken + 1)
+    };
+    let (rest, more) = below_thousand(&words[taken..]).unwrap_or((0, 0));
+    Some((thousands * 1000 + rest, taken + more))
+}
+
+/// Whether words (lower case) are Spanish, as far as numbers and dates tell.
+fn is_spoken_in(words: &[String]) -> bool {
+    let is_month = |word: &str| MONTHS.iter().any(|(_, month)| *month == word);
+    let is_number = |word: &str| !EITHER.contains(&word) && (ones(word).is_some() || position(&TENS, word).is_some());
+    words.iter().any(|word| matches!(word.as_str(), "mil" | "del") || is_month(word) || is_number(word))
+}
+
+/// The words (lower case) with Spanish numbers as digits and "doble" as the English word; words of another language as they are.
+pub(super) fn with_digits(words: Vec<String>) -> Vec<String> {
+    if !is_spoken_in(&words) {
+        return words;
+    }
+    let mut read = Vec::with_capacity(words.len());
+    let mut rest = words.as_slice();
+    while let Some(first) = rest.first() {
+        let taken = match (first.as_str(), number(rest)) {
+            (_, Some((value, taken))) => {
+                read.push(value.to_string());
+                taken
+            }
+            ("doble", None) => {
+                read.push("double".into());
+                1
+            }
+            (other, None) => {
+                read.push(other.into());
+                1
+            }
+        };
+        rest = &rest[taken..];
+    }
+    read
+}
+
+/// A cardinal below ten thousand in words; digits from there on.
+#[must_use]
+pub fn cardinal(n: u32) -> String {
+    let at = |list: &[&str], at: u32| list[at as usize].to_string();
+    let joined = |head: String, rest: u32| if rest == 0 { head } else { format!("{head} {}", cardinal(rest)) };
+    match n {
+        0..=29 => at(&ONES, n),
+        30..=99 if n.is_multiple_of(10) => at(&TENS, n / 10 - 3),
+        30..=99 => format!("{} y {}", at(&TENS, n / 10 - 3), at(&ONES, n % 10)),
+        100 => "cien".into(),
+        101..=999 => joined(at(&HUNDREDS, n / 100 - 1), n % 100),
+        1000..=1999 => joined("mil".into(), n % 1000),
+        2000..=9999 => joined(format!("{} mil", at(&ONES, n / 1000)), n % 1000),
+        _ => n.to_string(),
+    }
+}
+
+/// "tres de mayo de mil novecientos ochenta y uno".
+#[must_use]
+pub fn date_with_year(date: NaiveDate) -> String {
+    let day = if date.day() == 1 { "primero".into() } else { cardinal(date.day()) };
+    let month = MONTHS.get(date.month0() as usize).map_or("", |(_, month)| month);
+    format!("{day} de {month} de {}", cardinal(date.year_ce().1))
+}
+
+/// Digits one by one: "dos, cero, dos".
+#[must_use]
+pub fn digits(text: &str) -> String {
+    let named = text.chars().filter_map(|c| c.to_digit(10)).map(|digit| ONES[digit as usize]);
+    named.collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read(text: &str) -> String {
+        with_digits(text.split(' ').map(String::from).collect()).join(" ")
+    }
+
+    #[test]
+    fn numbers_are_read_and_other_languages_left_alone() {
+        for (said, digits) in [
+            ("tres de mayo de mil novecientos ochenta y uno", "3 de mayo de 1981"),
+            ("primero de enero de dos mil cinco", "1 de enero de 2005"),
+            ("treinta y uno de marzo del noventa", "31 de marzo del 90"),
+            ("dos cero dos cincuenta y cinco doble cuatro", "2 0 2 55 double 4"),
+            ("dieciseis veintidos ciento tres", "16 22 103"),
+            ("i was there once", "i was there once"),
+            ("two oh two", "two oh two"),
+        ] {
+            assert_eq!(read(said), digits, "{said}");
+        }
+    }
+
+    #[test]
+    fn dates_and_digits_can_be_said() {
+        let date = NaiveDate::from_ymd_opt(1981, 5, 3).unwrap();
+        assert_eq!(date_with_year(date), "tres de mayo de mil novecientos ochenta y uno");
+        assert_eq!(date_with_year(NaiveDate::from_ymd_opt(2000, 1, 1).unwrap()), "primero de enero de dos mil");
+        assert_eq!(digits("202"), "dos cero dos");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_said_is_read_again(n in 0_u32..10_000) {
+            prop_assert_eq!(read(&cardinal(n)), n.to_string());
+        }
+    }
+}
