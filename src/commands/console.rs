@@ -43,7 +43,7 @@ const AFTER_WAV: Duration = Duration::from_secs(20);
 pub(super) async fn run(console: Console, config: &Config) -> Result<(), CommandError> {
     let audio = console.wav.as_deref().map(caller_audio).transpose()?;
     let clinics = Clinics::new(&PathBuf::from(&config.tenants.dir));
-    let clinic = clinics.open(&console.tenant, None, false).await.map_err(CommandError::new)?;
+    let clinic = clinics.open(&console.tenant, None).await.map_err(CommandError::new)?;
     let talked = talk(&console, config, &clinic, audio).await;
     clinic.close().await;
     talked
