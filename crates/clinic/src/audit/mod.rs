@@ -1,7 +1,7 @@
 //! The audit log: who did what to which object, when. Ids only, append-only, chained by hashes.
 //!
 //! An event commits with the act it tells of. Within a second a sealer ([`run_sealer`]) gives it the next place of its
-//! tenant's chain; [`verify`] recomputes the chain and names the first row that is not as it was written. Who can rewrite the
+//! tenant's chain; [`verify()`] recomputes the chain and names the first row that is not as it was written. Who can rewrite the
 //! whole database can rewrite the whole chain, too: against him helps a [`Head`] that was kept elsewhere.
 
 mod chain;

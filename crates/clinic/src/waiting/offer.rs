@@ -111,7 +111,7 @@ async fn offer(
         );
         let message = CallerMessage { text: text.into(), recipient: None, caller_name: Some(name), phone: Some(phone) };
         let key = format!("waiting.{}.{}", one.entry_id, one.offers + 1);
-        store.insert_message(connection, (call_id, &key), Actor::System, &message, false).await?;
+        store.insert_message(connection, (call_id, &key, now), Actor::System, &message, false).await?;
         note(connection, store, Some(call_id), "waiting.offered", one.entry_id).await?;
         return Ok(());
     }
