@@ -172,6 +172,8 @@ impl ClinicStore {
             drop(transaction);
             return Ok(settled);
         }
+        // Before any appointment is locked, as at the end of the call: in another order the two would wait for each other.
+        self.subject_key(&mut transaction, Subject::Call(&key.call_id)).await?;
         let mut savepoint = transaction.begin().await?;
         let settled = match effect.apply(self, key, now, &mut savepoint).await? {
             Settled::Done(output) => {
