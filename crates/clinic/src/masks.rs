@@ -1,5 +1,7 @@
 //! Numbers that no clinic needs from a call, taken out of free text before it is stored or shown.
 
+use frontdesk_agent::spoken::SPANISH_CARDINALS;
+
 /// Digits of a social security number.
 const DIGITS: usize = 9;
 /// In a row with other lengths they are a telephone number or an account.
@@ -62,9 +64,8 @@ fn digits(text: &str) -> Vec<Piece> {
 }
 
 fn named(word: &str) -> Option<char> {
-    const SPANISH: [&str; 10] = ["cero", "uno", "dos", "tres", "cuatro", "cinco", "seis", "siete", "ocho", "nueve"];
     let lower = word.to_lowercase();
-    let spanish = || (b'0'..).zip(SPANISH).find(|(_, name)| **name == lower).map(|(digit, _)| char::from(digit));
+    let spanish = || (b'0'..).zip(&SPANISH_CARDINALS[..10]).find(|(_, name)| **name == lower).map(|(digit, _)| char::from(digit));
     frontdesk_agent::spoken::digit_of(word).or_else(|| (lower == "oh").then_some('0')).or_else(spanish)
 }
 

@@ -46,7 +46,7 @@ pub const ORDINALS: [&str; 20] = [
     "eighteenth",
     "nineteenth",
 ];
-/// Zero to twenty-nine in Spanish, without accents.
+/// Zero to twenty-nine in Spanish, as they are written; [`super::spanish::plain`] takes the accents off.
 pub const SPANISH_CARDINALS: [&str; 30] = [
     "cero",
     "uno",
@@ -64,17 +64,17 @@ pub const SPANISH_CARDINALS: [&str; 30] = [
     "trece",
     "catorce",
     "quince",
-    "dieciseis",
+    "dieciséis",
     "diecisiete",
     "dieciocho",
     "diecinueve",
     "veinte",
     "veintiuno",
-    "veintidos",
-    "veintitres",
+    "veintidós",
+    "veintitrés",
     "veinticuatro",
     "veinticinco",
-    "veintiseis",
+    "veintiséis",
     "veintisiete",
     "veintiocho",
     "veintinueve",

@@ -3,38 +3,8 @@
 use chrono::{Datelike, NaiveDate};
 use frontdesk_conversation::fields::MONTHS;
 
-const ONES: [&str; 30] = [
-    "cero",
-    "uno",
-    "dos",
-    "tres",
-    "cuatro",
-    "cinco",
-    "seis",
-    "siete",
-    "ocho",
-    "nueve",
-    "diez",
-    "once",
-    "doce",
-    "trece",
-    "catorce",
-    "quince",
-    "dieciséis",
-    "diecisiete",
-    "dieciocho",
-    "diecinueve",
-    "veinte",
-    "veintiuno",
-    "veintidós",
-    "veintitrés",
-    "veinticuatro",
-    "veinticinco",
-    "veintiséis",
-    "veintisiete",
-    "veintiocho",
-    "veintinueve",
-];
+use super::SPANISH_CARDINALS;
+
 const TENS: [&str; 7] = ["treinta", "cuarenta", "cincuenta", "sesenta", "setenta", "ochenta", "noventa"];
 const HUNDREDS: [&str; 9] =
     ["ciento", "doscientos", "trescientos", "cuatrocientos", "quinientos", "seiscientos", "setecientos", "ochocientos", "novecientos"];
@@ -42,7 +12,8 @@ const HUNDREDS: [&str; 9] =
 const EITHER: [&str; 1] = ["once"];
 
 /// Without the accents of Spanish, which recognisers drop now and then, and addresses always.
-pub(crate) fn plain(word: &str) -> String {
+#[must_use]
+pub fn plain(word: &str) -> String {
     let fold = |c: char| match c {
         'á' => 'a',
         'é' => 'e',
@@ -55,7 +26,9 @@ pub(crate) fn plain(word: &str) -> String {
     word.chars().map(fold).collect()
 }
 
-fn position(list: &[&str], word: &str) -> Option<u32> {
+/// Where a word stands in a list, whatever accents either has.
+#[must_use]
+pub fn position(list: &[&str], word: &str) -> Option<u32> {
     let word = plain(word);
     list.iter().position(|known| plain(known) == word).and_then(|at| u32::try_from(at).ok())
 }
@@ -64,7 +37,7 @@ fn position(list: &[&str], word: &str) -> Option<u32> {
 fn ones(word: &str) -> Option<u32> {
     match word {
         "un" | "una" | "primero" | "primer" => Some(1),
-        _ => position(&ONES, word),
+        _ => position(&SPANISH_CARDINALS, word),
     }
 }
 
@@ -145,13 +118,13 @@ pub fn cardinal(n: u32) -> String {
     let at = |list: &[&str], at: u32| list[at as usize].to_string();
     let joined = |head: String, rest: u32| if rest == 0 { head } else { format!("{head} {}", cardinal(rest)) };
     match n {
-        0..=29 => at(&ONES, n),
+        0..=29 => at(&SPANISH_CARDINALS, n),
         30..=99 if n.is_multiple_of(10) => at(&TENS, n / 10 - 3),
-        30..=99 => format!("{} y {}", at(&TENS, n / 10 - 3), at(&ONES, n % 10)),
+        30..=99 => format!("{} y {}", at(&TENS, n / 10 - 3), at(&SPANISH_CARDINALS, n % 10)),
         100 => "cien".into(),
         101..=999 => joined(at(&HUNDREDS, n / 100 - 1), n % 100),
         1000..=1999 => joined("mil".into(), n % 1000),
-        2000..=9999 => joined(format!("{} mil", at(&ONES, n / 1000)), n % 1000),
+        2000..=9999 => joined(format!("{} mil", at(&SPANISH_CARDINALS, n / 1000)), n % 1000),
         _ => n.to_string(),
     }
 }
@@ -167,7 +140,7 @@ pub fn date_with_year(date: NaiveDate) -> String {
 /// Digits one by one: "dos, cero, dos".
 #[must_use]
 pub fn digits(text: &str) -> String {
-    let named = text.chars().filter_map(|c| c.to_digit(10)).map(|digit| ONES[digit as usize]);
+    let named = text.chars().filter_map(|c| c.to_digit(10)).map(|digit| SPANISH_CARDINALS[digit as usize]);
     named.collect::<Vec<_>>().join(" ")
 }
 

@@ -4,7 +4,6 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use frontdesk_notify::Event;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use sqlx::PgConnection;
 
 use super::exactly_once::{CommitError, Effect, Settled};
@@ -88,26 +87,23 @@ impl ClinicStore {
 
     /// Cancels exactly what was prepared, at most once under `key`.
     pub async fn commit_cancellation(&self, key: &CommitKey, cancellation: &Cancellation) -> Result<Settled<Cancelled>, CommitError> {
-        let arguments = serde_json::to_value(cancellation).map_err(|error| DbError::unreadable("cancellation", &error))?;
-        self.settle(key, &Cancel { cancellation, arguments }).await
+        self.settle(key, &Cancel(cancellation)).await
     }
 }
 
-struct Cancel<'a> {
-    cancellation: &'a Cancellation,
-    arguments: Value,
-}
+struct Cancel<'a>(&'a Cancellation);
 
 #[async_trait]
 impl Effect for Cancel<'_> {
     type Output = Cancelled;
+    type Arguments = Cancellation;
 
     fn tool(&self) -> &'static str {
         CANCEL_TOOL
     }
 
-    fn arguments(&self) -> Value {
-        self.arguments.clone()
+    fn arguments(&self) -> &Cancellation {
+        self.0
     }
 
     async fn apply(
@@ -117,7 +113,7 @@ impl Effect for Cancel<'_> {
         now: DateTime<Utc>,
         connection: &mut PgConnection,
     ) -> Result<Settled<Cancelled>, DbError> {
-        let Cancellation { appointment, confirmation_code, .. } = self.cancellation;
+        let Cancellation { appointment, confirmation_code, .. } = self.0;
         let row = sqlx::query!(
             r#"SELECT status, lower(during) AS "start!", upper(during) AS "end!", practitioner_id, patient_id AS "patient_id!" FROM appointments
                WHERE appointment_id = $1 AND confirmation_code = $2 FOR NO KEY UPDATE"#,

@@ -3,7 +3,6 @@
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use frontdesk_notify::Event;
-use serde_json::Value;
 use sqlx::PgConnection;
 
 use super::exactly_once::{CommitError, Effect, Settled};
@@ -20,26 +19,23 @@ impl ClinicStore {
     /// Books exactly what was prepared, at most once under `key`. If the hold ran out, the slot is booked all the same as
     /// long as nobody else has it.
     pub async fn commit_booking(&self, key: &CommitKey, booking: &Booking) -> Result<Settled<Booked>, CommitError> {
-        let arguments = serde_json::to_value(booking).map_err(|error| DbError::unreadable("booking", &error))?;
-        self.settle(key, &Book { booking, arguments }).await
+        self.settle(key, &Book(booking)).await
     }
 }
 
-struct Book<'a> {
-    booking: &'a Booking,
-    arguments: Value,
-}
+struct Book<'a>(&'a Booking);
 
 #[async_trait]
 impl Effect for Book<'_> {
     type Output = Booked;
+    type Arguments = Booking;
 
     fn tool(&self) -> &'static str {
         BOOK_TOOL
     }
 
-    fn arguments(&self) -> Value {
-        self.arguments.clone()
+    fn arguments(&self) -> &Booking {
+        self.0
     }
 
     async fn apply(
@@ -49,7 +45,7 @@ impl Effect for Book<'_> {
         _now: DateTime<Utc>,
         connection: &mut PgConnection,
     ) -> Result<Settled<Booked>, DbError> {
-        let booking = self.booking;
+        let booking = self.0;
         let Some(practitioner_name) = active_practitioner(connection, &booking.practitioner).await? else {
             return Ok(Settled::Refused(Refusal::NotOffered));
         };
@@ -95,7 +91,7 @@ impl Effect for Book<'_> {
         connection: &mut PgConnection,
         refusal: Refusal,
     ) -> Result<Refusal, DbError> {
-        let asked = Asked { practitioner: Some(&self.booking.practitioner), service: self.booking.service.as_ref(), location: None };
+        let asked = Asked { practitioner: Some(&self.0.practitioner), service: self.0.service.as_ref(), location: None };
         with_alternatives(now, connection, refusal, self.span(), asked).await
     }
 }
@@ -124,7 +120,7 @@ pub(super) async fn with_alternatives(
 
 impl Book<'_> {
     fn span(&self) -> Span {
-        Span::lasting(self.booking.start, self.booking.duration_minutes)
+        Span::lasting(self.0.start, self.0.duration_minutes)
     }
 
     /// Turns the call's hold into the appointment or, if there is none any more, inserts the appointment.
@@ -136,7 +132,7 @@ impl Book<'_> {
         (confirmation_code, occupied): (&str, Span),
         connection: &mut PgConnection,
     ) -> Result<AppointmentId, sqlx::Error> {
-        let booking = self.booking;
+        let booking = self.0;
         let held = sqlx::query_scalar!(
             "UPDATE appointments
              SET status = 'booked', patient_id = $4, hold_expires_at = NULL, confirmation_code = $5, updated_at = now()

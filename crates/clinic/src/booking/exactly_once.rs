@@ -12,7 +12,6 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use sqlx::{Acquire, PgConnection};
 
 use super::Refusal;
@@ -59,12 +58,14 @@ pub enum CommitError {
 pub(crate) trait Effect: Sync {
     /// What it gives when done.
     type Output: Serialize + DeserializeOwned + Send + Sync;
+    /// What is asked for.
+    type Arguments: Serialize + Sync;
 
     /// The tool's name.
     fn tool(&self) -> &'static str;
 
-    /// The canonical arguments.
-    fn arguments(&self) -> Value;
+    /// The canonical arguments, by which a repeated request is told from another one.
+    fn arguments(&self) -> &Self::Arguments;
 
     /// Does it, within a savepoint that is rolled back if it is refused.
     async fn apply(
@@ -111,7 +112,9 @@ impl ClinicStore {
     pub(crate) async fn settle<E: Effect>(&self, key: &CommitKey, effect: &E) -> Result<Settled<E::Output>, CommitError> {
         // Set while a COMMIT is under way, and for good once one was lost.
         let in_doubt = AtomicBool::new(false);
-        match tokio::time::timeout(COMMIT_LIMIT, self.settle_with_retries(key, effect, &in_doubt)).await {
+        let arguments = serde_json::to_value(effect.arguments()).map_err(|error| DbError::unreadable(effect.tool(), &error))?;
+        let hmac = self.keys.arguments_hmac(&self.tenant, effect.tool(), &arguments);
+        match tokio::time::timeout(COMMIT_LIMIT, self.settle_with_retries(key, effect, &hmac, &in_doubt)).await {
             Ok(result) => result,
             Err(_) => {
                 let error = DbError::Timeout { limit_ms: u64::try_from(COMMIT_LIMIT.as_millis()).unwrap_or(u64::MAX) };
@@ -124,11 +127,12 @@ impl ClinicStore {
         &self,
         key: &CommitKey,
         effect: &E,
+        hmac: &[u8; 32],
         in_doubt: &AtomicBool,
     ) -> Result<Settled<E::Output>, CommitError> {
         let mut was_lost = false;
         for attempt in 1.. {
-            let failed = match self.attempt(key, effect, in_doubt).await {
+            let failed = match self.attempt(key, effect, hmac, in_doubt).await {
                 Ok(settled) => return Ok(settled),
                 Err(failed) => failed,
             };
@@ -152,8 +156,13 @@ impl ClinicStore {
         unreachable!("the last attempt returns")
     }
 
-    async fn attempt<E: Effect>(&self, key: &CommitKey, effect: &E, in_doubt: &AtomicBool) -> Result<Settled<E::Output>, Failed> {
-        let hmac = self.keys.arguments_hmac(&self.tenant, effect.tool(), &effect.arguments());
+    async fn attempt<E: Effect>(
+        &self,
+        key: &CommitKey,
+        effect: &E,
+        hmac: &[u8; 32],
+        in_doubt: &AtomicBool,
+    ) -> Result<Settled<E::Output>, Failed> {
         let (mut transaction, now) = self.begin().await?;
         let inserted = sqlx::query!(
             "INSERT INTO tool_commits (tenant_id, call_id, confirmation_id, tool, arguments_hmac)
@@ -167,7 +176,7 @@ impl ClinicStore {
         .execute(&mut *transaction)
         .await?;
         if inserted.rows_affected() == 0 {
-            let settled = self.look_up(key, &hmac, &mut transaction).await?;
+            let settled = self.look_up(key, hmac, &mut transaction).await?;
             // Nothing was written, so how the transaction ends does not matter.
             drop(transaction);
             return Ok(settled);

@@ -5,7 +5,6 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use frontdesk_notify::Event;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use sqlx::PgConnection;
 
 use super::commit::{active_practitioner, with_alternatives};
@@ -126,8 +125,7 @@ impl ClinicStore {
 
     /// Moves exactly what was prepared, at most once under `key`.
     pub async fn commit_reschedule(&self, key: &CommitKey, reschedule: &Reschedule) -> Result<Settled<Rescheduled>, CommitError> {
-        let arguments = serde_json::to_value(reschedule).map_err(|error| DbError::unreadable("reschedule", &error))?;
-        self.settle(key, &Move { reschedule, arguments }).await
+        self.settle(key, &Move(reschedule)).await
     }
 
     async fn try_move(&self, call_id: &str, wish: &RescheduleWish) -> Result<Result<Attempt<PreparedReschedule>, Refusal>, DbError> {
@@ -247,21 +245,19 @@ fn to_hold(own: &OwnAppointment, whom: &PractitionerId, occupied: Span) -> Optio
     (rest.start < rest.end).then_some(rest)
 }
 
-struct Move<'a> {
-    reschedule: &'a Reschedule,
-    arguments: Value,
-}
+struct Move<'a>(&'a Reschedule);
 
 #[async_trait]
 impl Effect for Move<'_> {
     type Output = Rescheduled;
+    type Arguments = Reschedule;
 
     fn tool(&self) -> &'static str {
         RESCHEDULE_TOOL
     }
 
-    fn arguments(&self) -> Value {
-        self.arguments.clone()
+    fn arguments(&self) -> &Reschedule {
+        self.0
     }
 
     async fn apply(
@@ -271,7 +267,7 @@ impl Effect for Move<'_> {
         now: DateTime<Utc>,
         connection: &mut PgConnection,
     ) -> Result<Settled<Rescheduled>, DbError> {
-        let wanted = self.reschedule;
+        let wanted = self.0;
         let Some(practitioner_name) = active_practitioner(connection, &wanted.practitioner).await? else {
             return Ok(Settled::Refused(Refusal::NotOffered));
         };
@@ -341,7 +337,7 @@ impl Effect for Move<'_> {
         connection: &mut PgConnection,
         refusal: Refusal,
     ) -> Result<Refusal, DbError> {
-        let asked = Asked { practitioner: Some(&self.reschedule.practitioner), ..Asked::default() };
-        with_alternatives(now, connection, refusal, self.reschedule.span(), asked).await
+        let asked = Asked { practitioner: Some(&self.0.practitioner), ..Asked::default() };
+        with_alternatives(now, connection, refusal, self.0.span(), asked).await
     }
 }

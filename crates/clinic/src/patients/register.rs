@@ -5,7 +5,6 @@ use async_trait::async_trait;
 use chrono::{DateTime, NaiveDate, Utc};
 use frontdesk_agent::Pii;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use sqlx::PgConnection;
 
 use super::{Indexes, Intake, cleaned, remember};
@@ -124,15 +123,11 @@ impl ClinicStore {
 
     /// Registers exactly what was prepared, at most once under `key`.
     pub async fn commit_registration(&self, key: &CommitKey, registration: &Registration) -> Result<Settled<Registered>, CommitError> {
-        let arguments = serde_json::to_value(registration).map_err(|error| DbError::unreadable("registration", &error))?;
-        self.settle(key, &Register { registration, arguments }).await
+        self.settle(key, &Register(registration)).await
     }
 }
 
-struct Register<'a> {
-    registration: &'a Registration,
-    arguments: Value,
-}
+struct Register<'a>(&'a Registration);
 
 /// One whom a registration may mean.
 struct Candidate {
@@ -145,13 +140,14 @@ struct Candidate {
 #[async_trait]
 impl Effect for Register<'_> {
     type Output = Registered;
+    type Arguments = Registration;
 
     fn tool(&self) -> &'static str {
         REGISTER_TOOL
     }
 
-    fn arguments(&self) -> Value {
-        self.arguments.clone()
+    fn arguments(&self) -> &Registration {
+        self.0
     }
 
     async fn apply(
@@ -161,7 +157,7 @@ impl Effect for Register<'_> {
         _now: DateTime<Utc>,
         connection: &mut PgConnection,
     ) -> Result<Settled<Registered>, DbError> {
-        let Registration { patient_name, phone, intake } = self.registration;
+        let Registration { patient_name, phone, intake } = self.0;
         let identity = Identity::of(store, patient_name, phone);
         let indexes = Indexes::of(store, intake.expose());
         holds::lock_patient(connection, identity.lock_key()).await?;

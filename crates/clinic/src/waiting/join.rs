@@ -4,7 +4,6 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use frontdesk_agent::Pii;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -137,26 +136,23 @@ impl ClinicStore {
 
     /// Enters exactly what was prepared, at most once under `key`.
     pub async fn commit_waiting(&self, key: &CommitKey, waiting: &Waiting) -> Result<Settled<Joined>, CommitError> {
-        let arguments = serde_json::to_value(waiting).map_err(|error| DbError::unreadable("waiting", &error))?;
-        self.settle(key, &Join { waiting, arguments }).await
+        self.settle(key, &Join(waiting)).await
     }
 }
 
-struct Join<'a> {
-    waiting: &'a Waiting,
-    arguments: Value,
-}
+struct Join<'a>(&'a Waiting);
 
 #[async_trait]
 impl Effect for Join<'_> {
     type Output = Joined;
+    type Arguments = Waiting;
 
     fn tool(&self) -> &'static str {
         JOIN_TOOL
     }
 
-    fn arguments(&self) -> Value {
-        self.arguments.clone()
+    fn arguments(&self) -> &Waiting {
+        self.0
     }
 
     async fn apply(
@@ -167,7 +163,7 @@ impl Effect for Join<'_> {
         connection: &mut PgConnection,
     ) -> Result<Settled<Joined>, DbError> {
         tidy(connection, store, Some(&key.call_id), now).await?;
-        let waiting = self.waiting;
+        let waiting = self.0;
         let identity = Identity::of(store, &waiting.patient_name, &waiting.phone);
         holds::lock_patient(connection, identity.lock_key()).await?;
         let patient = identity.find_or_add(connection, store, &key.call_id, &waiting.patient_name, &waiting.phone).await?;

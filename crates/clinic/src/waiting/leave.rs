@@ -4,7 +4,6 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use frontdesk_agent::Pii;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use sqlx::PgConnection;
 
 use super::tidy;
@@ -80,26 +79,23 @@ impl ClinicStore {
 
     /// Ends all of the patient's entries, at most once under `key`.
     pub async fn commit_leaving(&self, key: &CommitKey, leaving: &Leaving) -> Result<Settled<Left>, CommitError> {
-        let arguments = serde_json::to_value(leaving).map_err(|error| DbError::unreadable("leaving", &error))?;
-        self.settle(key, &Leave { leaving, arguments }).await
+        self.settle(key, &Leave(leaving)).await
     }
 }
 
-struct Leave<'a> {
-    leaving: &'a Leaving,
-    arguments: Value,
-}
+struct Leave<'a>(&'a Leaving);
 
 #[async_trait]
 impl Effect for Leave<'_> {
     type Output = Left;
+    type Arguments = Leaving;
 
     fn tool(&self) -> &'static str {
         LEAVE_TOOL
     }
 
-    fn arguments(&self) -> Value {
-        self.arguments.clone()
+    fn arguments(&self) -> &Leaving {
+        self.0
     }
 
     async fn apply(
@@ -110,7 +106,7 @@ impl Effect for Leave<'_> {
         connection: &mut PgConnection,
     ) -> Result<Settled<Left>, DbError> {
         tidy(connection, store, Some(&key.call_id), now).await?;
-        let identity = Identity::of(store, &self.leaving.patient_name, &self.leaving.phone);
+        let identity = Identity::of(store, &self.0.patient_name, &self.0.phone);
         let Some(patient) = identity.find_in_call(connection, &key.call_id).await? else {
             return Ok(Settled::Refused(Refusal::NotWaiting));
         };

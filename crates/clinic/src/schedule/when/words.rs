@@ -1,7 +1,7 @@
 //! The words of a phrase about time, and the numbers among them, in English and Spanish.
 
 use chrono::{NaiveDate, Weekday};
-use frontdesk_agent::spoken::{CARDINALS, ORDINALS, SPANISH_CARDINALS};
+use frontdesk_agent::spoken::{CARDINALS, ORDINALS, SPANISH_CARDINALS, spanish};
 use frontdesk_conversation::fields::MONTHS;
 
 /// The words: lower case, without accents, punctuation or apostrophes. "a.m." is "am", "7pm" is two words, "9:30" is one.
@@ -10,7 +10,7 @@ pub(super) struct Words(Vec<String>);
 
 impl Words {
     pub(super) fn of(text: &str) -> Self {
-        let mut text: String = text.to_lowercase().chars().filter(|c| !['\'', '\u{2019}'].contains(c)).map(plain).collect();
+        let mut text = spanish::plain(&text.to_lowercase().replace(['\'', '\u{2019}'], ""));
         for (written, word) in [("a.m", "am"), ("p.m", "pm"), ("a. m", "am"), ("p. m", "pm")] {
             text = text.replace(written, word);
         }
@@ -40,19 +40,6 @@ impl Words {
             let length = phrase.split(' ').count();
             phrase.split(' ').enumerate().all(|(offset, word)| self.get(at + offset) == word).then_some(length)
         })
-    }
-}
-
-/// Without its accent.
-const fn plain(c: char) -> char {
-    match c {
-        'á' => 'a',
-        'é' => 'e',
-        'í' => 'i',
-        'ó' => 'o',
-        'ú' | 'ü' => 'u',
-        'ñ' => 'n',
-        other => other,
     }
 }
 
@@ -100,13 +87,13 @@ impl Words {
             return Some(ones.map_or(((tens + 2) * 10, 1), |ones| ((tens + 2) * 10 + ones, 2)));
         }
         if let Some(tens) = position(&DECENAS, word) {
-            let ones = (self.get(at + 1) == "y").then(|| position(&SPANISH_CARDINALS[..10], self.get(at + 2))).flatten();
+            let ones = (self.get(at + 1) == "y").then(|| spanish::position(&SPANISH_CARDINALS[..10], self.get(at + 2))).flatten();
             return Some(ones.map_or(((tens + 3) * 10, 1), |ones| ((tens + 3) * 10 + ones, 3)));
         }
         if ["un", "una"].contains(&word) {
             return Some((1, 1));
         }
-        position(&CARDINALS, word).or_else(|| position(&SPANISH_CARDINALS, word)).map(|value| (value, 1))
+        position(&CARDINALS, word).or_else(|| spanish::position(&SPANISH_CARDINALS, word)).map(|value| (value, 1))
     }
 
     /// How many: a number, or "a", "an", "a couple of".

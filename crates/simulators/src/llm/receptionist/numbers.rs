@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use frontdesk_agent::spoken::{CARDINALS, ORDINALS};
+
 use super::words::Words;
 
 /// Fewer digits are no telephone number.
@@ -9,30 +11,7 @@ const PHONE_DIGITS_MIN: usize = 7;
 /// Letters and digits of a confirmation code.
 const CODE_CHARS: usize = 6;
 
-const DIGITS: [&str; 10] = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"];
-const TEENS: [&str; 10] = ["ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"];
 const TENS: [&str; 8] = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"];
-const ORDINALS: [&str; 19] = [
-    "first",
-    "second",
-    "third",
-    "fourth",
-    "fifth",
-    "sixth",
-    "seventh",
-    "eighth",
-    "ninth",
-    "tenth",
-    "eleventh",
-    "twelfth",
-    "thirteenth",
-    "fourteenth",
-    "fifteenth",
-    "sixteenth",
-    "seventeenth",
-    "eighteenth",
-    "nineteenth",
-];
 
 fn position(list: &[&str], word: &str) -> Option<u32> {
     list.iter().position(|known| *known == word).and_then(|at| u32::try_from(at).ok())
@@ -42,7 +21,7 @@ fn position(list: &[&str], word: &str) -> Option<u32> {
 pub(super) fn digit(word: &str) -> Option<u32> {
     match word {
         "oh" | "o" | "nought" => Some(0),
-        _ => position(&DIGITS, word),
+        _ => position(&CARDINALS[..10], word),
     }
 }
 
@@ -54,16 +33,16 @@ pub(super) fn number(words: &Words, at: usize) -> Option<(u32, usize)> {
     }
     if let Some(tens) = position(&TENS, word) {
         let tens = (tens + 2) * 10;
-        return Some(position(&DIGITS, words.get(at + 1)).filter(|ones| *ones > 0).map_or((tens, 1), |ones| (tens + ones, 2)));
+        return Some(position(&CARDINALS[..10], words.get(at + 1)).filter(|ones| *ones > 0).map_or((tens, 1), |ones| (tens + ones, 2)));
     }
-    let value = position(&TEENS, word).map(|teen| teen + 10).or_else(|| position(&DIGITS, word))?;
+    let value = position(&CARDINALS, word)?;
     Some((value, 1))
 }
 
 /// An ordinal up to the thirty-first at a position, and how many words it takes.
 pub(super) fn ordinal(words: &Words, at: usize) -> Option<(u32, usize)> {
     let word = words.get(at);
-    let simple = |word: &str| position(&ORDINALS, word).map(|at| at + 1);
+    let simple = |word: &str| position(&ORDINALS, word).filter(|value| *value > 0);
     if let Some(tens) = position(&TENS[..2], word)
         && let Some(ones) = simple(words.get(at + 1)).filter(|ones| *ones < 10)
     {
