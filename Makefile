@@ -1,6 +1,6 @@
 # The commands a developer types. The logic lives in scripts/; `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test test-long bench-latency bench-overhead bench-barge-in bench-store sqlx-prepare clean distclean
+.PHONY: help setup build demo test test-long bench-latency bench-overhead bench-barge-in bench-store bench-density sqlx-prepare clean distclean
 # `make -j demo` must not build before the set-up is through.
 .NOTPARALLEL:
 SHELL := bash
@@ -41,6 +41,9 @@ bench-overhead: setup ## Measure our own part of an answer's time with 20 calls 
 
 bench-barge-in: setup ## Measure how soon an interrupted agent is silent on the wire (about 3 minutes)
 	@bench/run barge-in
+
+bench-density: setup ## Measure what a call costs in processor time and memory against livekit-agents (about 15 minutes)
+	@bench/run density
 
 bench-store: setup ## Measure searches and bookings in a full calendar (about two minutes)
 	@bench/run store

@@ -1,9 +1,10 @@
 //! The benches: `make bench-latency`, `make bench-overhead`, `make bench-barge-in`,
-//! `make bench-store`. See `bench/README.md`.
+//! `make bench-store`, `make bench-density`. See `bench/README.md`.
 #![forbid(unsafe_code)]
 
 mod barge_in;
 mod common;
+mod density;
 mod latency;
 mod overhead;
 mod store;
@@ -31,6 +32,8 @@ enum Bench {
     BargeIn(barge_in::Arguments),
     /// The time of a search in a full calendar, and of bookings that arrive by the clock
     Store(store::Arguments),
+    /// What a call costs in processor time and memory, for frontdesk and for livekit-agents
+    Density(density::Arguments),
 }
 
 #[tokio::main]
@@ -39,6 +42,7 @@ async fn main() -> Result<(), Failure> {
         Bench::Latency(arguments) => latency::run(arguments).await,
         Bench::Overhead(arguments) => overhead::run(&arguments).await,
         Bench::BargeIn(arguments) => barge_in::run(&arguments).await,
+        Bench::Density(arguments) => density::run(&arguments).await,
         Bench::Store(arguments) => store::run(&arguments).await,
     }
 }

@@ -92,7 +92,9 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<(), Failure> {
     let tenants = TenantDirectory::load(&dir.join("tenants")).map_err(Failure::new)?;
     let tenant = tenants.get(CLINIC.id).ok_or_else(|| Failure::new(format!("no clinic {}", CLINIC.id)))?;
     let min_duration = tenant.conversation_config(chrono::Utc::now(), Vec::new()).interruption.min_duration;
-    let services = Services::start(Plan { checkout: &checkout, dir: &dir, simulators, calls: arguments.calls, has_worker: true }).await?;
+    let services =
+        Services::start(Plan { checkout: &checkout, dir: &dir, simulators, calls: arguments.calls, has_worker: true, has_bridge: true })
+            .await?;
     let measured = measure(arguments, &services, min_duration).await;
     services.stop().await;
     report::write(arguments, &checkout, &dir, &measured?)

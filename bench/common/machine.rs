@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::build;
 
 /// Ticks of `/proc` a second: `sysconf(_SC_CLK_TCK)` is 100 on every Linux of ours.
-const TICKS_PER_S: f64 = 100.0;
+pub(crate) const TICKS_PER_S: f64 = 100.0;
 
 /// How busy the machine was, in cores.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -65,8 +65,16 @@ fn busy_ticks() -> f64 {
     [0, 1, 2, 5, 6].iter().filter_map(|place| fields.get(*place)).sum()
 }
 
-/// Ticks of this process and all below it, those that have ended included: their time is their parent's once it has waited for them.
-fn own_ticks() -> f64 {
+/// A process and all below it.
+#[derive(Debug)]
+pub(crate) struct Tree {
+    /// Processor time in ticks, that of those that have ended included: it is their parent's once it has waited for them.
+    pub(crate) ticks: f64,
+    pub(crate) processes: HashSet<u32>,
+}
+
+/// The tree below a process, as it is now.
+pub(crate) fn tree(root: u32) -> Tree {
     let mut parents = HashMap::new();
     let mut ticks = HashMap::new();
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
@@ -79,15 +87,20 @@ fn own_ticks() -> f64 {
         parents.insert(id, number(1) as u32);
         ticks.insert(id, (11..=14).map(number).sum::<f64>());
     }
-    let mut own = HashSet::from([std::process::id()]);
+    let mut processes = HashSet::from([root]);
     loop {
-        let before = own.len();
-        own.extend(parents.iter().filter(|(_, parent)| own.contains(parent)).map(|(id, _)| *id).collect::<Vec<_>>());
-        if own.len() == before {
+        let before = processes.len();
+        processes.extend(parents.iter().filter(|(_, parent)| processes.contains(parent)).map(|(id, _)| *id).collect::<Vec<_>>());
+        if processes.len() == before {
             break;
         }
     }
-    own.iter().filter_map(|id| ticks.get(id)).sum()
+    Tree { ticks: processes.iter().filter_map(|id| ticks.get(id)).sum(), processes }
+}
+
+/// Ticks of this process and all below it.
+fn own_ticks() -> f64 {
+    tree(std::process::id()).ticks
 }
 
 /// One line: processor, cores, memory, kernel.

@@ -11,10 +11,11 @@ pub(crate) enum Section {
     Overhead,
     BargeIn,
     Store,
+    Density,
 }
 
 impl Section {
-    const ALL: [Self; 4] = [Self::Latency, Self::Overhead, Self::BargeIn, Self::Store];
+    const ALL: [Self; 5] = [Self::Latency, Self::Overhead, Self::BargeIn, Self::Store, Self::Density];
 
     const fn name(self) -> &'static str {
         match self {
@@ -22,6 +23,7 @@ impl Section {
             Self::Overhead => "overhead",
             Self::BargeIn => "barge-in",
             Self::Store => "store",
+            Self::Density => "density",
         }
     }
 

@@ -4,6 +4,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use frontdesk_livekit::Credentials;
+use frontdesk_livekit::api::LiveKit;
 use frontdesk_simulators::providers::{ProviderSimulators, SimulatorOptions};
 use frontdesk_simulators::stack::{Database, LiveKitOptions, LiveKitServer, Process, ProcessOptions, free_port, free_udp_range};
 
@@ -39,6 +41,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) calls: usize,
     /// Whether our own worker is wanted.
     pub(crate) has_worker: bool,
+    /// Whether callers come over SIP.
+    pub(crate) has_bridge: bool,
 }
 
 impl Services {
@@ -61,9 +65,11 @@ impl Services {
         let own = Own { checkout: plan.checkout, dir: plan.dir, calls };
         services.migrate(&own).await?;
         if plan.has_worker {
-            services.processes.push(ready(&services.own(&own, "start")?, "registered").await?);
+            services.processes.push(services.own_worker(&own).await?);
         }
-        services.processes.push(ready(&services.own(&own, "sip")?, "taking calls over SIP").await?);
+        if plan.has_bridge {
+            services.processes.push(ready(&services.own(&own, "sip")?, "taking calls over SIP").await?);
+        }
         Ok(services)
     }
 
@@ -72,11 +78,27 @@ impl Services {
         SocketAddr::from((Ipv4Addr::LOCALHOST, self.sip_port))
     }
 
+    /// The server's API.
+    pub(crate) fn api(&self) -> Result<LiveKit, Failure> {
+        let credentials = Credentials::new(self.livekit.api_key(), self.livekit.api_secret());
+        LiveKit::new(&self.livekit.url(), credentials).map_err(Failure::new)
+    }
+
     /// Starts another worker, and waits until it logs `awaited`.
     pub(crate) async fn add(&mut self, options: ProcessOptions, awaited: &str) -> Result<(), Failure> {
-        let process = ready(&self.shared(options), awaited).await?;
+        let process = self.worker(options, awaited).await?;
         self.processes.insert(0, process);
         Ok(())
+    }
+
+    /// Starts a worker that the bench ends itself, and waits until it logs `awaited`.
+    pub(crate) async fn worker(&self, options: ProcessOptions, awaited: &str) -> Result<Process, Failure> {
+        ready(&self.shared(options), awaited).await
+    }
+
+    /// The same, of our own.
+    pub(crate) async fn own_worker(&self, own: &Own<'_>) -> Result<Process, Failure> {
+        ready(&self.own(own, "start")?, "registered").await
     }
 
     /// Ends everything.
@@ -142,10 +164,11 @@ impl Services {
 }
 
 /// What our own commands need.
-struct Own<'a> {
-    checkout: &'a Path,
-    dir: &'a Path,
-    calls: u16,
+pub(crate) struct Own<'a> {
+    pub(crate) checkout: &'a Path,
+    pub(crate) dir: &'a Path,
+    /// Calls at once.
+    pub(crate) calls: u16,
 }
 
 /// Starts a process and waits until it logs `awaited`.

@@ -2,7 +2,6 @@
 //! services, called by the same callers.
 
 mod judge;
-mod peer;
 mod plot;
 mod report;
 mod rows;
@@ -21,6 +20,7 @@ use tokio::sync::mpsc;
 
 use crate::common::calls::{Call, number_of, place};
 use crate::common::machine::{Load, Watch};
+use crate::common::peer::{Peer, READY};
 use crate::common::services::{Plan, Services};
 use crate::common::{Delays, Failure, clinics, folders, records};
 use judge::{Figures, Kind, Place, Turn};
@@ -110,11 +110,15 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         ..SimulatorOptions::default()
     };
     let has_worker = rows.iter().any(|row| row.side == Side::Ours);
-    let mut services = Services::start(Plan { checkout: &checkout, dir: &dir, simulators, calls: arguments.callers, has_worker }).await?;
+    let mut services =
+        Services::start(Plan { checkout: &checkout, dir: &dir, simulators, calls: arguments.callers, has_worker, has_bridge: true })
+            .await?;
     let mut started = Ok(());
     for row in rows.iter().filter(|row| row.side == Side::Peer) {
         let python = checkout.join(&arguments.peer_python);
-        started = started.and(services.add(peer::worker(&checkout, &dir, &python, row, arguments.callers), peer::READY).await);
+        let (id, agent_name, turns, calls) = (row.id, row.agent_name, row.turns, arguments.callers);
+        let peer = Peer { checkout: &checkout, dir: &dir, python: &python, id, agent_name, turns, calls };
+        started = started.and(services.add(peer.process(), READY).await);
     }
     let measured = match started {
         Ok(()) => measure(&arguments, &rows, &services, histories).await,

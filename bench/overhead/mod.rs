@@ -104,7 +104,9 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<(), Failure> {
     let simulators =
         SimulatorOptions { latency: arguments.delays.latency(), mode: SimulatorMode::Cheap(cheap), ..SimulatorOptions::default() };
     let tenants = TenantDirectory::load(&dir.join("tenants")).map_err(Failure::new)?;
-    let services = Services::start(Plan { checkout: &checkout, dir: &dir, simulators, calls: arguments.calls, has_worker: true }).await?;
+    let services =
+        Services::start(Plan { checkout: &checkout, dir: &dir, simulators, calls: arguments.calls, has_worker: true, has_bridge: true })
+            .await?;
     let measured = measure(arguments, &services, &tenants).await;
     services.stop().await;
     report::write(arguments, &checkout, &dir, &measured?)

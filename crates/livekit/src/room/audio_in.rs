@@ -1,30 +1,29 @@
 //! A remote audio track: RTP in, PCM frames out.
 
-use std::collections::VecDeque;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use frontdesk_audio::opus::{Decoder, OpusError};
 use frontdesk_audio::{Frame, SampleRate};
-use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use webrtc::media_stream::track_remote::{TrackRemote, TrackRemoteEvent};
 
 use super::depacketizer::{Depacketizer, RTP_CLOCK_HZ, Step};
+use super::queue::Queue;
 
 /// The decoded audio of one remote track. Dropping it lets frames pass by unheard; the track stays subscribed.
 pub struct RemoteAudio {
     identity: String,
     track_sid: String,
     rate: SampleRate,
-    queue: Arc<FrameQueue>,
+    queue: Arc<Queue<Frame>>,
 }
 
 impl RemoteAudio {
-    pub(super) fn new(identity: String, track_sid: String, rate: SampleRate, queue: Arc<FrameQueue>) -> Self {
+    pub(super) fn new(identity: String, track_sid: String, rate: SampleRate, queue: Arc<Queue<Frame>>) -> Self {
         Self { identity, track_sid, rate, queue }
     }
 
@@ -53,7 +52,7 @@ impl RemoteAudio {
 
     /// The next frame if one waits.
     pub fn try_recv(&mut self) -> Option<Frame> {
-        self.queue.lock().frames.pop_front()
+        self.queue.lock().items.pop_front()
     }
 
     /// Frames that were dropped because nobody took them in time.
@@ -77,77 +76,7 @@ impl fmt::Debug for RemoteAudio {
 
 impl Drop for RemoteAudio {
     fn drop(&mut self) {
-        let mut state = self.queue.lock();
-        state.unheard = true;
-        state.frames.clear();
-    }
-}
-
-/// Frames on their way to the application. When full, the oldest gives way.
-#[derive(Debug)]
-pub(super) struct FrameQueue {
-    state: Mutex<QueueState>,
-    changed: Notify,
-    capacity: usize,
-    dropped: AtomicU64,
-    lost: AtomicU64,
-}
-
-#[derive(Debug, Default)]
-struct QueueState {
-    frames: VecDeque<Frame>,
-    ended: bool,
-    unheard: bool,
-}
-
-impl FrameQueue {
-    pub(super) fn new(capacity: usize) -> Arc<Self> {
-        Arc::new(Self {
-            state: Mutex::default(),
-            changed: Notify::new(),
-            capacity: capacity.max(1),
-            dropped: AtomicU64::new(0),
-            lost: AtomicU64::new(0),
-        })
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, QueueState> {
-        // The state is consistent after every single operation, so a poisoned lock is as good as a sound one.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn push(&self, frame: Frame) {
-        let mut state = self.lock();
-        if state.unheard || frame.samples.is_empty() {
-            return;
-        }
-        if state.frames.len() >= self.capacity {
-            state.frames.pop_front();
-            self.dropped.fetch_add(1, Ordering::Relaxed);
-        }
-        state.frames.push_back(frame);
-        drop(state);
-        self.changed.notify_one();
-    }
-
-    pub(super) fn end(&self) {
-        self.lock().ended = true;
-        self.changed.notify_one();
-    }
-
-    async fn pop(&self) -> Option<Frame> {
-        loop {
-            {
-                let mut state = self.lock();
-                if let Some(frame) = state.frames.pop_front() {
-                    return Some(frame);
-                }
-                if state.ended {
-                    return None;
-                }
-            }
-            self.changed.notified().await;
-        }
+        self.queue.abandon();
     }
 }
 
@@ -191,7 +120,7 @@ pub(super) async fn receive(
     track: Arc<dyn TrackRemote>,
     mut decoder: StreamDecoder,
     fill_after: Option<Duration>,
-    queue: Arc<FrameQueue>,
+    queue: Arc<Queue<Frame>>,
     cancel: CancellationToken,
 ) {
     let start = Instant::now();
@@ -223,8 +152,11 @@ pub(super) async fn receive(
             },
             () = sleep => depacketizer.tick(start.elapsed(), &mut steps),
         }
-        for step in steps.drain(..) {
-            queue.push(decoder.run(&step));
+        for step in steps.drain(..).filter(|_| !queue.is_abandoned()) {
+            let frame = decoder.run(&step);
+            if !frame.samples.is_empty() {
+                queue.push(frame);
+            }
         }
         queue.lost.store(depacketizer.counts().lost, Ordering::Relaxed);
     }
@@ -242,7 +174,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_oldest_frame_gives_way_and_the_end_is_told() {
-        let queue = FrameQueue::new(2);
+        let queue = Queue::new(2);
         let mut audio = RemoteAudio::new("me".into(), "TR".into(), SampleRate::HZ_16000, queue.clone());
         for value in 1..=3 {
             queue.push(frame(value));
@@ -256,10 +188,10 @@ mod tests {
 
     #[test]
     fn nobody_listens_nothing_piles_up() {
-        let queue = FrameQueue::new(2);
+        let queue = Queue::new(2);
         drop(RemoteAudio::new("me".into(), "TR".into(), SampleRate::HZ_16000, queue.clone()));
         queue.push(frame(1));
-        assert!(queue.lock().frames.is_empty());
+        assert!(queue.lock().items.is_empty());
     }
 
     #[test]

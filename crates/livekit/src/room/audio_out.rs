@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use frontdesk_audio::opus::{Encoder, OpusError};
 use frontdesk_audio::{FRAME_MS, SampleRate};
 use rtc::rtp::header::Header;
@@ -60,6 +61,18 @@ impl AudioPublisher {
     /// [`WriteError`]; a dropped frame is a lost packet for listeners, and is counted.
     pub fn write(&mut self, frame: &[i16]) -> Result<(), WriteError> {
         let payload = self.encoder.encode(frame)?;
+        self.send(payload.into())
+    }
+
+    /// Hands over one Opus packet of 20 ms that was encoded before. Never waits.
+    ///
+    /// # Errors
+    /// As [`Self::write`], but that nothing is encoded.
+    pub fn write_encoded(&mut self, packet: Bytes) -> Result<(), WriteError> {
+        self.send(packet)
+    }
+
+    fn send(&mut self, payload: Bytes) -> Result<(), WriteError> {
         let now = Instant::now();
         let marker = self.start_talk_spurt(now);
         let header = Header {
@@ -73,7 +86,7 @@ impl AudioPublisher {
         };
         self.sequence = self.sequence.wrapping_add(1);
         self.timestamp = self.timestamp.wrapping_add(FRAME_TICKS);
-        self.packets.try_send(Packet { header, payload: payload.into() }).map_err(|error| match error {
+        self.packets.try_send(Packet { header, payload }).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => {
                 self.dropped.fetch_add(1, Ordering::Relaxed);
                 WriteError::Full

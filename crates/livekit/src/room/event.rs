@@ -7,6 +7,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::audio_in::RemoteAudio;
+use super::packets_in::RemotePackets;
 use super::participant::{DisconnectReason, Participant};
 
 /// Something that happened in the room.
@@ -26,6 +27,8 @@ pub enum RoomEvent {
     },
     /// We are subscribed to a remote audio track; its frames are read from the value, once its publisher sends any.
     AudioTrack(RemoteAudio),
+    /// The same, of a room that hands audio over as it comes ([`super::RoomOptions::encoded_audio`]).
+    EncodedTrack(RemotePackets),
     /// Another participant has subscribed to our track: what we say is heard. LiveKit's SIP service answers the call then.
     LocalTrackSubscribed {
         /// Our track.

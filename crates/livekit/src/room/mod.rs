@@ -17,9 +17,11 @@ mod event;
 mod handle;
 mod ice;
 mod options;
+mod packets_in;
 mod participant;
 mod peer;
 mod publication;
+mod queue;
 mod resume;
 mod sdp;
 mod streams;
@@ -30,4 +32,5 @@ pub use error::{AttributeError, ConnectError, DataError, PublishError, RoomClose
 pub use event::{DataMessage, DtmfDigit, EndReason, RoomEvent, TextMessage};
 pub use handle::{DATA_LIMIT_BYTES, OutgoingData, Room};
 pub use options::RoomOptions;
+pub use packets_in::{EncodedPacket, RemotePackets};
 pub use participant::{DisconnectReason, Participant, ParticipantKind};

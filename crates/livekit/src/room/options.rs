@@ -14,6 +14,8 @@ pub struct RoomOptions {
     pub token: String,
     /// Rate to which remote audio is decoded: 8, 12, 16, 24 or 48 kHz.
     pub subscribe_rate: SampleRate,
+    /// Remote audio is handed over as Opus packets, as they come, and not decoded.
+    pub encoded_audio: bool,
     /// Remote audio that stays away this long is replaced by silence in real time, so that a listener's clock goes on (a
     /// sender with discontinuous transmission sends nothing between words). `None` leaves gaps out.
     pub fill_silence_after: Option<Duration>,
@@ -38,6 +40,7 @@ impl RoomOptions {
             url: url.into(),
             token: token.into(),
             subscribe_rate: SampleRate::HZ_16000,
+            encoded_audio: false,
             fill_silence_after: Some(Duration::from_millis(80)),
             event_capacity: 256,
             audio_capacity_frames: 100,

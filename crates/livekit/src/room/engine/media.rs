@@ -13,14 +13,16 @@ use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::media_stream::track_remote::TrackRemote;
 use webrtc::peer_connection::RTCPeerConnectionState;
 
-use super::{Engine, RemoteTrack, WAITING_TRACKS_MAX};
-use crate::room::audio_in::{self, FrameQueue, RemoteAudio, StreamDecoder};
+use super::{Engine, RemoteQueue, RemoteTrack, WAITING_TRACKS_MAX};
+use crate::room::audio_in::{self, RemoteAudio, StreamDecoder};
 use crate::room::audio_out;
 use crate::room::data;
 use crate::room::error::PublishError;
 use crate::room::event::{DataMessage, DtmfDigit, RoomEvent};
+use crate::room::packets_in::{self, RemotePackets};
 use crate::room::peer::{PeerEvent, Side};
 use crate::room::publication::{LocalTrack, PendingPublish, PublishReply, new_track};
+use crate::room::queue::Queue;
 use crate::room::sdp;
 
 impl Engine {
@@ -153,11 +155,19 @@ impl Engine {
                 self.waiting_tracks.push((participant_sid, track_sid));
                 continue;
             };
-            let queue = FrameQueue::new(self.options.audio_capacity_frames);
-            let audio = RemoteAudio::new(identity, track_sid.clone(), self.options.subscribe_rate, queue.clone());
+            let capacity = self.options.audio_capacity_frames;
+            let (queue, event) = if self.options.encoded_audio {
+                let queue = Queue::new(capacity);
+                let packets = RemotePackets::new(identity, track_sid.clone(), queue.clone());
+                (RemoteQueue::Packets(queue), RoomEvent::EncodedTrack(packets))
+            } else {
+                let queue = Queue::new(capacity);
+                let audio = RemoteAudio::new(identity, track_sid.clone(), self.options.subscribe_rate, queue.clone());
+                (RemoteQueue::Frames(queue), RoomEvent::AudioTrack(audio))
+            };
             let cancel = self.media_cancel.child_token();
             self.remote_tracks.insert(track_sid, RemoteTrack { participant_sid, queue, cancel, started: false, published: false });
-            self.emit(RoomEvent::AudioTrack(audio));
+            self.emit(event);
         }
     }
 
@@ -172,13 +182,19 @@ impl Engine {
             tracing::debug!(track_sid, "a track that nobody waits for");
             return;
         };
-        match StreamDecoder::new(self.options.subscribe_rate) {
-            Ok(decoder) => {
+        let cancel = remote.cancel.clone();
+        match &remote.queue {
+            RemoteQueue::Packets(queue) => {
                 remote.started = true;
-                let (queue, cancel) = (remote.queue.clone(), remote.cancel.clone());
-                self.tasks.spawn(audio_in::receive(track, decoder, self.options.fill_silence_after, queue, cancel));
+                self.tasks.spawn(packets_in::receive(track, queue.clone(), cancel));
             }
-            Err(error) => tracing::warn!(%error, "remote audio cannot be decoded"),
+            RemoteQueue::Frames(queue) => match StreamDecoder::new(self.options.subscribe_rate) {
+                Ok(decoder) => {
+                    remote.started = true;
+                    self.tasks.spawn(audio_in::receive(track, decoder, self.options.fill_silence_after, queue.clone(), cancel));
+                }
+                Err(error) => tracing::warn!(%error, "remote audio cannot be decoded"),
+            },
         }
     }
 

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use frontdesk_audio::SampleRate;
+use frontdesk_audio::{Frame, SampleRate};
 use livekit_protocol as proto;
 use livekit_signaling::{SignalClient, SignalEvent, SignalEvents};
 use proto::signal_request::Message as Request;
@@ -18,14 +18,15 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::audio_in::FrameQueue;
 use super::data::{DataChannels, Incoming};
 use super::error::AttributeError;
 use super::event::{EndReason, EventSink};
 use super::options::RoomOptions;
+use super::packets_in::EncodedPacket;
 use super::participant::{DisconnectReason, Roster};
 use super::peer::{Peer, PeerEvent};
 use super::publication::{LocalTrack, Negotiation, PublishReply};
+use super::queue::Queue;
 use super::resume::{Flapping, HeldRequests, Resumed};
 use super::streams::TextStreams;
 use crate::server_url::ServerUrl;
@@ -69,10 +70,25 @@ impl Shared {
     }
 }
 
+/// Where a remote track's audio goes.
+enum RemoteQueue {
+    Frames(Arc<Queue<Frame>>),
+    Packets(Arc<Queue<EncodedPacket>>),
+}
+
+impl RemoteQueue {
+    fn end(&self) {
+        match self {
+            Self::Frames(queue) => queue.end(),
+            Self::Packets(queue) => queue.end(),
+        }
+    }
+}
+
 /// A track that we are subscribed to.
 struct RemoteTrack {
     participant_sid: String,
-    queue: Arc<FrameQueue>,
+    queue: RemoteQueue,
     cancel: CancellationToken,
     /// Whether packets have come, so that a task decodes them.
     started: bool,

@@ -1,0 +1,245 @@
+//! What a call costs: processor time and memory of a worker and all its processes, by the number of calls, beside the peer.
+
+mod caller;
+mod heard;
+mod report;
+mod usage;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use frontdesk_simulators::llm::Answer;
+use frontdesk_simulators::providers::{CheapAnswers, SimulatorMode, SimulatorOptions};
+use frontdesk_simulators::stack::Process;
+use tokio::time::Instant;
+
+use crate::common::clinics::{self, Clinic, Turns};
+use crate::common::machine::{Load, Watch};
+use crate::common::peer::{Peer, READY};
+use crate::common::services::{Own, Plan, Services};
+use crate::common::{Delays, Failure, folders};
+use caller::{Dialled, Outcome, Script};
+use usage::{TreeWatch, Usage};
+
+/// What the model answers to everything: one clause.
+const ANSWER: &str = "I will gladly look into that for you.";
+/// What the recogniser makes of every sentence.
+const HEARD: &str = "Hello.";
+/// Said in one breath, in turn.
+const SENTENCES: [&str; 4] = [
+    "I would like to book an appointment for my daughter.",
+    "My back has been hurting since the weekend.",
+    "Could someone renew my prescription this week?",
+    "The nurse asked me to call about my blood test.",
+];
+/// Between two calls' beginnings: telephones do not ring in chorus, and processes take time to start.
+const STAGGER: Duration = Duration::from_millis(400);
+/// From the last call's beginning to the measurement: greeted, and silent again.
+const GREETED_WITHIN: Duration = Duration::from_secs(8);
+/// From a worker's registration until it idles: processes that wait are started meanwhile.
+const SETTLE: Duration = Duration::from_secs(12);
+/// How long an idle worker is watched.
+const IDLE: Duration = Duration::from_secs(10);
+/// How long a worker may take to end.
+const STOP_WITHIN: Duration = Duration::from_secs(20);
+
+/// How to measure what a call costs.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Sentences of a call.
+    #[arg(long, default_value_t = 6)]
+    turns: usize,
+    /// From a sentence's last sound to the next one's first.
+    #[arg(long, default_value_t = 6000)]
+    answer_window_ms: u64,
+    /// The rows to play, by id (peer-vad, ours-vad, ours-model, each with a dash and the calls: ours-vad-10); all if none is named.
+    #[arg(long = "row")]
+    rows: Vec<String>,
+    #[command(flatten)]
+    delays: Delays,
+    /// A row does not count if the machine was busier than this, in percent of all cores.
+    #[arg(long, default_value_t = 75)]
+    busy_percent_max: u32,
+    /// The peer's Python.
+    #[arg(long, default_value = "var/bench/peer/bin/python")]
+    peer_python: PathBuf,
+    /// For logs and call records.
+    #[arg(long, default_value = "var/bench/density")]
+    dir: PathBuf,
+    /// Where the results go.
+    #[arg(long, default_value = "bench/RESULTS.md")]
+    out: PathBuf,
+}
+
+/// Who answers, and how many calls at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Row {
+    is_ours: bool,
+    turns: Turns,
+    calls: u16,
+}
+
+const fn row(is_ours: bool, turns: Turns, calls: u16) -> Row {
+    Row { is_ours, turns, calls }
+}
+
+const ROWS: [Row; 9] = [
+    row(false, Turns::Vad, 4),
+    row(false, Turns::Vad, 6),
+    row(true, Turns::Vad, 4),
+    row(true, Turns::Vad, 6),
+    row(true, Turns::Model, 4),
+    row(true, Turns::Model, 6),
+    row(true, Turns::Vad, 10),
+    row(true, Turns::Vad, 20),
+    row(true, Turns::Vad, 30),
+];
+const CLINICS: [Clinic; 2] = [clinic("vad", Turns::Vad, "+15550204"), clinic("model", Turns::Model, "+15550203")];
+/// The name under which the peer is dispatched.
+const PEER_NAME: &str = "peer-density";
+
+const fn clinic(id: &'static str, turns: Turns, number: &'static str) -> Clinic {
+    Clinic { id, number, agent_name: "frontdesk", own: Some(turns) }
+}
+
+impl Row {
+    fn id(self) -> String {
+        let who = match (self.is_ours, self.turns) {
+            (false, _) => "peer-vad",
+            (true, Turns::Vad) => "ours-vad",
+            (true, Turns::Model) => "ours-model",
+        };
+        format!("{who}-{}", self.calls)
+    }
+
+    const fn title(self) -> &'static str {
+        match (self.is_ours, self.turns) {
+            (false, _) => "livekit-agents, VAD only",
+            (true, Turns::Vad) => "frontdesk, VAD only",
+            (true, Turns::Model) => "frontdesk, turn model",
+        }
+    }
+
+    fn dialled(self) -> Dialled {
+        let clinic = if self.turns == Turns::Vad { CLINICS[0] } else { CLINICS[1] };
+        Dialled { agent_name: if self.is_ours { clinic.agent_name } else { PEER_NAME }.to_owned(), clinic: clinic.id.to_owned() }
+    }
+}
+
+/// What a row came to.
+struct Measured {
+    row: Row,
+    idle: Usage,
+    busy: Usage,
+    load: Load,
+    outcomes: Vec<Outcome>,
+}
+
+impl Measured {
+    /// Cores that a call takes, those of an idle worker taken off.
+    fn cores_per_call(&self) -> f64 {
+        (self.busy.cores - self.idle.cores).max(0.0) / f64::from(self.row.calls)
+    }
+
+    /// All answers in milliseconds, in order of size.
+    fn answers(&self) -> Vec<u64> {
+        let mut answers: Vec<u64> = self.outcomes.iter().flat_map(|outcome| outcome.answers.iter().copied()).collect();
+        answers.sort_unstable();
+        answers
+    }
+
+    fn unanswered(&self) -> usize {
+        self.outcomes.iter().map(|outcome| outcome.unanswered).sum()
+    }
+
+    /// The share of packets that came more than 10 ms late.
+    fn late(&self) -> f64 {
+        let (packets, late) = self.outcomes.iter().fold((0, 0), |(packets, late), it| (packets + it.packets, late + it.late));
+        late as f64 / f64::from(u32::try_from(packets).unwrap_or(u32::MAX)).max(1.0)
+    }
+
+    fn is_valid(&self, busy_percent_max: u32) -> bool {
+        self.load.busy_share() * 100.0 <= f64::from(busy_percent_max)
+    }
+}
+
+/// Measures and writes the section of the results.
+pub(crate) async fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let (checkout, dir) = folders(&arguments.dir)?;
+    clinics::write(&checkout, &dir, &CLINICS)?;
+    let rows: Vec<Row> = ROWS.into_iter().filter(|row| arguments.rows.is_empty() || arguments.rows.contains(&row.id())).collect();
+    let most = rows.iter().map(|row| row.calls).max().ok_or_else(|| Failure::new("--row: no such row"))?;
+    let cheap = CheapAnswers { heard: vec![HEARD.to_owned()], answers: vec![Answer::say(ANSWER)], ..CheapAnswers::default() };
+    let simulators =
+        SimulatorOptions { latency: arguments.delays.latency(), mode: SimulatorMode::Cheap(cheap), ..SimulatorOptions::default() };
+    let plan = Plan { checkout: &checkout, dir: &dir, simulators, calls: most.into(), has_worker: false, has_bridge: false };
+    let script = Arc::new(Script::new(&SENTENCES, arguments.turns, Duration::from_millis(arguments.answer_window_ms))?);
+    let services = Services::start(plan).await?;
+    let mut measured = Ok(Vec::new());
+    for row in rows {
+        match (&mut measured, play(arguments, &checkout, &dir, row, &services, &script).await) {
+            (Ok(done), Ok(row)) => done.push(row),
+            (_, Err(error)) => {
+                measured = Err(error);
+                break;
+            }
+            (Err(_), Ok(_)) => break,
+        }
+    }
+    services.stop().await;
+    report::write(arguments, &checkout, &measured?)
+}
+
+/// A fresh worker, idle, then with all calls of the row.
+async fn play(
+    arguments: &Arguments,
+    checkout: &Path,
+    dir: &Path,
+    row: Row,
+    services: &Services,
+    script: &Arc<Script>,
+) -> Result<Measured, Failure> {
+    println!("{}: a fresh worker", row.id());
+    let mut worker = start(arguments, checkout, dir, row, services).await?;
+    let measured = calls(row, services, script, &worker).await;
+    worker.stop(STOP_WITHIN).await.map_err(Failure::new)?;
+    let measured = measured?;
+    println!("  {}", report::line(&measured));
+    Ok(measured)
+}
+
+async fn start(arguments: &Arguments, checkout: &Path, dir: &Path, row: Row, services: &Services) -> Result<Process, Failure> {
+    if row.is_ours {
+        return services.own_worker(&Own { checkout, dir, calls: row.calls }).await;
+    }
+    let python = checkout.join(&arguments.peer_python);
+    let (id, turns, calls) = (row.id(), row.turns, usize::from(row.calls));
+    let peer = Peer { checkout, dir, python: &python, id: &id, agent_name: PEER_NAME, turns, calls };
+    services.worker(peer.process(), READY).await
+}
+
+async fn calls(row: Row, services: &Services, script: &Arc<Script>, worker: &Process) -> Result<Measured, Failure> {
+    let root = worker.id().ok_or_else(|| Failure::new("the worker has ended"))?;
+    tokio::time::sleep(SETTLE).await;
+    let watch = TreeWatch::start(root);
+    tokio::time::sleep(IDLE).await;
+    let idle = watch.usage();
+    let api = Arc::new(services.api()?);
+    let start = Instant::now() + STAGGER * u32::from(row.calls) + GREETED_WITHIN;
+    let mut running = Vec::new();
+    for number in 0..usize::from(row.calls) {
+        running.push(tokio::spawn(caller::call(api.clone(), script.clone(), row.dialled(), number, start)));
+        tokio::time::sleep(STAGGER).await;
+    }
+    tokio::time::sleep_until(start).await;
+    let (machine, tree) = (Watch::start(), TreeWatch::start(root));
+    // Until shortly before the first may leave.
+    tokio::time::sleep(script.lasts().mul_f64(0.9)).await;
+    let (busy, load) = (tree.usage(), machine.load());
+    let mut outcomes = Vec::new();
+    for call in running {
+        outcomes.push(call.await.map_err(Failure::new)??);
+    }
+    Ok(Measured { row, idle, busy, load, outcomes })
+}
