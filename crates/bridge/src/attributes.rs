@@ -97,7 +97,7 @@ mod tests {
     }
 
     fn parts() -> (Trunk, Rule) {
-        let trunk = Trunk { id: "ST_1".into(), numbers: vec![], allowed_addresses: vec![], name: String::new() };
+        let trunk = Trunk { id: "ST_1".into(), numbers: vec![], allowed_addresses: vec![], name: String::new(), refer_to_host: None };
         let attributes = [("tenant", "demo"), ("sip.phoneNumber", "forged")];
         let rule = Rule {
             id: "SDR_1".into(),

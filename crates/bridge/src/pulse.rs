@@ -1,7 +1,8 @@
-//! Whether a sender that never pauses has stopped. Sans-I/O: the time is passed in.
+//! Whether a sender that never pauses for long has stopped. Sans-I/O: the time is passed in.
 //!
-//! Some agents send a packet every 20 ms, silence included (ours do); others send nothing between words. Only of the former
-//! does a pause tell something. They are known by having sent silence without a break.
+//! Some agents send a packet every 20 ms, silence included; some send one in 400 ms of silence (ours do, as libopus does with
+//! discontinuous transmission); others send nothing between words. Of those a pause tells nothing. The former are known by having
+//! been silent for a while without a break.
 
 use std::time::Duration;
 
@@ -9,43 +10,44 @@ use tokio::time::Instant;
 
 use crate::downlink::is_quiet;
 
-/// Audio that comes within this time of the last goes on without a break. Senders that leave silence out send a comfort noise
-/// packet every 400 ms.
-const BREAK: Duration = Duration::from_millis(200);
-/// Silence at 8 kHz that must come without a break: 1 s.
-const STEADY: usize = 8000;
+/// Audio that comes within this time of the last goes on without a break: one packet in 400 ms, and some lateness.
+const BREAK: Duration = Duration::from_millis(600);
+/// Silence that must go on without a break: longer than those last who fade out before they pause, and not longer than ours until the
+/// second packet of those that are not left out.
+const STEADY: Duration = Duration::from_millis(850);
 
 /// See the module's documentation.
 #[derive(Debug)]
 pub(crate) struct Pulse {
     stall: Option<Duration>,
     last: Option<Instant>,
-    /// Samples of unbroken silence up to now.
-    quiet: usize,
+    /// Since when there is unbroken silence.
+    quiet: Option<Instant>,
     steady: bool,
 }
 
 impl Pulse {
     /// Tells of a steady sender that sends nothing for `stall`.
     pub(crate) const fn new(stall: Duration) -> Self {
-        Self { stall: Some(stall), last: None, quiet: 0, steady: false }
+        Self { stall: Some(stall), last: None, quiet: None, steady: false }
     }
 
     /// Never tells.
     pub(crate) const fn off() -> Self {
-        Self { stall: None, last: None, quiet: 0, steady: false }
+        Self { stall: None, last: None, quiet: None, steady: false }
     }
 
     /// Samples came, at 8 kHz.
     pub(crate) fn beat(&mut self, now: Instant, samples: &[i16]) {
         let unbroken = self.last.is_some_and(|last| now.duration_since(last) < BREAK);
         self.last = Some(now);
-        if !unbroken || !is_quiet(samples) {
-            self.quiet = 0;
+        if !is_quiet(samples) {
+            self.quiet = None;
             return;
         }
-        self.quiet = self.quiet.saturating_add(samples.len());
-        self.steady |= self.quiet >= STEADY;
+        let since = *self.quiet.filter(|_| unbroken).get_or_insert(now);
+        self.quiet = Some(since);
+        self.steady |= now.duration_since(since) >= STEADY;
     }
 
     /// Waits once more as long.
@@ -80,8 +82,8 @@ mod tests {
         let mut pulse = Pulse::new(STALL);
         let now = send(&mut pulse, Instant::now(), 10, 20, 5000);
         assert_eq!(pulse.deadline(), None);
-        let now = send(&mut pulse, now, 49, 20, 0);
-        assert_eq!(pulse.deadline(), None, "49 frames are not a second");
+        let now = send(&mut pulse, now, 43, 20, 0);
+        assert_eq!(pulse.deadline(), None, "the silence has lasted 840 ms");
         let now = send(&mut pulse, now, 1, 20, 0);
         assert_eq!(pulse.deadline(), Some(now + STALL));
         let now = send(&mut pulse, now, 10, 20, 5000);
@@ -91,11 +93,21 @@ mod tests {
     }
 
     #[test]
+    fn so_has_one_that_sends_little_of_its_silence() {
+        let mut pulse = Pulse::new(STALL);
+        let now = send(&mut pulse, Instant::now(), 100, 20, 5000);
+        let now = send(&mut pulse, now, 3, 400, 0);
+        assert_eq!(pulse.deadline(), None, "the silence has lasted 800 ms");
+        let now = send(&mut pulse, now, 1, 400, 0);
+        assert_eq!(pulse.deadline(), Some(now + STALL));
+    }
+
+    #[test]
     fn pauses_of_a_sender_that_leaves_silence_out_mean_nothing() {
         let mut pulse = Pulse::new(STALL);
         let now = send(&mut pulse, Instant::now(), 500, 20, 5000);
-        let now = send(&mut pulse, now, 200, 400, 0);
-        send(&mut pulse, now, 30, 20, 0);
+        let now = send(&mut pulse, now, 200, 700, 0);
+        send(&mut pulse, now, 50, 20, 0);
         assert_eq!(pulse.deadline(), None);
         let mut off = Pulse::off();
         send(&mut off, now, 500, 20, 0);

@@ -21,6 +21,10 @@ pub struct Trunk {
     /// For people; nothing depends on it.
     #[serde(default)]
     pub name: String,
+    /// The host to which callers who are put through are referred, as `sip:+15550188@host` (`example.pstn.twilio.com`). Without one
+    /// they are referred to `tel:+15550188`, which not every trunk takes.
+    #[serde(default)]
+    pub refer_to_host: Option<String>,
 }
 
 /// What happens with a call.
@@ -114,6 +118,9 @@ impl Rules {
             if trunk.numbers.is_empty() {
                 faults.push(format!("trunk {} has no numbers: name those that it delivers", trunk.id));
             }
+            if let Some(host) = trunk.refer_to_host.as_ref().filter(|host| !is_host(host)) {
+                faults.push(format!("trunk {}: refer_to_host is {host:?}, expected a host such as \"example.pstn.twilio.com\"", trunk.id));
+            }
             if trunk.allowed_addresses.is_empty() {
                 faults.push(format!("trunk {} has no allowed_addresses: name the networks that its calls come from", trunk.id));
             }
@@ -165,6 +172,20 @@ impl Trunk {
         let source = source.to_canonical();
         self.allowed_addresses.iter().any(|network| network.contains(&source))
     }
+
+    /// Where a caller who is put through to a number in E.164 is referred to (RFC 3515 section 2.1).
+    pub(crate) fn refer_to(&self, number: &str) -> String {
+        match &self.refer_to_host {
+            Some(host) => format!("sip:{number}@{host};user=phone"),
+            None => format!("tel:{number}"),
+        }
+    }
+}
+
+/// A name or an address, perhaps with a port (RFC 3261 section 25.1, `hostport`); nothing that would change the URI around it.
+fn is_host(text: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric() || ".-:[]".contains(c);
+    !text.is_empty() && text.len() <= 255 && text.chars().all(fits)
 }
 
 /// Trunks write the same number with and without `+`.
@@ -207,6 +228,14 @@ mod tests {
     }
 
     #[test]
+    fn who_is_put_through_is_referred_as_his_trunk_wants_it() {
+        let mut trunk = rules().trunks[0].clone();
+        assert_eq!(trunk.refer_to("+15550188"), "tel:+15550188");
+        trunk.refer_to_host = Some("example.pstn.twilio.com".into());
+        assert_eq!(trunk.refer_to("+15550188"), "sip:+15550188@example.pstn.twilio.com;user=phone");
+    }
+
+    #[test]
     fn a_call_finds_its_trunk_and_the_first_rule_that_fits() {
         assert_eq!(route("192.0.2.9", "+15550100"), Ok(("ST_a".into(), "SDR_all".into())));
         assert_eq!(route("192.0.2.9", "15550101"), Ok(("ST_a".into(), "SDR_second".into())));
@@ -226,12 +255,20 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(
             dir.path().join("a.toml"),
-            "[[trunk]]\nid = \"x\"\nnumbers = []\nallowed_addresses = []\n[[rule]]\nid = \"x\"\ntrunks = [\"y\"]\nroom_prefix = \"\"\nagent_name = \"a\"\n",
+            "[[trunk]]\nid = \"x\"\nnumbers = []\nallowed_addresses = []\nrefer_to_host = \"a@b\"\n[[rule]]\nid = \"x\"\ntrunks = [\"y\"]\nroom_prefix = \"\"\nagent_name = \"a\"\n",
         )
         .unwrap();
         std::fs::write(dir.path().join("b.toml"), "[[trunk]]\nid = 5\n").unwrap();
         let faults = Rules::load(dir.path()).unwrap_err().0;
-        for part in ["b.toml", "has no numbers", "has no allowed_addresses", "used twice", "names trunk y", "needs agent_name"] {
+        for part in [
+            "b.toml",
+            "refer_to_host is \"a@b\"",
+            "has no numbers",
+            "has no allowed_addresses",
+            "used twice",
+            "names trunk y",
+            "needs agent_name",
+        ] {
             assert!(faults.iter().any(|fault| fault.contains(part)), "{part} is missing in {faults:?}");
         }
         assert!(Rules::load(&dir.path().join("nowhere")).unwrap_err().to_string().contains("nowhere"));

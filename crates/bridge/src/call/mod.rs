@@ -90,7 +90,7 @@ impl Call {
             Err(status) => return refuse(incoming, status).await,
         };
         match self.ring(route, &invite, &mut incoming).await {
-            Rung::Agent(side, publisher) => self.answered(incoming, prepared, &invite, side, publisher).await,
+            Rung::Agent(side, publisher) => self.answered(&route.trunk, incoming, prepared, &invite, side, publisher).await,
             Rung::NoAgent(side) => self.apologise(incoming, prepared, &invite, side).await,
             Rung::Cancelled => CallOutcome::Cancelled,
             Rung::Refused(status) => refuse(incoming, status).await,
@@ -176,6 +176,7 @@ impl Call {
     /// An agent is there: 200, and the conversation to its end.
     async fn answered(
         &mut self,
+        trunk: &Trunk,
         incoming: IncomingCall,
         prepared: Prepared,
         invite: &Invite,
@@ -191,7 +192,7 @@ impl Call {
         };
         side.start_uplink(events, publisher);
         side.downlink().connect(leg.rtp.clone());
-        self.talk(leg, side).await
+        self.talk(trunk, leg, side).await
     }
 
     /// No agent is there: 200, the announcement, BYE.

@@ -13,6 +13,7 @@ use super::{Call, Leg, leg};
 use crate::report::{BridgeEvent, CallOutcome};
 use crate::room_side::{Notice, RoomSide};
 use crate::rooms::Parting;
+use crate::rules::Trunk;
 
 /// How long the last words from the room may take to reach the RTP session.
 const LAST_WORDS_MAX: Duration = Duration::from_millis(300);
@@ -24,9 +25,9 @@ const TRANSFER_MAX: Duration = Duration::from_secs(35);
 const COMFORT_EVERY: Duration = Duration::from_secs(5);
 
 impl Call {
-    pub(super) async fn talk(&mut self, mut leg: Leg, mut side: RoomSide) -> CallOutcome {
+    pub(super) async fn talk(&mut self, trunk: &Trunk, mut leg: Leg, mut side: RoomSide) -> CallOutcome {
         let before = self.dispatches - side.dispatches();
-        let (outcome, parting) = self.converse(&mut leg, &mut side).await;
+        let (outcome, parting) = self.converse(trunk, &mut leg, &mut side).await;
         self.dispatches = before + side.dispatches();
         self.counts = side.downlink().counts();
         match outcome {
@@ -58,7 +59,7 @@ impl Call {
     }
 
     /// Until either side is gone.
-    async fn converse(&mut self, leg: &mut Leg, side: &mut RoomSide) -> (CallOutcome, Parting) {
+    async fn converse(&mut self, trunk: &Trunk, leg: &mut Leg, side: &mut RoomSide) -> (CallOutcome, Parting) {
         let mut comfort = None;
         // Who has asked for the transfer that is under way, and how it is named.
         let mut transferring: Option<(String, String)> = None;
@@ -93,7 +94,7 @@ impl Call {
                     comfort.get_or_insert_with(|| self.comfort(leg));
                 }
                 Notice::Key(key) => leg.press(key).await,
-                Notice::Transfer(agent, request) => match leg.dialog.refer(&request.uri(), TRANSFER_MAX).await {
+                Notice::Transfer(agent, request) => match leg.dialog.refer(&trunk.refer_to(&request.number), TRANSFER_MAX).await {
                     Ok(()) => {
                         tracing::info!("the caller is being transferred");
                         transferring = Some((agent, request.id));

@@ -1,8 +1,8 @@
 //! One thread that judges the windows of all calls in batches.
 //!
-//! Measured: 100 µs for one window, 54 µs a window in a batch of 8 or more. Each stream sends its
-//! recurrent state along with its windows and gets it back with the answer, so the thread keeps nothing
-//! of any call and two calls can never mix.
+//! Measured beside other work: 270 µs for one window, 155 µs a window in a batch of two, 100 µs in one of eight; so windows wait a
+//! little for those of other calls. Each stream sends its recurrent state along with its windows and gets it back with the answer,
+//! so the thread keeps nothing of any call and two calls can never mix.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -34,7 +34,7 @@ pub struct EngineOptions {
 
 impl Default for EngineOptions {
     fn default() -> Self {
-        Self { max_batch: 64, batch_wait: Duration::from_millis(2), queue: 1_024, answer_timeout: Duration::from_secs(1) }
+        Self { max_batch: 64, batch_wait: Duration::from_millis(8), queue: 1_024, answer_timeout: Duration::from_secs(1) }
     }
 }
 

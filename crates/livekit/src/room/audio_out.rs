@@ -26,6 +26,12 @@ const PENDING_PACKETS: usize = 8;
 /// A writer who paused longer than this starts a new talk spurt: the timestamps follow the clock (RFC 3550 section 5.1).
 const TALK_SPURT_GAP: Duration = Duration::from_millis(100);
 
+/// Digital silence that is still sent after a sound, in frames: 500 ms, so that decoders fade out, and a listener who waits for the
+/// end of speech hears it as it comes.
+const SILENT_FRAMES_SENT: u32 = 25;
+/// Of the silence after that, one frame in so many is sent: one in 400 ms, as libopus does (RFC 6716 section 2.1.9).
+const SILENT_FRAMES_SKIPPED: u32 = 20;
+
 /// Why a frame was not sent. The next may be.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -51,15 +57,24 @@ pub struct AudioPublisher {
     sequence: u16,
     timestamp: u32,
     written: Option<Instant>,
+    silence: Silence,
     dropped: Arc<AtomicU64>,
 }
 
 impl AudioPublisher {
     /// Encodes one frame of 20 ms and hands it to the connection. Never waits.
     ///
+    /// Where nothing is said (every sample is 0), little is sent after a while: listeners see the timestamps go on and the
+    /// sequence numbers not (RFC 7587 section 3.1.3).
+    ///
     /// # Errors
     /// [`WriteError`]; a dropped frame is a lost packet for listeners, and is counted.
     pub fn write(&mut self, frame: &[i16]) -> Result<(), WriteError> {
+        if frame.len() == self.rate.samples_in_ms(FRAME_MS) && self.silence.is_skipped(frame) {
+            self.start_talk_spurt(Instant::now());
+            self.timestamp = self.timestamp.wrapping_add(FRAME_TICKS);
+            return if self.packets.is_closed() { Err(RoomClosed.into()) } else { Ok(()) };
+        }
         let payload = self.encoder.encode(frame)?;
         self.send(payload.into())
     }
@@ -74,7 +89,8 @@ impl AudioPublisher {
 
     fn send(&mut self, payload: Bytes) -> Result<(), WriteError> {
         let now = Instant::now();
-        let marker = self.start_talk_spurt(now);
+        // Both must be asked: each keeps count.
+        let marker = self.start_talk_spurt(now) | self.silence.ended();
         let header = Header {
             version: 2,
             marker,
@@ -127,6 +143,35 @@ impl AudioPublisher {
     }
 }
 
+/// How long nothing has been said.
+#[derive(Debug, Default)]
+struct Silence {
+    /// Silent frames in a row.
+    frames: u32,
+    /// Whether frames were left out since the last that was sent.
+    has_skipped: bool,
+}
+
+impl Silence {
+    /// Counts a frame; whether it need not be sent.
+    fn is_skipped(&mut self, frame: &[i16]) -> bool {
+        if frame.iter().any(|&sample| sample != 0) {
+            self.frames = 0;
+            return false;
+        }
+        let before = self.frames;
+        self.frames = before.saturating_add(1);
+        let is_skipped = before >= SILENT_FRAMES_SENT && !(before - SILENT_FRAMES_SENT + 1).is_multiple_of(SILENT_FRAMES_SKIPPED);
+        self.has_skipped |= is_skipped;
+        is_skipped
+    }
+
+    /// Whether the frame that is sent now is the first after some that were not.
+    const fn ended(&mut self) -> bool {
+        std::mem::replace(&mut self.has_skipped, false)
+    }
+}
+
 impl fmt::Debug for AudioPublisher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AudioPublisher").field("track_sid", &self.track_sid).field("rate", &self.rate).finish_non_exhaustive()
@@ -153,6 +198,7 @@ pub(super) fn publisher(
         sequence: rand::random(),
         timestamp: rand::random(),
         written: None,
+        silence: Silence::default(),
         dropped: dropped.clone(),
     };
     (publisher, send(track, receiver, dropped, cancel))
@@ -176,5 +222,54 @@ async fn send(track: Arc<TrackLocalStaticRTP>, mut packets: mpsc::Receiver<Packe
                 tracing::warn!(%error, count, "local audio cannot be sent");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_long_silence_little_is_sent_and_speech_goes_out_at_once() {
+        let mut silence = Silence::default();
+        let sent: Vec<usize> = (0..100).filter(|_| !silence.is_skipped(&[0; 480])).collect();
+        let expected: Vec<usize> = (0..25).chain([44, 64, 84]).collect();
+        assert_eq!(sent, expected);
+        assert!(!silence.is_skipped(&[0, 1, 0]), "a sound");
+        assert!(silence.ended(), "a talk spurt");
+        assert!(!silence.ended());
+        assert!((0..25).all(|_| !silence.is_skipped(&[0; 480])), "the next silence begins anew");
+        assert!(silence.is_skipped(&[0; 480]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn timestamps_go_on_through_silence_and_sequence_numbers_do_not() {
+        let (packets, mut receiver) = mpsc::channel(100);
+        let mut publisher = AudioPublisher {
+            encoder: Encoder::new(SampleRate::HZ_24000).unwrap(),
+            packets,
+            rate: SampleRate::HZ_24000,
+            track_sid: "TR".into(),
+            ssrc: 1,
+            sequence: 7,
+            timestamp: 0,
+            written: None,
+            silence: Silence::default(),
+            dropped: Arc::default(),
+        };
+        let mut sent = Vec::new();
+        for n in 0..60_u32 {
+            let value = if (1..50).contains(&n) { 0 } else { 900 };
+            publisher.write(&[value; 480]).unwrap();
+            while let Ok(packet) = receiver.try_recv() {
+                sent.push((packet.header.timestamp / FRAME_TICKS, packet.header.marker));
+                assert_eq!(usize::from(packet.header.sequence_number), 6 + sent.len());
+            }
+            tokio::time::advance(Duration::from_millis(20)).await;
+        }
+        let expected: Vec<(u32, bool)> = (0..=25).chain([45]).chain(50..60).map(|n| (n, [0, 45, 50].contains(&n))).collect();
+        assert_eq!(sent, expected);
+        drop(receiver);
+        assert!(matches!(publisher.write(&[900; 480]), Err(WriteError::Closed(_))));
     }
 }

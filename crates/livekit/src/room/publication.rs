@@ -38,7 +38,7 @@ pub(super) struct LocalTrack {
 }
 
 impl LocalTrack {
-    /// Asks the server for a plain Opus microphone track: no redundancy (RED), never silent (no DTX).
+    /// Asks the server for a plain Opus microphone track: no redundancy (RED).
     pub(super) fn request(&self) -> proto::AddTrackRequest {
         proto::AddTrackRequest {
             cid: self.cid.clone(),
@@ -46,7 +46,6 @@ impl LocalTrack {
             r#type: proto::TrackType::Audio as i32,
             source: proto::TrackSource::Microphone as i32,
             disable_red: true,
-            audio_features: vec![proto::AudioTrackFeature::TfNoDtx as i32],
             ..proto::AddTrackRequest::default()
         }
     }
