@@ -22,6 +22,7 @@ pub mod config;
 pub mod crypto;
 pub mod db;
 pub mod elsewhere;
+mod health;
 pub mod ids;
 pub mod insurance;
 pub mod local_time;

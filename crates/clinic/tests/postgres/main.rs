@@ -21,6 +21,7 @@ mod isolation;
 mod keys;
 mod migrations;
 mod moving;
+mod outage;
 mod outbox;
 mod patients;
 mod receipts;
