@@ -20,6 +20,7 @@ mod import;
 mod isolation;
 mod keys;
 mod killed;
+mod limits;
 mod migrations;
 mod moving;
 mod outage;
@@ -29,6 +30,7 @@ mod plans;
 mod receipts;
 mod records;
 mod resend;
+mod retirement;
 mod slots;
 #[path = "../support/mod.rs"]
 mod support;
