@@ -28,10 +28,11 @@ test: ## Formatting, lints, documentation, query metadata, all tests
 SCHEDULES ?= 1000000
 SEED ?= random
 HISTORY_OPS ?= 100000
-test-long: ## Try a million random calls on the conversation's invariants (SCHEDULES=, SEED= to repeat a run), and long booking histories
+KILLS ?= 50
+test-long: ## Try a million random calls on the invariants (SCHEDULES=, SEED=), long booking histories (HISTORY_OPS=), and kill -9 (KILLS=)
 	FRONTDESK_SCHEDULES=$(SCHEDULES) FRONTDESK_SEED=$(SEED) cargo test --locked --release -p frontdesk-conversation --test invariants --test any_input --test barge_in -- --nocapture
 	@scripts/postgres start
-	FRONTDESK_HISTORY_OPS=$(HISTORY_OPS) cargo test --locked -p frontdesk-clinic --test postgres -- --nocapture history::
+	FRONTDESK_HISTORY_OPS=$(HISTORY_OPS) FRONTDESK_KILLS=$(KILLS) cargo test --locked -p frontdesk-clinic --test postgres -- --nocapture history:: killed::
 
 bench-latency: setup ## Measure the time to the answer against livekit-agents; writes bench/RESULTS.md (about 15 minutes)
 	@bench/run latency

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod cli;
+pub mod clinics;
 pub mod commands;
 pub mod config;
 #[cfg(feature = "demo")]

@@ -1,8 +1,8 @@
 //! Wires one job of the worker to one session of the agent: whose call it is, which providers, which tools.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -14,9 +14,10 @@ use frontdesk_agent::{
     SttOptions, TextToSpeech, Transport, TtsOptions,
 };
 use frontdesk_audio::SampleRate;
-use frontdesk_clinic::elsewhere::Elsewhere;
+use frontdesk_clinic::audit::SecurityEvent;
 use frontdesk_clinic::insurance::service::{EligibilityCheck, EligibilityOptions, EligibilityService};
-use frontdesk_clinic::tools::tool_set_with;
+use frontdesk_clinic::limits::Gate;
+use frontdesk_clinic::tools::{message_desk, tool_set_with};
 use frontdesk_clinic::{
     ClinicStore, Clock, Database, DatabaseOptions, DbError, Keyring, PgCallStore, PhoneNumber, Tenant, TenantDirectory, TenantId,
 };
@@ -31,6 +32,7 @@ use frontdesk_providers::{DeepgramOptions, DeepgramStt, DeepgramTts, ListenSetti
 
 use tokio_util::sync::CancellationToken;
 
+use crate::clinics::{ClinicFiles, Clinics, LOOK_EVERY};
 use crate::config::{Config, Llm, Secret, Stt, Tts};
 
 /// Attribute of the SIP participant that names the tenant; without it the dialled number decides.
@@ -53,6 +55,9 @@ pub enum ReceptionError {
     /// A tenant's turns end by the turn model, which cannot be loaded.
     #[error("{0}; or set turn_detection = \"vad\" under [turn_taking] of each tenant")]
     Turn(#[from] TurnError),
+    /// A clinic's turns shall end by the turn model, and this worker began without it.
+    #[error("a tenant's turn_detection is \"model\" now, which this worker has not loaded: restart it")]
+    NeedsTurnModel,
     /// A provider's settings make no sense.
     #[error("{0}")]
     Provider(#[from] frontdesk_agent::ProviderError),
@@ -69,7 +74,7 @@ pub enum ReceptionError {
 
 /// Everything that calls share.
 pub struct Reception {
-    tenants: TenantDirectory,
+    clinics: Arc<ClinicFiles<ReceptionError>>,
     database: Database,
     keys: Arc<Keyring>,
     providers: Providers,
@@ -82,8 +87,8 @@ pub struct Reception {
     record_audio: bool,
     /// The moment that clinics take for now, in a rehearsal.
     now: Option<DateTime<Utc>>,
-    /// The practitioners' own calendars.
-    elsewhere: HashMap<TenantId, Arc<Elsewhere>>,
+    /// Where calls are admitted.
+    gate: Gate,
 }
 
 impl Reception {
@@ -98,12 +103,13 @@ impl Reception {
         options.principal = principal.into();
         let mut audio = frontdesk_audio::wav::parse_mono(APOLOGY)?;
         audio.samples.extend(vec![0; audio.rate.samples_in_ms(300)]);
-        let tenants = TenantDirectory::load(&config.tenants.dir)?;
-        let elsewhere = crate::notifications::elsewhere(config, &tenants)?;
         let mut providers = providers(config)?;
-        providers.turn = turn_model(config, &tenants)?.map(|engine| Arc::new(SmartTurn::new(engine)) as _);
+        let has_turn_model = Arc::new(AtomicBool::new(true));
+        let files = clinic_files(config.clone(), Arc::clone(&has_turn_model))?;
+        providers.turn = turn_model(config, &files.now().tenants)?.map(|engine| Arc::new(SmartTurn::new(engine)) as _);
+        has_turn_model.store(providers.turn.is_some(), Ordering::Relaxed);
         Ok(Self {
-            tenants,
+            clinics: Arc::new(files),
             database: Database::open(&options)?,
             keys,
             providers,
@@ -115,7 +121,7 @@ impl Reception {
             calls_dir: config.calls.dir.as_ref().map(PathBuf::from),
             record_audio: config.calls.record_audio,
             now: config.tenants.fixed_now(),
-            elsewhere,
+            gate: Gate::default(),
         })
     }
 
@@ -127,10 +133,47 @@ impl Reception {
         self.database.check().await
     }
 
-    /// The clinics.
+    /// The clinics as they are now.
     #[must_use]
-    pub const fn tenants(&self) -> &TenantDirectory {
-        &self.tenants
+    pub fn clinics(&self) -> Arc<Clinics> {
+        self.clinics.now()
+    }
+
+    /// Takes up what changes in the clinics' files, for calls that begin afterwards, until told to stop.
+    pub async fn follow_files(&self, stop: CancellationToken) {
+        let mut ticks = tokio::time::interval(LOOK_EVERY);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = ticks.tick() => {}
+            }
+            let (files, before) = (Arc::clone(&self.clinics), self.clinics.now());
+            match tokio::task::spawn_blocking(move || files.look()).await {
+                Ok(None) => {}
+                Ok(Some(Ok(changed))) => {
+                    for id in changed {
+                        self.note_change(&id, &before).await;
+                    }
+                }
+                Ok(Some(Err(error))) => tracing::error!(%error, "the clinics' files are faulty; what was in use stays in use"),
+                Err(error) => tracing::error!(%error, "the clinics' files cannot be looked at"),
+            }
+        }
+    }
+
+    /// Says that a clinic's files have changed, in the log and in the audit log.
+    async fn note_change(&self, id: &TenantId, before: &Clinics) {
+        tracing::info!(tenant = %id, "the clinic's files have changed; calls that begin from now on heed them");
+        let now = self.clinics.now();
+        let channels = |clinics: &Clinics| clinics.tenants.get(id.as_str()).map(|tenant| tenant.notifications.clone());
+        if channels(before) != channels(&now) {
+            tracing::warn!(tenant = %id, "its [notifications] have changed: addresses of channels are taken up at the next restart");
+        }
+        let store = ClinicStore::new(self.database.clone(), Arc::clone(&self.keys), id.clone());
+        if let Err(error) = store.note_security(SecurityEvent::ConfigurationChanged, None).await {
+            tracing::warn!(%error, tenant = %id, "the change is not in the audit log; was the clinic imported (frontdesk tenant import)?");
+        }
     }
 
     /// The pool of connections.
@@ -150,30 +193,35 @@ impl Reception {
     }
 
     /// Whose call it is.
-    fn tenant(&self, info: &CallInfo) -> Option<&Arc<Tenant>> {
-        let named = info.attributes.expose().get(TENANT_ATTRIBUTE).and_then(|id| self.tenants.get(id));
-        named.or_else(|| info.dialled_number.as_deref().and_then(|number| self.tenants.by_dialled_number(number)))
+    fn tenant(&self, info: &CallInfo) -> Option<Arc<Tenant>> {
+        let clinics = self.clinics.now();
+        let named = info.attributes.expose().get(TENANT_ATTRIBUTE).and_then(|id| clinics.tenants.get(id));
+        named.or_else(|| info.dialled_number.as_deref().and_then(|number| clinics.tenants.by_dialled_number(number))).cloned()
     }
 
     /// The tenant's clinic, with its clock, whom it tells, and the practitioners' own calendars.
     fn store(&self, tenant: &Arc<Tenant>) -> ClinicStore {
         let store = ClinicStore::new(self.database.clone(), Arc::clone(&self.keys), tenant.id.clone());
         let store = store.with_clock(self.now.map_or(Clock::Database, Clock::Fixed)).with_notices(tenant);
-        match self.elsewhere.get(&tenant.id) {
+        match self.clinics.now().elsewhere.get(&tenant.id) {
             Some(elsewhere) => store.with_elsewhere(elsewhere),
             None => store,
         }
     }
 
-    fn session(&self, tenant: &Arc<Tenant>, transport: Box<dyn Transport>) -> Session {
+    /// A call; one beyond the clinic's limit (`is_busy`) is told so, and can leave a message.
+    fn session(&self, tenant: &Arc<Tenant>, transport: Box<dyn Transport>, is_busy: bool) -> Session {
         let info = transport.info();
         let call_id = info.call_id.clone();
         // A withheld or malformed number of the trunk is none.
         let caller = info.caller_number.as_ref().and_then(|number| PhoneNumber::parse(number.expose(), &tenant.country_calling_code).ok());
         let store = self.store(tenant);
-        let tools = tool_set_with(&store, tenant, self.eligibility.clone());
+        let tools = if is_busy { message_desk(&store, tenant) } else { tool_set_with(&store, tenant, self.eligibility.clone()) };
         let mut options = SessionOptions::new(call_id, tenant.id.as_str());
         options.conversation = tenant.conversation_config(self.now.unwrap_or_else(Utc::now), tools.specs());
+        if is_busy {
+            tenant.tell_busy(&mut options.conversation);
+        }
         options.tools = tools;
         options.stt = SttOptions { language: Some(tenant.recognised_language()), keyterms: tenant.voice.key_terms.clone() };
         options.tts = TtsOptions { voice: tenant.voice.text_to_speech.clone(), rate: SampleRate::HZ_24000 };
@@ -217,10 +265,27 @@ pub(crate) fn providers(config: &Config) -> Result<Providers, ReceptionError> {
     })
 }
 
+/// The clinics' files, and what is made of them; refused when they ask for a turn model that there is not.
+fn clinic_files(config: Config, has_turn_model: Arc<AtomicBool>) -> Result<ClinicFiles<ReceptionError>, ReceptionError> {
+    let dir = config.tenants.dir.clone();
+    ClinicFiles::open(&dir, move || {
+        let tenants = TenantDirectory::load(&config.tenants.dir)?;
+        if wants_turn_model(&tenants) && !has_turn_model.load(Ordering::Relaxed) {
+            return Err(ReceptionError::NeedsTurnModel);
+        }
+        let elsewhere = crate::notifications::elsewhere(&config, &tenants)?;
+        Ok(Clinics { tenants, elsewhere })
+    })
+}
+
+/// Whether a tenant's turns end by the turn model.
+fn wants_turn_model(tenants: &TenantDirectory) -> bool {
+    tenants.iter().any(|tenant| tenant.turn_taking.turn_detection.unwrap_or_default() == EndpointingMode::Model)
+}
+
 /// The turn model, if a tenant's turns end by it.
 pub(crate) fn turn_model(config: &Config, tenants: &TenantDirectory) -> Result<Option<TurnEngine>, TurnError> {
-    let asks = |tenant: &Arc<Tenant>| tenant.turn_taking.turn_detection.unwrap_or_default() == EndpointingMode::Model;
-    if !tenants.ids().iter().any(|id| tenants.get(id.as_str()).is_some_and(asks)) {
+    if !wants_turn_model(tenants) {
         return Ok(None);
     }
     TurnEngine::start(config.worker.turn_model.as_deref().map(Path::new)).map(Some)
@@ -272,12 +337,36 @@ impl JobEntry for Reception {
         let mut transport = transport.map_err(|error| JobFailure(error.to_string()))?;
         let since = |moment: std::time::Instant| u64::try_from(moment.elapsed().as_millis()).unwrap_or(u64::MAX);
         tracing::info!(call = transport.info().call_id, joined_ms = since(assigned_at), "joined the call");
-        let Some(tenant) = self.tenant(transport.info()).cloned() else {
+        let Some(tenant) = self.tenant(transport.info()) else {
             transport.hang_up().await;
             return Err(JobFailure("the dialled number belongs to no tenant; add it to a tenant's dialled_numbers".into()));
         };
         transport.set_transfer_numbers(tenant.transfer_numbers());
-        let record = self.session(&tenant, Box::new(transport)).run(stop).await;
+        let store = self.store(&tenant);
+        let pass = match self.gate.admit(&store, &tenant.limits, &transport.info().call_id).await {
+            Ok(pass) => Some(pass),
+            Err(busy) => {
+                tracing::warn!(call = transport.info().call_id, tenant = %tenant.id, %busy, "a call beyond the clinic's limit");
+                if tenant.limits.busy.is_none() {
+                    // Not answered yet: the caller hears that nobody is there.
+                    transport.hang_up().await;
+                    return Ok(());
+                }
+                None
+            }
+        };
+        let running = self.session(&tenant, Box::new(transport), pass.is_none()).run(stop);
+        let record = match pass {
+            None => running.await,
+            Some(pass) => {
+                let record = tokio::select! {
+                    record = running => record,
+                    never = pass.keep() => match never {},
+                };
+                pass.give_back().await;
+                record
+            }
+        };
         tracing::info!(
             call = record.call_id,
             outcome = ?record.outcome,
@@ -287,7 +376,7 @@ impl JobEntry for Reception {
             "call ended"
         );
         // Times on the waiting list go on to the next even on a day on which nobody cancels.
-        if let Err(error) = self.store(&tenant).tidy_waiting_list().await {
+        if let Err(error) = store.tidy_waiting_list().await {
             tracing::warn!(%error, "the waiting list was not tidied; the next call does it");
         }
         Ok(())

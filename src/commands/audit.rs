@@ -72,7 +72,8 @@ fn describe(tenant: &TenantId, verdict: &Verdict) -> String {
         count if age_s > SEALER_IS_LATE_S => format!("{count} unsealed, the oldest for {age_s} s: does a worker run?"),
         count => format!("{count} unsealed, the oldest for {age_s} s"),
     };
-    format!("{tenant}: {} rows verified, {head}, {tail}", verdict.verified)
+    let retired = if verdict.retired > 0 { format!(" after {} that were retired", verdict.retired) } else { String::new() };
+    format!("{tenant}: {} rows verified{retired}, {head}, {tail}", verdict.verified)
 }
 
 async fn heads(database: &Database, tenant: Option<&str>) -> Result<(), CommandError> {
@@ -96,11 +97,18 @@ mod tests {
     fn a_verdict_is_one_line() {
         let tenant = TenantId::new("demo").expect("a short name");
         let tail = |count, age_s: i64| Tail { count, oldest_age: (count > 0).then(|| TimeDelta::seconds(age_s)) };
-        let verdict = |tail| Verdict { verified: 3, head: Some(Head { sequence: 3, hash: [1; 32] }), tail, fault: None };
+        let verdict = |tail| Verdict { verified: 3, retired: 0, head: Some(Head { sequence: 3, hash: [1; 32] }), tail, fault: None };
         let line = describe(&tenant, &verdict(tail(0, 0)));
         assert_eq!(line, format!("demo: 3 rows verified, head 3:{}, none waits for its seal", "01".repeat(32)));
         assert!(describe(&tenant, &verdict(tail(2, 60))).ends_with("2 unsealed, the oldest for 60 s"));
         assert!(describe(&tenant, &verdict(tail(2, 61))).ends_with("2 unsealed, the oldest for 61 s: does a worker run?"));
-        assert!(describe(&tenant, &Verdict { verified: 0, head: None, tail: tail(0, 0), fault: None }).contains("0 rows verified, empty"));
+        assert!(
+            describe(&tenant, &Verdict { verified: 0, retired: 0, head: None, tail: tail(0, 0), fault: None })
+                .contains("0 rows verified, empty")
+        );
+        assert!(
+            describe(&tenant, &Verdict { retired: 7, ..verdict(tail(0, 0)) })
+                .starts_with("demo: 3 rows verified after 7 that were retired, ")
+        );
     }
 }

@@ -1,8 +1,9 @@
 //! `frontdesk retention` and `frontdesk hold`: what is erased in time, and what must not be.
 
 use clap::Subcommand;
-use frontdesk_clinic::Owner;
+use frontdesk_clinic::audit;
 use frontdesk_clinic::records::{self, Held};
+use frontdesk_clinic::{Database, Owner};
 
 use super::{CommandError, operator};
 use crate::config::Config;
@@ -50,24 +51,46 @@ pub(super) async fn run(command: &RetentionCommand, config: &Config) -> Result<(
     let RetentionCommand::Run { dry_run, tenant } = command;
     let database = operator::database(config)?;
     let tenants = operator::tenants(&database, tenant.as_deref()).await?;
-    database.close().await;
     let mut owner = Owner::connect(operator::url(config)?, &operator::principal()).await.map_err(CommandError::new)?;
     for tenant in tenants {
         let retained = records::run_retention(&mut owner, &tenant, *dry_run).await.map_err(CommandError::new)?;
         let verb = if *dry_run { "would be erased" } else { "erased" };
         println!(
-            "{tenant}: past {} years: {} patients and {} calls {verb}, {} on legal hold",
+            "{tenant}: past {} years: {} patients and {} calls {verb}, {} on legal hold; {} old notices",
             retained.years,
             retained.patients.len(),
             retained.calls.len(),
-            retained.held
+            retained.held,
+            retained.notices
         );
         if *dry_run {
             retained.patients.iter().for_each(|patient| println!("  patient:{patient}"));
             retained.calls.iter().for_each(|call| println!("  call:{call}"));
         }
     }
+    // The log's years are all clinics' together.
+    let retired = if tenant.is_none() { retire(&mut owner, &database, *dry_run).await } else { Ok(()) };
     owner.close().await;
+    database.close().await;
+    retired
+}
+
+/// Retires the audit log's oldest years, if every clinic's chain is sound.
+async fn retire(owner: &mut Owner, database: &Database, is_dry: bool) -> Result<(), CommandError> {
+    for tenant in operator::tenants(database, None).await? {
+        let verdict = audit::verify(database, &tenant, None).await.map_err(CommandError::new)?;
+        if let Some(fault) = verdict.fault {
+            return Err(CommandError::new(format!("no year of the audit log is retired, since it is broken\n{tenant}: {fault}")));
+        }
+    }
+    let done = records::retire_audit(owner, is_dry).await.map_err(CommandError::new)?;
+    let verb = if is_dry { "would be retired" } else { "retired" };
+    for years in &done.retired {
+        println!("audit log: {} with {} events {verb}", years.partition, years.events);
+    }
+    if done.is_held {
+        println!("audit log: its oldest years are past their time and stay, since something in them is not sealed, or on legal hold");
+    }
     Ok(())
 }
 

@@ -47,7 +47,7 @@ pub(super) async fn run(config: Config, sources: &Sources) -> Result<(), Command
         Environment::Production => FirstRegistration::KeepTrying,
         Environment::Development | Environment::Staging => FirstRegistration::FailFast,
     };
-    let outside = Outside::open(&config, reception.tenants(), reception.database(), keys).map_err(CommandError::new)?;
+    let outside = Outside::open(&config, &reception.clinics().tenants, reception.database(), keys).map_err(CommandError::new)?;
     let outside = outside.start();
     let reception = Arc::new(reception);
     let sealing_ends = CancellationToken::new();
@@ -55,7 +55,16 @@ pub(super) async fn run(config: Config, sources: &Sources) -> Result<(), Command
         let (reception, sealing_ends) = (Arc::clone(&reception), sealing_ends.clone());
         async move { reception.run_sealer(sealing_ends).await }
     });
+    let following_ends = CancellationToken::new();
+    let following = tokio::spawn({
+        let (reception, following_ends) = (Arc::clone(&reception), following_ends.clone());
+        async move { reception.follow_files(following_ends).await }
+    });
     let outcome = Worker::new(options).run(Arc::clone(&reception) as _, shutdown).await;
+    following_ends.cancel();
+    if let Err(error) = following.await {
+        tracing::error!(%error, "changes of the clinics' files are not taken up any more");
+    }
     // The last calls have told what they had to tell; what is not sent by now, another worker sends.
     outside.stop().await;
     // Only now, so that what the last calls did is sealed, too.

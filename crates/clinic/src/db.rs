@@ -202,10 +202,8 @@ impl std::fmt::Debug for Secret {
 impl Database {
     /// Makes the pool without connecting: a worker may start, and answer, while the database is away.
     pub fn open(options: &DatabaseOptions) -> Result<Self, DbError> {
-        let pool = PgPoolOptions::new()
-            .max_connections(options.connections_max)
-            .acquire_timeout(options.acquire_timeout)
-            .connect_lazy_with(app_options(&options.url, &plain_principal(&options.principal))?);
+        let pool = PgPoolOptions::new().max_connections(options.connections_max).acquire_timeout(options.acquire_timeout);
+        let pool = crate::health::watched(pool).connect_lazy_with(app_options(&options.url, &plain_principal(&options.principal))?);
         Ok(Self { pool, url: std::sync::Arc::new(Secret(options.url.clone())) })
     }
 

@@ -6,6 +6,7 @@
 //! - [`PgCallStore`] keeps the state and the record of calls, sealed.
 //! - [`elsewhere`] knows when practitioners are taken by their own calendars.
 //! - [`outbox`] holds what has to be told to others, written with the act it tells of, and sends it.
+//! - [`limits`] counts a clinic's calls, over all workers.
 //! - [`audit`] seals and verifies the audit log.
 //! - [`tools::tool_set`] makes the tools that the language model may call.
 //!
@@ -22,8 +23,10 @@ pub mod config;
 pub mod crypto;
 pub mod db;
 pub mod elsewhere;
+mod health;
 pub mod ids;
 pub mod insurance;
+pub mod limits;
 pub mod local_time;
 pub mod masks;
 pub mod messages;

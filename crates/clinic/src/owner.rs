@@ -52,6 +52,11 @@ impl Owner {
         Ok(transaction)
     }
 
+    /// Begins a transaction that sees no tenant's rows: for functions that go through all of them.
+    pub(crate) async fn begin_for_all(&mut self) -> Result<Transaction<'_, Postgres>, DbError> {
+        Ok(self.connection.begin().await?)
+    }
+
     /// Takes leave of the server.
     pub async fn close(self) {
         // The work is done; whether the server reads the farewell does not matter.

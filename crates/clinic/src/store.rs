@@ -222,10 +222,10 @@ pub(crate) async fn load_busy(
     call_id: &str,
     practitioner: Option<&PractitionerId>,
 ) -> Result<Busy, DbError> {
+    // Nothing takes longer than a day, which a constraint sees to; the index is of beginnings.
     let rows = sqlx::query!(
-        r#"SELECT practitioner_id, lower(coalesce(occupies, during)) AS "start!", upper(coalesce(occupies, during)) AS "end!"
-           FROM appointments
-           WHERE coalesce(occupies, during) && tstzrange($1, $2)
+        r#"SELECT practitioner_id, taken_from, taken_until FROM appointments
+           WHERE taken_from < $2 AND taken_until > $1 AND taken_from > $1::timestamptz - interval '1 day'
              AND (status = 'booked' OR (status = 'held' AND hold_expires_at > now() AND call_id <> $3))
              AND ($4::text IS NULL OR practitioner_id = $4)"#,
         window.start,
@@ -237,7 +237,7 @@ pub(crate) async fn load_busy(
     .await?;
     let mut busy = Busy::new();
     for row in rows {
-        busy.entry(practitioner_id(row.practitioner_id)?).or_default().push(Span { start: row.start, end: row.end });
+        busy.entry(practitioner_id(row.practitioner_id)?).or_default().push(Span { start: row.taken_from, end: row.taken_until });
     }
     Ok(busy)
 }

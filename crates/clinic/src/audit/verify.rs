@@ -17,8 +17,10 @@ const PAGE: i64 = 5000;
 /// What the verifier found of one tenant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
-    /// How many rows agree with the chain, from the first on.
+    /// How many rows agree with the chain, from the first on that is not retired.
     pub verified: i64,
+    /// How many rows before were retired: their time was up, and the chain begins behind them.
+    pub retired: i64,
     /// The last of them.
     pub head: Option<Head>,
     /// What is committed and not sealed yet.
@@ -147,7 +149,10 @@ pub async fn verify(database: &Database, tenant: &TenantId, kept: Option<&KeptHe
     let (mut transaction, _) = database.begin(tenant).await?;
     // Far longer than a look-up; what is read never changes, so nobody waits for it.
     sqlx::query!("SELECT set_config('statement_timeout', '600000', true)").fetch_one(&mut *transaction).await?;
-    let mut walk = Walk { tenant, sequence: 0, hash: GENESIS, has_met_kept: kept.is_none() };
+    let anchor = first_anchor(&mut transaction).await?;
+    let (retired, hash) = anchor.map_or((0, GENESIS), |anchor| (anchor.sequence, anchor.hash));
+    let has_met_kept = kept.is_none_or(|kept| anchor.is_some_and(|anchor| kept.is(anchor)));
+    let mut walk = Walk { tenant, sequence: retired, hash, has_met_kept };
     let mut fault = walk.run(&mut transaction, kept).await?;
     let head = (walk.sequence > 0).then_some(Head { sequence: walk.sequence, hash: walk.hash });
     if fault.is_none() {
@@ -157,7 +162,7 @@ pub async fn verify(database: &Database, tenant: &TenantId, kept: Option<&KeptHe
         fault = Some(Fault::OtherChain { kept: *kept });
     }
     let tail = tail(&mut transaction).await?;
-    Ok(Verdict { verified: walk.sequence, head, tail, fault })
+    Ok(Verdict { verified: walk.sequence - retired, retired, head, tail, fault })
 }
 
 /// The place up to which the chain is sound.
@@ -194,6 +199,12 @@ impl Walk<'_> {
                 }
                 let event_id = row.event_id;
                 let (Some(at), Some(actor), Some(action)) = (row.at, row.actor, row.action) else {
+                    let stored = as_hash(&row.hash)?;
+                    if is_anchored(connection, sequence, &row.hash).await? {
+                        // Retired, though its neighbours are not.
+                        (self.sequence, self.hash) = (sequence, stored);
+                        continue;
+                    }
                     return missing(connection, sequence, event_id).await.map(Some);
                 };
                 let (call_id, subject, principal, purpose) = (row.call_id, row.subject, row.principal, row.purpose);
@@ -211,6 +222,24 @@ impl Walk<'_> {
             }
         }
     }
+}
+
+/// The place behind which the chain begins: the anchor right before the first seal. Without it nothing was retired, or the seals were
+/// cut off, which the walk then finds.
+async fn first_anchor(connection: &mut PgConnection) -> Result<Option<Head>, DbError> {
+    let row = sqlx::query!("SELECT sequence, hash FROM audit_anchors WHERE sequence = (SELECT min(sequence) - 1 FROM audit_seals)")
+        .fetch_optional(connection)
+        .await?;
+    row.map(|row| Ok(Head { sequence: row.sequence, hash: as_hash(&row.hash)? })).transpose()
+}
+
+async fn is_anchored(connection: &mut PgConnection, sequence: i64, hash: &[u8]) -> Result<bool, DbError> {
+    let is_there = sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM audit_anchors WHERE sequence = $1 AND hash = $2) AS "is_there!""#,
+        sequence,
+        hash
+    );
+    Ok(is_there.fetch_one(connection).await?)
 }
 
 /// The event is not where its seal says; it may still be there, at another time.

@@ -11,6 +11,10 @@ use super::model::Tenant;
 /// Deepgram's name for speech in whichever of its languages.
 const MULTILINGUAL: &str = "multi";
 
+/// What the model is told besides, when all lines are busy.
+const BUSY: &str = "\n\nAll of the practice's lines are busy now, and the caller has been told so. In this call you can only take a message \
+                    so that somebody calls back: offer that, take it, and end the call. Anything else has to wait until then.\n";
+
 /// The agent's own sentences in a language, where there are any.
 pub(super) fn phrases(tag: &str) -> Option<Phrases> {
     match tag {
@@ -51,6 +55,15 @@ impl Tenant {
         set(taking.false_interruption_timeout, &mut config.interruption.resume_after);
         set(taking.user_away_timeout, &mut config.silence.away_after);
         config
+    }
+
+    /// Makes it a call beyond the clinic's limit: it begins with the tenant's sentence, and comes to no more than a message.
+    pub fn tell_busy(&self, config: &mut Config) {
+        if let Some(busy) = &self.limits.busy {
+            config.greeting.clone_from(busy);
+        }
+        config.instructions.push_str(BUSY);
+        config.trouble_transfer = None;
     }
 
     /// What the recogniser is to listen for: one language, or several where the agent speaks several.

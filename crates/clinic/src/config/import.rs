@@ -87,12 +87,14 @@ fn int(value: u32) -> i32 {
 
 async fn write_tenant(connection: &mut PgConnection, tenant: &Tenant) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "INSERT INTO tenants (tenant_id, name, zone, language, currency, slot_minutes, lead_minutes, horizon_days, closed_days, retention_years)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+        "INSERT INTO tenants (tenant_id, name, zone, language, currency, slot_minutes, lead_minutes, horizon_days, closed_days, retention_years,
+                              notice_days)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
          ON CONFLICT (tenant_id) DO UPDATE SET
              name = excluded.name, zone = excluded.zone, language = excluded.language, currency = excluded.currency,
              slot_minutes = excluded.slot_minutes, lead_minutes = excluded.lead_minutes,
              horizon_days = excluded.horizon_days, closed_days = excluded.closed_days, retention_years = excluded.retention_years,
+             notice_days = excluded.notice_days,
              imported_at = now()",
         tenant.id.as_str(),
         tenant.name,
@@ -103,7 +105,8 @@ async fn write_tenant(connection: &mut PgConnection, tenant: &Tenant) -> Result<
         int(tenant.lead_minutes),
         int(tenant.horizon_days),
         &tenant.closed_days,
-        int(tenant.retention.years)
+        int(tenant.retention.years),
+        int(tenant.retention.notice_days)
     )
     .execute(connection)
     .await?;

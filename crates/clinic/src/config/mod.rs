@@ -22,7 +22,7 @@ pub use error::{ConfigError, Problem};
 pub use import::{ImportError, import};
 pub use load::load_tenant;
 pub use model::{
-    CoverageRow, Emergency, Hours, LocationConfig, PractitionerConfig, Question, ServiceConfig, Tenant, TimeOff, TransferTarget,
+    CoverageRow, Emergency, Hours, Limits, LocationConfig, PractitionerConfig, Question, ServiceConfig, Tenant, TimeOff, TransferTarget,
     TurnTaking, Voice,
 };
 pub use notifications::{CalendarNotices, CsvNotices, EmailNotices, Notifications, SheetsNotices, SmsNotices, WebhookNotices};

@@ -77,6 +77,9 @@ pub struct Tenant {
     /// How long data is kept.
     #[serde(default)]
     pub retention: Retention,
+    /// How many calls are taken.
+    #[serde(default)]
+    pub limits: Limits,
     /// Who works here.
     pub practitioners: Vec<PractitionerConfig>,
     /// What is offered.
@@ -97,12 +100,29 @@ pub struct Retention {
     /// Years after which `frontdesk retention run` erases calls and patients; HIPAA wants six, a state's law may want more.
     #[schemars(range(min = 1, max = 100))]
     pub years: u32,
+    /// Days after which it forgets notices that were sent.
+    #[schemars(range(min = 2, max = 36500))]
+    pub notice_days: u32,
 }
 
 impl Default for Retention {
     fn default() -> Self {
-        Self { years: 6 }
+        Self { years: 6, notice_days: 90 }
     }
+}
+
+/// How many calls are taken, over all workers together; what is left out is without limit.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Calls at once.
+    #[schemars(range(min = 1, max = 10000))]
+    pub calls_at_once: Option<u32>,
+    /// Calls that begin within one minute of the clock.
+    #[schemars(range(min = 1, max = 10000))]
+    pub new_calls_per_minute: Option<u32>,
+    /// Said to a caller beyond the limit, who can then leave a message and do nothing else; without it, such a call is not answered.
+    pub busy: Option<String>,
 }
 
 /// How the agent sounds; what is left out is the provider's default.

@@ -74,6 +74,19 @@ fn every_fault_names_file_line_and_key() {
     for (file, from, to, expected) in [
         ("tenant.toml", "zone = \"America/New_York\"", "zone = \"Moon\"", "got \"Moon\", expected an IANA time zone"),
         ("tenant.toml", "[voice]\n", "[retention]\nyears = 0\n[voice]\n", "retention.years: got 0, expected years from 1 to 100"),
+        (
+            "tenant.toml",
+            "[voice]\n",
+            "[retention]\nnotice_days = 1\n[voice]\n",
+            "retention.notice_days: got 1, expected days from 2 to 36500",
+        ),
+        (
+            "tenant.toml",
+            "[voice]\n",
+            "[limits]\ncalls_at_once = 0\n[voice]\n",
+            "limits.calls_at_once: got 0, expected calls from 1 to 10000",
+        ),
+        ("tenant.toml", "[voice]\n", "[limits]\nbusy = \" \"\n[voice]\n", "limits.busy: got nothing, expected a sentence"),
         ("tenant.toml", "zone = \"America/New_York\"", "zone = 5", "demo/tenant.toml: `zone = 5"),
         ("tenant.toml", "language = \"en-US\"", "langauge = \"en-US\"", "unknown field `langauge`"),
         ("tenant.toml", "greeting = \"", "#greeting = \"", "demo/tenant.toml: greeting: got nothing, expected a value"),

@@ -124,6 +124,17 @@ fn limits(tenant: &Tenant, report: &mut Report<'_>) {
         .require((1..=1000).contains(&tenant.horizon_days), "horizon_days", || format!("got {}, expected 1 to 1000", tenant.horizon_days));
     let years = tenant.retention.years;
     report.require((1..=100).contains(&years), "retention.years", || format!("got {years}, expected years from 1 to 100"));
+    let days = tenant.retention.notice_days;
+    report.require((2..=36_500).contains(&days), "retention.notice_days", || format!("got {days}, expected days from 2 to 36500"));
+    let counts = [("calls_at_once", tenant.limits.calls_at_once), ("new_calls_per_minute", tenant.limits.new_calls_per_minute)];
+    for (key, count) in counts {
+        report.require(count.is_none_or(|count| (1..=10_000).contains(&count)), format!("limits.{key}"), || {
+            format!("got {}, expected calls from 1 to 10000; leave it out for no limit", count.unwrap_or_default())
+        });
+    }
+    report.require(tenant.limits.busy.as_ref().is_none_or(|text| !text.trim().is_empty()), "limits.busy", || {
+        "got nothing, expected a sentence; leave it out, and calls beyond the limit are not answered".into()
+    });
     let taking = &tenant.turn_taking;
     let seconds = [
         ("min_endpointing_delay", taking.min_endpointing_delay),

@@ -7,6 +7,7 @@ pub mod mask;
 mod patients;
 mod purpose;
 mod retention;
+mod retire;
 mod rotate;
 mod rows;
 
@@ -16,4 +17,5 @@ pub use holds::{Held, NotHoldable, clear_hold, set_hold};
 pub use patients::{FoundPatient, export_patient, find_patients};
 pub use purpose::{NotAPurpose, Purpose};
 pub use retention::{Retained, run_retention};
+pub use retire::{RetiredYears, Retirement, retire_audit};
 pub use rotate::{KeyStatus, Rotation, VersionUse, key_status, rotate_keys};

@@ -10,6 +10,9 @@ use crate::owner::Owner;
 /// Objects looked for at once, each erased in a transaction of its own: a run that is stopped has lost nothing.
 const BATCH: i64 = 200;
 
+/// Notices deleted in one transaction.
+const NOTICES: i64 = 10_000;
+
 /// What a run erased, or would erase.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Retained {
@@ -19,6 +22,8 @@ pub struct Retained {
     pub patients: Vec<PatientId>,
     /// Calls that are, by id.
     pub calls: Vec<String>,
+    /// Notices that were sent too long ago, or given up.
+    pub notices: u64,
     /// Patients and calls that would be among them, but for a legal hold.
     pub held: u64,
 }
@@ -29,7 +34,7 @@ pub async fn run_retention(owner: &mut Owner, tenant: &TenantId, is_dry: bool) -
     let mut transaction = owner.begin(tenant).await?;
     let years = sqlx::query_scalar!("SELECT retention_years FROM tenants").fetch_one(&mut *transaction).await?;
     transaction.rollback().await?;
-    let mut retained = Retained { years, patients: Vec::new(), calls: Vec::new(), held: 0 };
+    let mut retained = Retained { years, patients: Vec::new(), calls: Vec::new(), notices: 0, held: 0 };
     let mut after = uuid::Uuid::nil();
     loop {
         let mut transaction = owner.begin(tenant).await?;
@@ -73,7 +78,40 @@ pub async fn run_retention(owner: &mut Owner, tenant: &TenantId, is_dry: bool) -
             retained.calls.push(call_id);
         }
     }
+    retained.notices = forget_notices(owner, tenant, is_dry).await?;
     Ok(retained)
+}
+
+/// Deletes what was sent more than the tenant's `notice_days` ago, and what was given up before the retention's time; what is still to
+/// be sent stays, and what a hold protects.
+async fn forget_notices(owner: &mut Owner, tenant: &TenantId, is_dry: bool) -> Result<u64, DbError> {
+    let mut forgotten = 0;
+    loop {
+        let mut transaction = owner.begin(tenant).await?;
+        let deleted = sqlx::query!(
+            r#"DELETE FROM outbox WHERE notice_id IN (
+                   SELECT o.notice_id FROM outbox o JOIN tenants t USING (tenant_id)
+                   WHERE ((o.status IN ('sent', 'delivered', 'failed') AND o.updated_at < now() - make_interval(days => t.notice_days))
+                          OR (o.status = 'dead' AND o.updated_at < now() - make_interval(years => t.retention_years)))
+                     AND NOT EXISTS (SELECT FROM legal_holds h
+                                     WHERE (h.kind = 'call' AND h.subject = o.call_id)
+                                        OR (h.kind = 'patient' AND o.call_id IN (SELECT calls_of_patient(h.subject::uuid))))
+                   LIMIT $1)"#,
+            NOTICES
+        )
+        .execute(&mut *transaction)
+        .await?
+        .rows_affected();
+        forgotten += deleted;
+        if is_dry {
+            transaction.rollback().await?;
+            return Ok(forgotten);
+        }
+        transaction.commit().await?;
+        if deleted < NOTICES.unsigned_abs() {
+            return Ok(forgotten);
+        }
+    }
 }
 
 async fn expired_patients(connection: &mut PgConnection, years: i32, after: uuid::Uuid) -> Result<Vec<PatientId>, DbError> {

@@ -71,6 +71,13 @@ pub fn tool_set_with(store: &ClinicStore, tenant: &Arc<Tenant>, eligibility: Opt
     ToolSet::new(tools.into_iter().chain(resend).chain(transfer).collect())
 }
 
+/// The tools of a call beyond the clinic's limit: a message, and good-bye.
+#[must_use]
+pub fn message_desk(store: &ClinicStore, tenant: &Arc<Tenant>) -> ToolSet {
+    let desk = Desk { store: store.clone(), tenant: Arc::clone(tenant) };
+    ToolSet::new(vec![Arc::new(message::TakeMessage(desk)), Arc::new(end_call::EndCall)])
+}
+
 /// Whether the call has shown whom it is about: two things matched, or the patient was registered.
 fn is_identified(so_far: &CallSoFar<'_>) -> bool {
     [identify::IDENTIFY_TOOL, REGISTER_TOOL, list::LIST_TOOL].iter().any(|tool| so_far.has_done(tool))

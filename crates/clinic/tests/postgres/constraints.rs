@@ -41,6 +41,7 @@ async fn overlapping_appointments_are_impossible() {
     let (practitioner, patient) =
         (Err("23P01 appointments_practitioner_free".to_string()), Err("23P01 appointments_patient_free".to_string()));
     let range = Err("23514 appointments_during_check".to_string());
+    let no_edge = Err("23502 ".to_string());
     for (tenant, who, whom, during, status, expected) in [
         ("demo", lovelace, ADA, "[2026-12-01 09:00Z, 2026-12-01 10:00Z)", "booked", Ok(())),
         ("demo", lovelace, BEN, "[2026-12-01 09:59Z, 2026-12-01 10:30Z)", "booked", practitioner.clone()),
@@ -55,10 +56,12 @@ async fn overlapping_appointments_are_impossible() {
         // A held one keeps others out like a booked one.
         ("demo", lovelace, BEN, "[2026-12-01 11:00Z, 2026-12-01 12:00Z)", "held", Ok(())),
         ("demo", lovelace, ADA, "[2026-12-01 11:30Z, 2026-12-01 12:30Z)", "booked", practitioner),
-        // Ranges that would dodge the comparison.
-        ("demo", lovelace, ADA, "empty", "booked", range.clone()),
-        ("demo", lovelace, ADA, "[2026-12-02 09:00Z, 2026-12-02 10:00Z]", "booked", range.clone()),
-        ("demo", lovelace, ADA, "[2026-12-02 09:00Z,)", "booked", range),
+        // Ranges that would dodge the comparison; what has no beginning or end fails for want of it, before it is judged.
+        ("demo", lovelace, ADA, "empty", "booked", no_edge.clone()),
+        ("demo", lovelace, ADA, "[2026-12-02 09:00Z, 2026-12-02 10:00Z]", "booked", range),
+        ("demo", lovelace, ADA, "[2026-12-02 09:00Z,)", "booked", no_edge),
+        // Longer than whoever looks for free times expects.
+        ("demo", lovelace, ADA, "[2026-12-02 09:00Z, 2026-12-03 10:00Z)", "booked", Err("23514 appointments_within_a_day".into())),
     ] {
         assert_eq!(insert(&test.admin, tenant, who, whom, during, status).await, expected, "{tenant} {who} {whom} {during} {status}");
     }

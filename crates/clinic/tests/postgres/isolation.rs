@@ -3,7 +3,8 @@
 use frontdesk_agent::store::CallStore;
 use frontdesk_clinic::audit::seal_all;
 use frontdesk_clinic::booking::{Refusal, Settled};
-use frontdesk_clinic::config::{CsvNotices, import};
+use frontdesk_clinic::config::{CsvNotices, Limits, import};
+use frontdesk_clinic::limits::Gate;
 use frontdesk_clinic::messages::{CallerMessage, Intent};
 use frontdesk_clinic::{ClinicStore, PgCallStore, Tenant};
 use frontdesk_notify::{Event, Field};
@@ -13,7 +14,7 @@ use super::calls::record;
 use super::support::{TestDatabase, clinic, demo_tenant, other_tenant};
 use super::wishes::{key, refusal, wish};
 
-const TABLES: [&str; 24] = [
+const TABLES: [&str; 27] = [
     "tenants",
     "dialled_numbers",
     "practitioners",
@@ -38,6 +39,9 @@ const TABLES: [&str; 24] = [
     "audit_pending",
     "subject_keys",
     "legal_holds",
+    "live_calls",
+    "call_starts",
+    "audit_anchors",
 ];
 
 /// Leaves a row in every table that calls write.
@@ -49,7 +53,8 @@ async fn fill(test: &TestDatabase, clinic: &ClinicStore) {
         "INSERT INTO locations VALUES ('demo', 'lake', 'Lake Street', 'UTC');
          INSERT INTO time_off VALUES ('demo', 'dr-lovelace', '[2030-01-01, 2030-01-02)');
          INSERT INTO practitioner_services VALUES ('demo', 'dr-lovelace', 'checkup');
-         INSERT INTO legal_holds VALUES ('demo', 'call', 'another')",
+         INSERT INTO legal_holds VALUES ('demo', 'call', 'another');
+         INSERT INTO audit_anchors VALUES ('demo', 1, sha256(''))",
     )
     .execute(&test.admin)
     .await
@@ -73,6 +78,8 @@ async fn fill(test: &TestDatabase, clinic: &ClinicStore) {
     clinic.take_message("canary-call", "1", &message, false).await.unwrap();
     assert_eq!(clinic.messages_of_call("canary-call").await.unwrap(), [message]);
     clinic.note_intent("canary-call", "2", Intent::Book).await.unwrap();
+    let limits = Limits { calls_at_once: Some(9), ..Limits::default() };
+    drop(Gate::default().admit(clinic, &limits, "canary-call").await.unwrap());
     let calls = PgCallStore::new(clinic.clone());
     seal_all(&test.database()).await.unwrap();
     calls.finish(&record("canary-call", clinic.tenant().as_str())).await.unwrap();
@@ -307,7 +314,7 @@ async fn nothing_personal_is_stored_readable() {
         "canary reason",
         "canary allergy",
         "canary condition",
-        "6789",
+        "**-6789",
         "Number4713",
         "Number4711",
         "2025554711",

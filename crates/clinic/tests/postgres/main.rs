@@ -19,13 +19,18 @@ mod history;
 mod import;
 mod isolation;
 mod keys;
+mod killed;
+mod limits;
 mod migrations;
 mod moving;
+mod outage;
 mod outbox;
 mod patients;
+mod plans;
 mod receipts;
 mod records;
 mod resend;
+mod retirement;
 mod slots;
 #[path = "../support/mod.rs"]
 mod support;

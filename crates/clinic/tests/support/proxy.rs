@@ -1,4 +1,5 @@
-//! A TCP proxy in front of Postgres that loses connections on purpose: at a COMMIT, at the n-th message, or altogether.
+//! A TCP proxy in front of Postgres that loses connections on purpose: at a COMMIT, at the n-th message, or altogether; that holds
+//! everything up; or that swallows what is said on connections which stay open, like a firewall that has forgotten them.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -6,6 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
 /// On which side of the server's work a connection gets lost.
@@ -32,9 +34,25 @@ struct Plan {
     refuse_after_loss: AtomicBool,
     refusing: AtomicBool,
     turned_away: AtomicUsize,
+    /// Connections so far; each has a number.
+    connections: AtomicUsize,
+    /// Those with lower numbers lead nowhere any more, and nobody tells.
+    forgotten_below: AtomicUsize,
+    /// While set, nothing passes in either direction.
+    stalled: watch::Sender<bool>,
 }
 
 impl Plan {
+    /// Waits while everything is held up.
+    async fn pass(&self) {
+        // The plan owns the sender, so there is always one.
+        let _ = self.stalled.subscribe().wait_for(|stalled| !stalled).await;
+    }
+
+    fn is_forgotten(&self, number: usize) -> bool {
+        number < self.forgotten_below.load(Ordering::SeqCst)
+    }
+
     /// Whether this message is the one, and then how it is lost.
     fn strike(&self, bytes: &[u8]) -> Option<Loss> {
         let mut armed = self.armed.lock().unwrap();
@@ -118,6 +136,21 @@ impl Proxy {
         self.plan.lost.load(Ordering::SeqCst)
     }
 
+    /// Holds up everything, new connections included, until [`Proxy::flow`]. Nothing is lost.
+    pub(crate) fn stall(&self) {
+        self.plan.stalled.send_replace(true);
+    }
+
+    /// Lets everything pass again, what was held up first.
+    pub(crate) fn flow(&self) {
+        self.plan.stalled.send_replace(false);
+    }
+
+    /// Swallows whatever is said on the connections that are open now, in both directions, and keeps them open. New ones work.
+    pub(crate) fn forget(&self) {
+        self.plan.forgotten_below.store(self.plan.connections.load(Ordering::SeqCst), Ordering::SeqCst);
+    }
+
     /// Refuses connections from now on and cuts those that are open.
     pub(crate) async fn stop(&mut self) {
         self.accepting.abort();
@@ -150,18 +183,23 @@ fn accept(listener: TcpListener, upstream: String, plan: Arc<Plan>) -> AbortHand
                 continue;
             }
             let Ok(server) = TcpStream::connect(&upstream).await else { continue };
-            connections.spawn(relay(client, server, Arc::clone(&plan)));
+            let number = plan.connections.fetch_add(1, Ordering::SeqCst);
+            connections.spawn(relay(client, server, number, Arc::clone(&plan)));
         }
     });
     accepting.abort_handle()
 }
 
-async fn relay(mut client: TcpStream, mut server: TcpStream, plan: Arc<Plan>) {
+async fn relay(mut client: TcpStream, mut server: TcpStream, number: usize, plan: Arc<Plan>) {
     let (mut from_client, mut from_server) = (vec![0; 16_384], vec![0; 16_384]);
     loop {
         tokio::select! {
             read = client.read(&mut from_client) => {
                 let Ok(length @ 1..) = read else { return };
+                plan.pass().await;
+                if plan.is_forgotten(number) {
+                    continue;
+                }
                 if plan.refusing.load(Ordering::SeqCst) {
                     return;
                 }
@@ -181,6 +219,10 @@ async fn relay(mut client: TcpStream, mut server: TcpStream, plan: Arc<Plan>) {
             }
             read = server.read(&mut from_server) => {
                 let Ok(length @ 1..) = read else { return };
+                plan.pass().await;
+                if plan.is_forgotten(number) {
+                    continue;
+                }
                 if client.write_all(&from_server[..length]).await.is_err() {
                     return;
                 }
