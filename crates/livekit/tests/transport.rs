@@ -25,6 +25,7 @@ fn job(api: &LiveKit, room: &str) -> JobContext {
     token.kind = ParticipantKind::Agent;
     JobContext {
         job_id: "AJ_1".into(),
+        kind: Default::default(),
         dispatch_id: "AD_1".into(),
         room: room.into(),
         room_sid: "RM_1".into(),
@@ -32,8 +33,10 @@ fn job(api: &LiveKit, room: &str) -> JobContext {
         token: api.participant_token(&token).expect("a token"),
         metadata: String::new(),
         attributes: Default::default(),
+        participant: None,
         participant_identity: token.identity,
         stop: CancellationToken::new(),
+        hurry: CancellationToken::new(),
         assigned_at: std::time::Instant::now(),
     }
 }
