@@ -26,15 +26,13 @@ use frontdesk_inference::vad::{VadEngine, VadOptions};
 use frontdesk_livekit::Credentials;
 use frontdesk_livekit::api::LiveKit;
 use frontdesk_livekit::transport::{LiveKitTransport, TransportOptions};
-use frontdesk_livekit::worker::{JobContext, JobEntry, JobFailure};
+use frontdesk_livekit::worker::{JobAnswer, JobContext, JobEntry, JobFailure, JobRequest, TENANT_ATTRIBUTE};
 use frontdesk_providers::{DeepgramOptions, DeepgramStt, DeepgramTts, ListenSettings, OpenAiLlm, OpenAiOptions, SpeakSettings};
 
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Llm, Secret, Stt, Tts};
 
-/// Attribute of the SIP participant that names the tenant; without it the dialled number decides.
-const TENANT_ATTRIBUTE: &str = "frontdesk.tenant";
 const APOLOGY: &[u8] = include_bytes!("../assets/apology.wav");
 const APOLOGY_TEXT: &str = "We are sorry, we cannot take your call at the moment. Please call again in a few minutes. Goodbye.";
 
@@ -62,6 +60,9 @@ pub enum ReceptionError {
     /// LiveKit's address is no address.
     #[error("livekit.url (LIVEKIT_URL): {0}")]
     LiveKit(#[from] frontdesk_livekit::api::ApiError),
+    /// A LiveKit project is said to be of a tenant that there is not.
+    #[error("{0}: no such tenant in the tenants' folder")]
+    Tenant(String),
     /// The apology that is built in cannot be read: a fault of the build.
     #[error("built-in apology: {0}")]
     Apology(#[from] frontdesk_audio::wav::WavError),
@@ -73,13 +74,13 @@ pub struct Reception {
     database: Database,
     keys: Arc<Keyring>,
     providers: Providers,
-    livekit: Arc<LiveKit>,
     fallback: Fallback,
     temperature: f32,
     targets: LatencyTargets,
     eligibility: Option<Arc<dyn EligibilityCheck>>,
     calls_dir: Option<PathBuf>,
     record_audio: bool,
+    duration_max: Duration,
     /// The moment that clinics take for now, in a rehearsal.
     now: Option<DateTime<Utc>>,
     /// The practitioners' own calendars.
@@ -91,7 +92,7 @@ impl Reception {
     ///
     /// # Errors
     /// [`ReceptionError`].
-    pub fn open(config: &Config, keys: Arc<Keyring>, credentials: Credentials, principal: &str) -> Result<Self, ReceptionError> {
+    pub fn open(config: &Config, keys: Arc<Keyring>, principal: &str) -> Result<Self, ReceptionError> {
         let url = config.database.url.as_ref().map(Secret::expose).unwrap_or_default();
         let mut options = DatabaseOptions::new(url);
         options.connections_max = config.database.max_connections;
@@ -107,13 +108,13 @@ impl Reception {
             database: Database::open(&options)?,
             keys,
             providers,
-            livekit: Arc::new(LiveKit::new(&config.livekit.url, credentials)?),
             fallback: Fallback { audio, text: APOLOGY_TEXT.into() },
             temperature: config.llm.temperature,
             targets: config.latency_targets.to_session(),
             eligibility: eligibility(config)?,
             calls_dir: config.calls.dir.as_ref().map(PathBuf::from),
             record_audio: config.calls.record_audio,
+            duration_max: Duration::from_secs(config.calls.duration_max_s),
             now: config.tenants.fixed_now(),
             elsewhere,
         })
@@ -149,6 +150,18 @@ impl Reception {
         self.database.close().await;
     }
 
+    /// The desk for the calls of one LiveKit server. If it is a tenant's own, all its calls are that tenant's.
+    ///
+    /// # Errors
+    /// [`ReceptionError::LiveKit`], or [`ReceptionError::Tenant`].
+    pub fn desk(self: &Arc<Self>, url: &str, credentials: Credentials, tenant: Option<&str>) -> Result<Desk, ReceptionError> {
+        let tenant = match tenant {
+            Some(id) => Some(Arc::clone(self.tenants.get(id).ok_or_else(|| ReceptionError::Tenant(id.to_owned()))?)),
+            None => None,
+        };
+        Ok(Desk { reception: Arc::clone(self), livekit: Arc::new(LiveKit::new(url, credentials)?), tenant })
+    }
+
     /// Whose call it is.
     fn tenant(&self, info: &CallInfo) -> Option<&Arc<Tenant>> {
         let named = info.attributes.expose().get(TENANT_ATTRIBUTE).and_then(|id| self.tenants.get(id));
@@ -165,7 +178,7 @@ impl Reception {
         }
     }
 
-    fn session(&self, tenant: &Arc<Tenant>, transport: Box<dyn Transport>) -> Session {
+    fn session(&self, tenant: &Arc<Tenant>, transport: Box<dyn Transport>, hurry: CancellationToken) -> Session {
         let info = transport.info();
         let call_id = info.call_id.clone();
         // A withheld or malformed number of the trunk is none.
@@ -174,6 +187,8 @@ impl Reception {
         let tools = tool_set_with(&store, tenant, self.eligibility.clone());
         let mut options = SessionOptions::new(call_id, tenant.id.as_str());
         options.conversation = tenant.conversation_config(self.now.unwrap_or_else(Utc::now), tools.specs());
+        options.conversation.duration_max = self.duration_max;
+        options.hurry = hurry;
         options.tools = tools;
         options.stt = SttOptions { language: Some(tenant.recognised_language()), keyterms: tenant.voice.key_terms.clone() };
         options.tts = TtsOptions { voice: tenant.voice.text_to_speech.clone(), rate: SampleRate::HZ_24000 };
@@ -263,21 +278,49 @@ fn models(config: &Config) -> Result<Vec<Arc<dyn LanguageModel>>, ReceptionError
     std::iter::once(client(base_url, api_key, model)).chain(secondary).collect()
 }
 
+/// Takes the calls of one LiveKit server.
+pub struct Desk {
+    reception: Arc<Reception>,
+    livekit: Arc<LiveKit>,
+    /// Whose the server is, if it is a tenant's own.
+    tenant: Option<Arc<Tenant>>,
+}
+
+impl Desk {
+    /// The server's API.
+    #[must_use]
+    pub const fn livekit(&self) -> &Arc<LiveKit> {
+        &self.livekit
+    }
+
+    fn tenant(&self, info: &CallInfo) -> Option<Arc<Tenant>> {
+        self.tenant.as_ref().or_else(|| self.reception.tenant(info)).cloned()
+    }
+}
+
 #[async_trait]
-impl JobEntry for Reception {
+impl JobEntry for Desk {
+    fn answer(&self, request: &JobRequest) -> JobAnswer {
+        // On a tenant's own server nobody calls another.
+        match (&self.tenant, request.tenant()) {
+            (Some(tenant), Some(named)) if tenant.id.as_str() != named => JobAnswer::Refuse,
+            _ => JobAnswer::default(),
+        }
+    }
+
     async fn run(&self, job: JobContext) -> Result<(), JobFailure> {
-        let stop = job.stop.clone();
+        let (stop, hurry) = (job.stop.clone(), job.hurry.clone());
         let assigned_at = job.assigned_at;
         let transport = LiveKitTransport::join(&job, Arc::clone(&self.livekit), TransportOptions::default()).await;
         let mut transport = transport.map_err(|error| JobFailure(error.to_string()))?;
         let since = |moment: std::time::Instant| u64::try_from(moment.elapsed().as_millis()).unwrap_or(u64::MAX);
         tracing::info!(call = transport.info().call_id, joined_ms = since(assigned_at), "joined the call");
-        let Some(tenant) = self.tenant(transport.info()).cloned() else {
+        let Some(tenant) = self.tenant(transport.info()) else {
             transport.hang_up().await;
             return Err(JobFailure("the dialled number belongs to no tenant; add it to a tenant's dialled_numbers".into()));
         };
         transport.set_transfer_numbers(tenant.transfer_numbers());
-        let record = self.session(&tenant, Box::new(transport)).run(stop).await;
+        let record = self.reception.session(&tenant, Box::new(transport), hurry).run(stop).await;
         tracing::info!(
             call = record.call_id,
             outcome = ?record.outcome,
@@ -287,7 +330,7 @@ impl JobEntry for Reception {
             "call ended"
         );
         // Times on the waiting list go on to the next even on a day on which nobody cancels.
-        if let Err(error) = self.store(&tenant).tidy_waiting_list().await {
+        if let Err(error) = self.reception.store(&tenant).tidy_waiting_list().await {
             tracing::warn!(%error, "the waiting list was not tidied; the next call does it");
         }
         Ok(())

@@ -172,15 +172,41 @@ async fn draining_finishes_running_jobs_and_takes_no_new_ones() {
     let (sender, mut jobs) = mpsc::unbounded_channel();
     let mut worker = run(options(&server.url()), patient(sender));
     worker.registered().await;
-    call(&api, "old", "").await;
-    let job = next(&mut jobs).await;
+    let mut running = Vec::new();
+    for number in 0..20 {
+        call(&api, &format!("old-{number}"), "").await;
+        running.push(next(&mut jobs).await);
+    }
     worker.shutdown.cancel();
     within("draining", worker.health.wait_for(|health| health.draining)).await.unwrap();
     call(&api, "new", "").await;
-    assert!(!job.stop.is_cancelled() && !worker.task.is_finished());
-    job.stop.cancel();
+    for job in running {
+        assert!(!job.stop.is_cancelled() && !job.hurry.is_cancelled() && !worker.task.is_finished());
+        job.stop.cancel();
+    }
     worker.stop().await.unwrap();
     assert!(jobs.try_recv().is_err(), "a draining worker took a job");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn jobs_that_are_hurried_are_told_so_and_nothing_new_is_taken() {
+    let server = Server::start().await;
+    let api = support::api(&server.url());
+    let (sender, mut jobs) = mpsc::unbounded_channel();
+    let hurry = CancellationToken::new();
+    let mut worker = run_worker(Worker::new(options(&server.url())).hurried_by(hurry.clone()), move |job: JobContext| {
+        let _ = sender.send(job.clone());
+        async move {
+            job.hurry.cancelled().await;
+            Ok(())
+        }
+    });
+    worker.registered().await;
+    call(&api, "old", "").await;
+    let job = next(&mut jobs).await;
+    hurry.cancel();
+    within("the end", &mut worker.task).await.expect("the worker does not panic").expect("it was registered");
+    assert!(!job.stop.is_cancelled(), "it ended by itself");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

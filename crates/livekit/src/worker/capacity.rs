@@ -75,7 +75,6 @@ impl Capacity {
         let source: Box<dyn LoadSource> = Box::new(source);
         let places = Places { source, average: Average::default(), sampled_at: None, next_id: 0, taken: HashMap::new() };
         let (jobs_max, places) = (jobs_max.max(1), Mutex::new(places));
-        gauge!(JOBS_MAX).set(f64::from(jobs_max));
         Self(Arc::new(Shared { jobs_max, load_threshold, places, full: watch::Sender::default() }))
     }
 
@@ -181,6 +180,7 @@ impl Shared {
     fn tell(&self, places: &Places, now: Instant) {
         let standing = self.standing(places, now);
         self.full.send_if_modified(|full| std::mem::replace(full, standing.is_full) != standing.is_full);
+        gauge!(JOBS_MAX).set(f64::from(self.jobs_max));
         gauge!(LOAD).set(f64::from(standing.load));
         gauge!(JOBS).set(f64::from(standing.active_jobs - standing.waiting_jobs));
         gauge!(JOBS_WAITING).set(f64::from(standing.waiting_jobs));

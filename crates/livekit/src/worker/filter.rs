@@ -29,11 +29,13 @@ impl RequestFilter {
     pub fn admits(&self, request: &JobRequest) -> bool {
         let room = self.rooms.is_empty() || self.rooms.iter().any(|pattern| pattern.matches(&request.room));
         let metadata = metadata(request);
-        let tenant = self.tenants.is_empty()
-            || tenant(request, metadata.as_ref()).is_some_and(|named| self.tenants.iter().any(|tenant| *tenant == named));
+        let tenant = self.tenants.is_empty() || tenant(request, metadata.as_ref()).is_some_and(|named| self.tenants.contains(&named));
         let fields = self.metadata.iter().all(|(key, wanted)| {
             let value = metadata.as_ref().and_then(|metadata| metadata.get(key));
-            value.is_some_and(|value| value.as_str().map_or_else(|| value.to_string() == *wanted, |text| text == wanted))
+            value.is_some_and(|value| match value {
+                Value::String(text) => text == wanted,
+                other => wanted.parse::<Value>().is_ok_and(|wanted| wanted == *other),
+            })
         });
         room && tenant && fields
     }

@@ -26,7 +26,7 @@ const BACKOFF_FIRST: Duration = Duration::from_millis(250);
 /// The longest wait.
 const BACKOFF_MAX: Duration = Duration::from_secs(10);
 
-/// Messages that may come between registration and the first pong.
+/// Messages that may come between registration and the first pong; a server that sends more has plainly listed the worker.
 const EARLY_MAX: usize = 32;
 
 /// A registered connection, and what came on it before that was certain.
@@ -146,8 +146,10 @@ impl Link {
         loop {
             match socket.next().await? {
                 FromServer::Pong(_) => return Ok((worker_id, early)),
-                message if early.len() < EARLY_MAX => early.push(message),
-                _ => {}
+                message => early.push(message),
+            }
+            if early.len() == EARLY_MAX {
+                return Ok((worker_id, early));
             }
         }
     }

@@ -29,6 +29,8 @@ const OUTGOING: usize = 256;
 /// So many of them must fit before an event of the link is taken, for an answer may cause as many: an offer is never left unanswered
 /// because others were quicker.
 const ANSWERS: usize = 8;
+/// How long jobs may take that were asked to end soon.
+const HURRY_MAX: Duration = Duration::from_secs(60);
 /// Simulations that may wait for the runner.
 const SIMULATIONS: usize = 64;
 /// Messages of the server that may wait for the runner.
@@ -57,6 +59,8 @@ pub struct WorkerHealth {
     pub active_jobs: u32,
     /// Whether new jobs are refused because the worker is going down.
     pub draining: bool,
+    /// Since when it is not registered although it should be.
+    pub down_since: Option<Instant>,
 }
 
 /// An agent worker.
@@ -136,6 +140,7 @@ impl Worker {
         let _stop_link = cancel.clone().drop_guard();
         let link = Link { url: url.clone(), options: self.options.clone(), events, outgoing, cancel: cancel.clone() };
         let link = tokio::spawn(link.run());
+        self.health.send_modify(|health| health.down_since = Some(Instant::now()));
         let mut simulations = self.waiting_simulations.lock().await;
         let runner = Runner {
             table: JobTable::new(self.capacity.clone()),
@@ -185,12 +190,19 @@ impl Runner<'_> {
         let mut tick = tokio::time::interval(REPORT_INTERVAL);
         // Aborting an overdue job must not wait for the next report.
         let mut house = tokio::time::interval(Duration::from_millis(250));
-        let mut drain_until = None;
+        let (mut drain_until, mut hurried) = (None, false);
         loop {
             tokio::select! {
                 () = shutdown.cancelled(), if drain_until.is_none() => {
                     tracing::info!(jobs = self.table.active(), "the worker drains");
                     drain_until = Some(Instant::now() + self.options.drain_timeout);
+                    self.health.send_modify(|health| health.draining = true);
+                    self.report();
+                }
+                () = self.hurry.cancelled(), if !hurried => {
+                    hurried = true;
+                    let soon = Instant::now() + HURRY_MAX.min(self.options.drain_timeout);
+                    drain_until = Some(drain_until.map_or(soon, |until: Instant| until.min(soon)));
                     self.health.send_modify(|health| health.draining = true);
                     self.report();
                 }
@@ -226,7 +238,7 @@ impl Runner<'_> {
         match event {
             LinkEvent::Up(worker_id) => {
                 tracing::info!(%worker_id, agent_name = %self.options.agent_name, "registered with LiveKit");
-                self.health.send_modify(|health| health.worker_id = Some(worker_id));
+                self.health.send_modify(|health| (health.worker_id, health.down_since) = (Some(worker_id), None));
                 let job_ids = self.table.running();
                 if !job_ids.is_empty() {
                     // They live on their rooms' connections; a server that keeps account of jobs learns whose they are now.
@@ -234,7 +246,7 @@ impl Runner<'_> {
                 }
                 self.report();
             }
-            LinkEvent::Down => self.health.send_modify(|health| health.worker_id = None),
+            LinkEvent::Down => self.health.send_modify(|health| (health.worker_id, health.down_since) = (None, Some(Instant::now()))),
             LinkEvent::Message(message) => self.on_message(*message),
             LinkEvent::Fatal(_) => {}
         }
