@@ -46,6 +46,12 @@ pub enum Command {
     Start,
     /// Run the worker with verbose logs
     Dev,
+    /// Answer the call in one room, without being dispatched there, and end with it
+    Connect(Connect),
+    /// Ask for the agent in a room, which is made if there is none
+    Dispatch(Dispatch),
+    /// Have LiveKit assign jobs without calls to a worker of its own, and say how long that took
+    Simulate(Simulate),
     /// Run the SIP bridge: take calls from trunks and carry them into LiveKit rooms
     Sip,
     /// Bring the database's schema up to date and import the tenants
@@ -90,6 +96,42 @@ pub enum Command {
     Check(Check),
     /// Print the version
     Version,
+}
+
+/// Which call to answer.
+#[derive(Debug, Args)]
+pub struct Connect {
+    /// The room
+    #[arg(long)]
+    pub room: String,
+    /// The clinic that answers [default: as the caller's attribute or the dialled number says]
+    #[arg(long)]
+    pub tenant: Option<String>,
+}
+
+/// Where the agent is wanted.
+#[derive(Debug, Args)]
+pub struct Dispatch {
+    /// The room
+    #[arg(long)]
+    pub room: String,
+    /// The name that workers registered under [default: livekit.agent_name]
+    #[arg(long, value_name = "NAME")]
+    pub agent: Option<String>,
+    /// Given to the job as it is
+    #[arg(long, default_value = "")]
+    pub metadata: String,
+    /// Given to the job as it is; may be repeated
+    #[arg(long = "attribute", value_name = "KEY=VALUE", value_parser = parse_attribute)]
+    pub attributes: Vec<(String, String)>,
+}
+
+/// How much to simulate.
+#[derive(Debug, Args)]
+pub struct Simulate {
+    /// How many jobs, all at once
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=50))]
+    pub jobs: u32,
 }
 
 /// What to do with the clinics' files.
@@ -231,6 +273,11 @@ fn parse_set(text: &str) -> Result<(String, String), String> {
         Some(setting) if setting.secret => Err(format!("{key} is a secret: set {} in the environment instead", setting.env)),
         Some(_) => Ok((key.to_owned(), value.to_owned())),
     }
+}
+
+fn parse_attribute(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').filter(|(key, _)| !key.is_empty()).ok_or("expected key=value")?;
+    Ok((key.to_owned(), value.to_owned()))
 }
 
 #[cfg(test)]

@@ -8,7 +8,9 @@ pub mod commands;
 pub mod config;
 #[cfg(feature = "demo")]
 pub mod eval;
+pub mod health;
 pub mod keys;
 pub mod logging;
+pub mod measures;
 pub mod notifications;
 pub mod reception;

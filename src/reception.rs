@@ -27,7 +27,7 @@ use frontdesk_inference::vad::{VadEngine, VadOptions};
 use frontdesk_livekit::Credentials;
 use frontdesk_livekit::api::LiveKit;
 use frontdesk_livekit::transport::{LiveKitTransport, TransportOptions};
-use frontdesk_livekit::worker::{JobContext, JobEntry, JobFailure};
+use frontdesk_livekit::worker::{JobAnswer, JobContext, JobEntry, JobFailure, JobRequest, TENANT_ATTRIBUTE};
 use frontdesk_providers::{DeepgramOptions, DeepgramStt, DeepgramTts, ListenSettings, OpenAiLlm, OpenAiOptions, SpeakSettings};
 
 use tokio_util::sync::CancellationToken;
@@ -35,8 +35,6 @@ use tokio_util::sync::CancellationToken;
 use crate::clinics::{ClinicFiles, Clinics, LOOK_EVERY};
 use crate::config::{Config, Llm, Secret, Stt, Tts};
 
-/// Attribute of the SIP participant that names the tenant; without it the dialled number decides.
-const TENANT_ATTRIBUTE: &str = "frontdesk.tenant";
 const APOLOGY: &[u8] = include_bytes!("../assets/apology.wav");
 const APOLOGY_TEXT: &str = "We are sorry, we cannot take your call at the moment. Please call again in a few minutes. Goodbye.";
 
@@ -67,6 +65,9 @@ pub enum ReceptionError {
     /// LiveKit's address is no address.
     #[error("livekit.url (LIVEKIT_URL): {0}")]
     LiveKit(#[from] frontdesk_livekit::api::ApiError),
+    /// A LiveKit project is said to be of a tenant that there is not.
+    #[error("{0}: no such tenant in the tenants' folder")]
+    Tenant(String),
     /// The apology that is built in cannot be read: a fault of the build.
     #[error("built-in apology: {0}")]
     Apology(#[from] frontdesk_audio::wav::WavError),
@@ -78,13 +79,13 @@ pub struct Reception {
     database: Database,
     keys: Arc<Keyring>,
     providers: Providers,
-    livekit: Arc<LiveKit>,
     fallback: Fallback,
     temperature: f32,
     targets: LatencyTargets,
     eligibility: Option<Arc<dyn EligibilityCheck>>,
     calls_dir: Option<PathBuf>,
     record_audio: bool,
+    duration_max: Duration,
     /// The moment that clinics take for now, in a rehearsal.
     now: Option<DateTime<Utc>>,
     /// Where calls are admitted.
@@ -96,7 +97,7 @@ impl Reception {
     ///
     /// # Errors
     /// [`ReceptionError`].
-    pub fn open(config: &Config, keys: Arc<Keyring>, credentials: Credentials, principal: &str) -> Result<Self, ReceptionError> {
+    pub fn open(config: &Config, keys: Arc<Keyring>, principal: &str) -> Result<Self, ReceptionError> {
         let url = config.database.url.as_ref().map(Secret::expose).unwrap_or_default();
         let mut options = DatabaseOptions::new(url);
         options.connections_max = config.database.max_connections;
@@ -113,13 +114,13 @@ impl Reception {
             database: Database::open(&options)?,
             keys,
             providers,
-            livekit: Arc::new(LiveKit::new(&config.livekit.url, credentials)?),
             fallback: Fallback { audio, text: APOLOGY_TEXT.into() },
             temperature: config.llm.temperature,
             targets: config.latency_targets.to_session(),
             eligibility: eligibility(config)?,
             calls_dir: config.calls.dir.as_ref().map(PathBuf::from),
             record_audio: config.calls.record_audio,
+            duration_max: Duration::from_secs(config.calls.duration_max_s),
             now: config.tenants.fixed_now(),
             gate: Gate::default(),
         })
@@ -192,6 +193,19 @@ impl Reception {
         self.database.close().await;
     }
 
+    /// The desk for the calls of one LiveKit server. If it is a tenant's own, all its calls are that tenant's.
+    ///
+    /// # Errors
+    /// [`ReceptionError::LiveKit`], or [`ReceptionError::Tenant`].
+    pub fn desk(self: &Arc<Self>, url: &str, credentials: Credentials, tenant: Option<&str>) -> Result<Desk, ReceptionError> {
+        let clinics = self.clinics.now();
+        let tenant = match tenant {
+            Some(id) => Some(clinics.tenants.get(id).ok_or_else(|| ReceptionError::Tenant(id.to_owned()))?.id.clone()),
+            None => None,
+        };
+        Ok(Desk { reception: Arc::clone(self), livekit: Arc::new(LiveKit::new(url, credentials)?), tenant })
+    }
+
     /// Whose call it is.
     fn tenant(&self, info: &CallInfo) -> Option<Arc<Tenant>> {
         let clinics = self.clinics.now();
@@ -209,8 +223,8 @@ impl Reception {
         }
     }
 
-    /// A call; one beyond the clinic's limit (`is_busy`) is told so, and can leave a message.
-    fn session(&self, tenant: &Arc<Tenant>, transport: Box<dyn Transport>, is_busy: bool) -> Session {
+    /// A call; one beyond the clinic's limit (`is_busy`) is told so, and can leave a message. `hurry` asks it to end politely.
+    fn session(&self, tenant: &Arc<Tenant>, transport: Box<dyn Transport>, is_busy: bool, hurry: CancellationToken) -> Session {
         let info = transport.info();
         let call_id = info.call_id.clone();
         // A withheld or malformed number of the trunk is none.
@@ -222,6 +236,8 @@ impl Reception {
         if is_busy {
             tenant.tell_busy(&mut options.conversation);
         }
+        options.conversation.duration_max = self.duration_max;
+        options.hurry = hurry;
         options.tools = tools;
         options.stt = SttOptions { language: Some(tenant.recognised_language()), keyterms: tenant.voice.key_terms.clone() };
         options.tts = TtsOptions { voice: tenant.voice.text_to_speech.clone(), rate: SampleRate::HZ_24000 };
@@ -328,10 +344,41 @@ fn models(config: &Config) -> Result<Vec<Arc<dyn LanguageModel>>, ReceptionError
     std::iter::once(client(base_url, api_key, model)).chain(secondary).collect()
 }
 
+/// Takes the calls of one LiveKit server.
+pub struct Desk {
+    reception: Arc<Reception>,
+    livekit: Arc<LiveKit>,
+    /// Whose the server is, if it is a tenant's own.
+    tenant: Option<TenantId>,
+}
+
+impl Desk {
+    /// The server's API.
+    #[must_use]
+    pub const fn livekit(&self) -> &Arc<LiveKit> {
+        &self.livekit
+    }
+
+    fn tenant(&self, info: &CallInfo) -> Option<Arc<Tenant>> {
+        match &self.tenant {
+            Some(id) => self.reception.clinics.now().tenants.get(id.as_str()).cloned(),
+            None => self.reception.tenant(info),
+        }
+    }
+}
+
 #[async_trait]
-impl JobEntry for Reception {
+impl JobEntry for Desk {
+    fn answer(&self, request: &JobRequest) -> JobAnswer {
+        // On a tenant's own server nobody calls another.
+        match (&self.tenant, request.tenant()) {
+            (Some(tenant), Some(named)) if tenant.as_str() != named => JobAnswer::Refuse,
+            _ => JobAnswer::default(),
+        }
+    }
+
     async fn run(&self, job: JobContext) -> Result<(), JobFailure> {
-        let stop = job.stop.clone();
+        let (stop, hurry) = (job.stop.clone(), job.hurry.clone());
         let assigned_at = job.assigned_at;
         let transport = LiveKitTransport::join(&job, Arc::clone(&self.livekit), TransportOptions::default()).await;
         let mut transport = transport.map_err(|error| JobFailure(error.to_string()))?;
@@ -342,8 +389,8 @@ impl JobEntry for Reception {
             return Err(JobFailure("the dialled number belongs to no tenant; add it to a tenant's dialled_numbers".into()));
         };
         transport.set_transfer_numbers(tenant.transfer_numbers());
-        let store = self.store(&tenant);
-        let pass = match self.gate.admit(&store, &tenant.limits, &transport.info().call_id).await {
+        let store = self.reception.store(&tenant);
+        let pass = match self.reception.gate.admit(&store, &tenant.limits, &transport.info().call_id).await {
             Ok(pass) => Some(pass),
             Err(busy) => {
                 tracing::warn!(call = transport.info().call_id, tenant = %tenant.id, %busy, "a call beyond the clinic's limit");
@@ -355,7 +402,7 @@ impl JobEntry for Reception {
                 None
             }
         };
-        let running = self.session(&tenant, Box::new(transport), pass.is_none()).run(stop);
+        let running = self.reception.session(&tenant, Box::new(transport), pass.is_none(), hurry).run(stop);
         let record = match pass {
             None => running.await,
             Some(pass) => {

@@ -22,6 +22,9 @@ fn help_and_version_work_without_any_configuration() {
     for command in [
         "start",
         "dev",
+        "connect",
+        "dispatch",
+        "simulate",
         "sip",
         "migrate",
         "demo",

@@ -168,3 +168,35 @@ fn the_example_names_every_variable() {
         assert!(SETTINGS.iter().any(|setting| setting.env == name), "{name} in .env.example is not a setting");
     }
 }
+
+#[test]
+fn a_worker_may_serve_further_servers_and_pick_its_calls() {
+    const SECRET: &str = "a-secret-of-thirty-two-characters-or-more";
+    let servers = format!(r#"[{{"url": "wss://north.example", "api_key": "north", "api_secret": "{SECRET}", "tenant": "north"}}]"#);
+    let config = with_env(&[
+        ("FRONTDESK_LIVEKIT_FURTHER_SERVERS", &servers),
+        ("FRONTDESK_ACCEPT_ROOMS", "call_*, test-?"),
+        ("FRONTDESK_ACCEPT_METADATA", "campaign=recall"),
+    ])
+    .unwrap();
+    let further = config.livekit.further().unwrap();
+    assert_eq!((further.len(), further[0].url.as_str(), further[0].tenant.as_deref()), (1, "wss://north.example", Some("north")));
+    assert!(!format!("{config:?}").contains(SECRET));
+    let filter = config.worker.filter();
+    assert!(filter.rooms[0].matches("call_x") && !filter.rooms[1].matches("test-12"));
+    assert_eq!(filter.metadata.get("campaign").map(String::as_str), Some("recall"));
+    for wrong in [format!("[{{\"url\": \"{SECRET}\"}}]"), servers.replace("wss://", "north "), servers.replace(SECRET, "short")] {
+        let line = only_line(with_env(&[("FRONTDESK_LIVEKIT_FURTHER_SERVERS", &wrong)]));
+        assert!(line.contains("livekit.further_servers") && !line.contains(SECRET), "{line}");
+    }
+    assert!(only_line(with_env(&[("FRONTDESK_ACCEPT_METADATA", "campaign")])).contains("key=value"));
+}
+
+#[test]
+fn health_pages_are_for_this_machine_unless_told_otherwise() {
+    let address = with_env(&[]).unwrap().health.address().expect("there are some");
+    assert!(address.ip().is_loopback() && address.port() == 8081);
+    assert_eq!(with_env(&[("FRONTDESK_HEALTH_LISTEN", "off")]).unwrap().health.address(), None);
+    assert!(only_line(with_env(&[("FRONTDESK_HEALTH_LISTEN", "everywhere")])).contains("or off"));
+    assert!(only_line(with_env(&[("FRONTDESK_CALL_DURATION_MAX_S", "5")])).contains("30 to 86400"));
+}

@@ -3,10 +3,12 @@
 pub mod audit;
 pub mod calls;
 mod check;
+mod connect;
 #[cfg(feature = "demo")]
 mod console;
 #[cfg(feature = "demo")]
 pub mod demo;
+mod dispatch;
 #[cfg(feature = "demo")]
 mod eval;
 pub mod keys;
@@ -15,6 +17,7 @@ mod operator;
 mod outbox;
 pub mod patient;
 pub mod retention;
+mod simulate;
 mod sip;
 mod start;
 mod tenant;
@@ -64,6 +67,9 @@ pub async fn run(cli: Cli) -> Result<(), CommandError> {
             config.log.level = "warn,frontdesk=debug".into();
             start::run(config, &sources).await
         }
+        Command::Connect(connect) => connect::run(connect, &load(&sources)?).await,
+        Command::Dispatch(dispatch) => dispatch::run(dispatch, &load(&sources)?).await,
+        Command::Simulate(simulate) => simulate::run(simulate, &load(&sources)?).await,
         Command::Sip => sip::run(load(&sources)?).await,
         Command::Config(ConfigCommand::Check) => tenant::check(&load(&sources)?),
         Command::Config(ConfigCommand::Schema) => tenant::schema(),
@@ -122,27 +128,42 @@ async fn keyring(config: &Config) -> Result<frontdesk_clinic::Keyring, CommandEr
 
 /// Fires at the first SIGTERM or Ctrl-C; the second ends the process at once.
 fn shutdown_on_signals() -> Result<CancellationToken, CommandError> {
+    let token = CancellationToken::new();
+    on_signals(vec![(token.clone(), "told to stop: no new calls, running ones may finish; a second signal ends at once")])?;
+    Ok(token)
+}
+
+/// The first token fires at the first SIGTERM or Ctrl-C: what runs may finish. The second at the second: what runs ends soon, and
+/// politely. The third ends the process at once.
+fn shutdown_in_two_steps() -> Result<(CancellationToken, CancellationToken), CommandError> {
+    let (shutdown, hurry) = (CancellationToken::new(), CancellationToken::new());
+    on_signals(vec![
+        (shutdown.clone(), "told to stop: no new calls, running ones may finish; a second signal ends them politely, a third at once"),
+        (hurry.clone(), "second signal: running calls say goodbye; a third ends at once"),
+    ])?;
+    Ok((shutdown, hurry))
+}
+
+/// Fires one token a signal, in their order; one signal more ends the process at once.
+fn on_signals(steps: Vec<(CancellationToken, &'static str)>) -> Result<(), CommandError> {
     use tokio::signal::unix::{SignalKind, signal};
     let listen = |kind| signal(kind).map_err(|error| CommandError(format!("cannot listen for signals: {error}")));
     let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
-    let token = CancellationToken::new();
-    let fired = token.clone();
     tokio::spawn(async move {
-        let mut seen = 0_u32;
+        let mut steps = steps.into_iter();
         loop {
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
             }
-            seen += 1;
-            if seen == 1 {
-                tracing::info!("told to stop: no new calls, running ones may finish; a second signal ends at once");
-                fired.cancel();
+            if let Some((token, meaning)) = steps.next() {
+                tracing::info!("{meaning}");
+                token.cancel();
             } else {
-                tracing::warn!("second signal: ending at once");
+                tracing::warn!("one more signal: ending at once");
                 std::process::exit(130);
             }
         }
     });
-    Ok(token)
+    Ok(())
 }

@@ -4,52 +4,72 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use frontdesk_clinic::Keyring;
-use frontdesk_livekit::worker::{FirstRegistration, Worker, WorkerOptions};
-
+use frontdesk_livekit::Credentials;
+use frontdesk_livekit::worker::{Capacity, FirstRegistration, Worker, WorkerOptions};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::operator::worker_principal;
-use super::{CommandError, keyring, livekit_credentials, none_missing, required, shutdown_on_signals, start_logging};
+use super::{CommandError, keyring, livekit_credentials, none_missing, required, shutdown_in_two_steps, start_logging};
 use crate::config::{self, Config, Environment, Sources};
+use crate::health::Pages;
 use crate::notifications::Outside;
-use crate::reception::Reception;
+use crate::reception::{Desk, Reception};
 
-/// Registers with LiveKit and answers calls until told to stop.
-pub(super) async fn run(config: Config, sources: &Sources) -> Result<(), CommandError> {
-    start_logging(&config)?;
+/// A LiveKit server to register with.
+struct Server {
+    url: String,
+    credentials: Credentials,
+    tenant: Option<String>,
+}
+
+/// What a worker needs before it can answer calls, or what is missing of it.
+pub(super) async fn open(config: &Config) -> Result<(Arc<Reception>, Arc<Keyring>, Credentials), CommandError> {
     let mut missing = Vec::new();
-    let credentials = livekit_credentials(&config, &mut missing);
-    let database = required("database.url", config.database.url.as_ref(), &mut missing);
+    let credentials = livekit_credentials(config, &mut missing);
+    required("database.url", config.database.url.as_ref(), &mut missing);
     required("stt.api_key", config.stt.api_key.as_ref(), &mut missing);
     required("llm.api_key", config.llm.api_key.as_ref(), &mut missing);
     if config.security.master_key_command.is_none() {
         required("security.master_key", config.security.master_key.as_ref(), &mut missing);
     }
     none_missing(missing)?;
-    let (Some(credentials), Some(_)) = (credentials, database) else { return Ok(()) };
-
-    let keys = Arc::new(keyring(&config).await?);
-    let shutdown = shutdown_on_signals()?;
-    renew_keys_on_signal(Arc::clone(&keys), sources.clone())?;
+    let credentials = credentials.ok_or_else(|| CommandError::new("the LiveKit credentials are missing"))?;
+    let keys = Arc::new(keyring(config).await?);
     let principal = worker_principal(&config.livekit.agent_name);
-    let reception = Reception::open(&config, Arc::clone(&keys), credentials.clone(), &principal).map_err(CommandError::new)?;
+    let reception = Reception::open(config, Arc::clone(&keys), &principal).map_err(CommandError::new)?;
     reception.check_database().await.map_err(CommandError::new)?;
     if config.calls.dir.is_some() {
         tracing::warn!("calls.dir is set: records, and recordings if enabled, are written to disk unencrypted");
     }
+    Ok((Arc::new(reception), keys, credentials))
+}
 
-    let mut options = WorkerOptions::new(&config.livekit.url, credentials, &config.livekit.agent_name);
-    options.max_jobs = config.worker.max_jobs;
-    options.load_threshold = config.worker.load_threshold;
-    options.drain_timeout = Duration::from_secs(config.worker.drain_timeout_s);
-    // Behind an orchestrator the server may start later than the worker; at a desk a wrong address should show at once.
-    options.first_registration = match config.environment {
-        Environment::Production => FirstRegistration::KeepTrying,
-        Environment::Development | Environment::Staging => FirstRegistration::FailFast,
+/// Registers with LiveKit and answers calls until told to stop.
+pub(super) async fn run(config: Config, sources: &Sources) -> Result<(), CommandError> {
+    start_logging(&config)?;
+    // Before anything that takes its time, so that a signal meanwhile is heeded.
+    let (shutdown, hurry) = shutdown_in_two_steps()?;
+    let (reception, keys, credentials) = open(&config).await?;
+    renew_keys_on_signal(Arc::clone(&keys), sources.clone())?;
+
+    // A machine at which others work is busy for reasons of its own.
+    let (max_jobs, load_threshold) = (config.worker.max_jobs, config.worker.load_threshold);
+    let capacity = match config.environment {
+        Environment::Development => Capacity::of_jobs(max_jobs, load_threshold),
+        Environment::Staging | Environment::Production => Capacity::of_machine(max_jobs, load_threshold),
     };
+    let (mut workers, mut health, mut apis) = (Vec::new(), Vec::new(), Vec::new());
+    for server in servers(&config, credentials)? {
+        let desk = reception.desk(&server.url, server.credentials.clone(), server.tenant.as_deref()).map_err(CommandError::new)?;
+        apis.push(Arc::clone(desk.livekit()));
+        let worker = Worker::sharing(options(&config, &server), capacity.clone()).hurried_by(hurry.clone());
+        health.push(worker.health());
+        workers.push((worker, Arc::new(desk)));
+    }
+    let pages = Pages::open(&config, &reception, apis, (health, capacity)).await.map_err(CommandError)?;
     let outside = Outside::open(&config, &reception.clinics().tenants, reception.database(), keys).map_err(CommandError::new)?;
     let outside = outside.start();
-    let reception = Arc::new(reception);
     let sealing_ends = CancellationToken::new();
     let sealer = tokio::spawn({
         let (reception, sealing_ends) = (Arc::clone(&reception), sealing_ends.clone());
@@ -60,7 +80,7 @@ pub(super) async fn run(config: Config, sources: &Sources) -> Result<(), Command
         let (reception, following_ends) = (Arc::clone(&reception), following_ends.clone());
         async move { reception.follow_files(following_ends).await }
     });
-    let outcome = Worker::new(options).run(Arc::clone(&reception) as _, shutdown).await;
+    let outcome = serve(workers, &shutdown).await;
     following_ends.cancel();
     if let Err(error) = following.await {
         tracing::error!(%error, "changes of the clinics' files are not taken up any more");
@@ -72,10 +92,56 @@ pub(super) async fn run(config: Config, sources: &Sources) -> Result<(), Command
     if let Err(error) = sealer.await {
         tracing::error!(%error, "the sealer of the audit log failed");
     }
+    if let Some(pages) = pages {
+        pages.close().await;
+    }
     reception.close().await;
-    outcome.map_err(CommandError::new)?;
+    outcome?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Runs all workers to their ends. If one cannot register at all, the others drain.
+async fn serve(workers: Vec<(Worker, Arc<Desk>)>, shutdown: &CancellationToken) -> Result<(), CommandError> {
+    let mut running = JoinSet::new();
+    for (worker, desk) in workers {
+        let shutdown = shutdown.clone();
+        running.spawn(async move { worker.run(desk, shutdown).await });
+    }
+    let mut outcome = Ok(());
+    while let Some(ended) = running.join_next().await {
+        let ended = match ended {
+            Ok(ended) => ended.map_err(CommandError::new),
+            Err(error) => Err(CommandError(format!("a worker broke down: {error}"))),
+        };
+        if ended.is_err() {
+            shutdown.cancel();
+        }
+        outcome = outcome.and(ended);
+    }
+    outcome
+}
+
+/// The servers to register with: the one of the settings, and the further ones.
+fn servers(config: &Config, credentials: Credentials) -> Result<Vec<Server>, CommandError> {
+    let mut servers = vec![Server { url: config.livekit.url.clone(), credentials, tenant: None }];
+    for further in config.livekit.further().map_err(CommandError::new)? {
+        let credentials = Credentials::new(further.api_key, further.api_secret.expose());
+        servers.push(Server { url: further.url, credentials, tenant: further.tenant });
+    }
+    Ok(servers)
+}
+
+fn options(config: &Config, server: &Server) -> WorkerOptions {
+    let mut options = WorkerOptions::new(&server.url, server.credentials.clone(), &config.livekit.agent_name);
+    options.filter = config.worker.filter();
+    options.drain_timeout = Duration::from_secs(config.worker.drain_timeout_s);
+    // Behind an orchestrator the server may start later than the worker; at a desk a wrong address should show at once.
+    options.first_registration = match config.environment {
+        Environment::Production => FirstRegistration::KeepTrying,
+        Environment::Development | Environment::Staging => FirstRegistration::FailFast,
+    };
+    options
 }
 
 /// Reads the keys again at each SIGHUP, so that another master key needs no restart. Keys that cannot be read change nothing.

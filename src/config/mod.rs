@@ -11,6 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use frontdesk_livekit::worker::{RequestFilter, WildMatch};
 use serde::Deserialize;
 
 pub use layers::{ConfigError, SETTINGS, Setting, Sources, load};
@@ -30,6 +31,8 @@ pub struct Config {
     pub livekit: LiveKit,
     /// The worker.
     pub worker: Worker,
+    /// The worker's health pages.
+    pub health: Health,
     /// The SIP bridge.
     pub sip: Sip,
     /// Speech-to-text.
@@ -112,6 +115,36 @@ pub struct LiveKit {
     /// The name under which the worker registers and the bridge dispatches.
     #[serde(deserialize_with = "scalar::text")]
     pub agent_name: String,
+    /// Further servers or projects, as a JSON array; see [`LiveKit::further`].
+    #[serde(default, deserialize_with = "scalar::optional_secret")]
+    pub further_servers: Option<Secret>,
+}
+
+/// A further LiveKit server or project to serve.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FurtherServer {
+    /// Its URL.
+    pub url: String,
+    /// Its API key.
+    pub api_key: String,
+    /// Its API secret.
+    pub api_secret: Secret,
+    /// The tenant whose project it is: all its calls are that tenant's. Without, as on the first server.
+    #[serde(default)]
+    pub tenant: Option<String>,
+}
+
+impl LiveKit {
+    /// The further servers.
+    ///
+    /// # Errors
+    /// What is wrong, without the value: it holds secrets.
+    pub fn further(&self) -> Result<Vec<FurtherServer>, String> {
+        let Some(text) = &self.further_servers else { return Ok(Vec::new()) };
+        // The library's words may quote the text.
+        serde_json::from_str(text.expose()).map_err(|error| format!("line {}, column {}", error.line(), error.column()))
+    }
 }
 
 /// The worker.
@@ -127,6 +160,47 @@ pub struct Worker {
     /// The turn model's file, unless it is where `scripts/setup` puts it.
     #[serde(default, deserialize_with = "scalar::optional_text")]
     pub turn_model: Option<String>,
+    /// Patterns of rooms whose jobs are taken; empty for all.
+    #[serde(default, deserialize_with = "scalar::list")]
+    pub accept_rooms: Vec<String>,
+    /// Tenants whose jobs are taken; empty for all.
+    #[serde(default, deserialize_with = "scalar::list")]
+    pub accept_tenants: Vec<String>,
+    /// `key=value` that a dispatch's metadata must hold; empty for none.
+    #[serde(default, deserialize_with = "scalar::list")]
+    pub accept_metadata: Vec<String>,
+}
+
+impl Worker {
+    /// Which jobs are taken; validation has seen that each condition on metadata is one.
+    #[must_use]
+    pub fn filter(&self) -> RequestFilter {
+        let pairs = self.accept_metadata.iter().filter_map(|pair| pair.split_once('='));
+        RequestFilter {
+            rooms: self.accept_rooms.iter().map(|pattern| WildMatch::new(pattern)).collect(),
+            tenants: self.accept_tenants.clone(),
+            metadata: pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
+        }
+    }
+}
+
+/// The worker's health pages.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Health {
+    /// Where they are served, or `off`.
+    #[serde(deserialize_with = "scalar::text")]
+    pub listen: String,
+    /// How often it is looked at what the worker depends on, in seconds.
+    pub interval_s: u64,
+}
+
+impl Health {
+    /// Where they are served, unless nowhere; validation has seen that it is an address.
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.listen.parse().ok()
+    }
 }
 
 /// The SIP bridge.
@@ -306,6 +380,8 @@ pub struct Calls {
     pub dir: Option<String>,
     /// Whether calls are recorded as stereo WAV files into `dir`, unencrypted.
     pub record_audio: bool,
+    /// How long a call may last, in seconds; zero for as long as it takes.
+    pub duration_max_s: u64,
 }
 
 /// What is told to others: the operator's part, credentials and addresses. Which event goes where stands in the tenants' files.

@@ -41,6 +41,20 @@ fn ranges(config: &Config, faults: &mut Vec<String>) {
     if !(1..=10_000).contains(&config.sip.max_calls) {
         faults.push(fault("sip.max_calls", config.sip.max_calls));
     }
+    let interval = config.health.interval_s;
+    if !(1..=3600).contains(&interval) {
+        faults.push(fault("health.interval_s", interval));
+    }
+    if config.health.address().is_none() && config.health.listen != "off" {
+        faults.push(fault("health.listen", &config.health.listen));
+    }
+    let duration = config.calls.duration_max_s;
+    if duration != 0 && !(30..=86_400).contains(&duration) {
+        faults.push(fault("calls.duration_max_s", duration));
+    }
+    for pair in config.worker.accept_metadata.iter().filter(|pair| pair.split_once('=').is_none_or(|(key, _)| key.is_empty())) {
+        faults.push(fault("worker.accept_metadata", pair));
+    }
     if config.tenants.now.is_some() && config.tenants.fixed_now().is_none() {
         faults.push(fault("tenants.now", config.tenants.now.as_deref().unwrap_or_default()));
     }
@@ -82,6 +96,15 @@ fn urls(config: &Config, faults: &mut Vec<String>) {
         }
     };
     scheme("livekit.url", &config.livekit.url, &["ws://", "wss://", "http://", "https://"]);
+    match config.livekit.further() {
+        Ok(servers) => {
+            for server in servers {
+                scheme("livekit.further_servers", &server.url, &["ws://", "wss://", "http://", "https://"]);
+            }
+        }
+        // No scheme is allowed, so that the fault is told as the others are.
+        Err(_) => scheme("livekit.further_servers", "{secret}", &[]),
+    }
     scheme("stt.base_url", &config.stt.base_url, &["ws://", "wss://"]);
     scheme("tts.base_url", &config.tts.base_url, &["ws://", "wss://"]);
     scheme("llm.base_url", &config.llm.base_url, &["http://", "https://"]);
@@ -96,6 +119,9 @@ fn urls(config: &Config, faults: &mut Vec<String>) {
         if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
             faults.push(fault("database.url", "{secret}"));
         }
+    }
+    if config.livekit.further().is_ok_and(|servers| servers.iter().any(|server| server.api_secret.expose().len() < 32)) {
+        faults.push(fault("livekit.further_servers", "{secret}"));
     }
     if let Some(secret) = &config.livekit.api_secret
         && secret.expose().len() < 32
@@ -112,6 +138,9 @@ fn production(config: &Config, faults: &mut Vec<String>) {
     let encrypted = |url: &str| url.starts_with("wss://") || url.starts_with("https://");
     if !encrypted(&config.livekit.url) {
         refuse("livekit.url", "a connection without TLS (use wss://)");
+    }
+    if config.livekit.further().is_ok_and(|servers| servers.iter().any(|server| !encrypted(&server.url))) {
+        refuse("livekit.further_servers", "a connection without TLS (use wss://)");
     }
     for (key, url) in
         [("stt.base_url", &config.stt.base_url), ("tts.base_url", &config.tts.base_url), ("llm.base_url", &config.llm.base_url)]

@@ -189,11 +189,16 @@ impl Urls {
     }
 }
 
-fn with_urls(options: ProcessOptions, shared: &Shared, urls: &Urls) -> ProcessOptions {
+/// Where the LiveKit server is.
+pub(crate) fn with_livekit(options: ProcessOptions, shared: &Shared) -> ProcessOptions {
     options
         .variable("LIVEKIT_URL", shared.livekit.url())
         .variable("LIVEKIT_API_KEY", shared.livekit.api_key())
         .variable("LIVEKIT_API_SECRET", shared.livekit.api_secret())
+}
+
+fn with_urls(options: ProcessOptions, shared: &Shared, urls: &Urls) -> ProcessOptions {
+    with_livekit(options, shared)
         .variable("DATABASE_URL", &urls.database)
         .variable("FRONTDESK_MASTER_KEY", MASTER_KEY)
         .variable("DEEPGRAM_BASE_URL", shared.providers.deepgram_url())

@@ -38,6 +38,9 @@ fn a_caller_who_says_nothing_is_asked_and_then_left() {
     });
 }
 
+/// So many calls go on while their worker is told to stop.
+const CALLS_AT_ONCE: usize = 4;
+
 /// Nobody reads or writes appointments while this is held.
 struct Lock(PgConnection);
 
@@ -133,20 +136,46 @@ fn a_booking_that_could_not_be_written_is_recorded_as_failed() {
 }
 
 #[test]
-fn a_worker_that_is_told_to_stop_finishes_its_call_first() {
+fn a_worker_that_is_told_to_stop_finishes_its_calls_first() {
     run(async {
         let mut desk = Desk::open(DeskOptions::default()).await;
-        let mut call = desk.place(farewell());
-        call.until("the agent speaks", |event| matches!(event, CallerEvent::AgentBegan { .. })).await;
+        let mut calls: Vec<_> = (0..CALLS_AT_ONCE).map(|_| desk.place(farewell())).collect();
+        for call in &mut calls {
+            call.until("the agent speaks", |event| matches!(event, CallerEvent::AgentBegan { .. })).await;
+        }
         desk.worker.terminate();
         desk.worker.logged("the worker drains", Duration::from_secs(10)).await.expect("it says so");
-        let outcome = call.hung_up_by_agent().await;
-        assert_eq!(outcome.turns.len(), 1, "the call went on: {:?}", outcome.turns);
+        for call in calls {
+            let outcome = call.hung_up_by_agent().await;
+            assert_eq!(outcome.turns.len(), 1, "the call went on: {:?}", outcome.turns);
+        }
+        let status = desk.worker.ended(Duration::from_secs(20)).await.expect("it ends after its last call");
+        assert!(status.success(), "{status}");
+        for record in desk.records(CALLS_AT_ONCE).await {
+            assert_eq!((record.outcome, said(&record, Speaker::Caller)), (EndReason::Completed, vec![GOODBYE]));
+        }
+        desk.close().await;
+    });
+}
+
+#[test]
+fn a_worker_that_is_told_twice_says_goodbye() {
+    run(async {
+        let mut desk = Desk::open(DeskOptions::default()).await;
+        let mut call = desk.place_with(CallerOptions::new(desk.sip, "+15550130001", clinic::NUMBER, Scripted::silent()));
+        call.until("the agent speaks", |event| matches!(event, CallerEvent::AgentBegan { .. })).await;
+        // One after the other: signals that come at once are one.
+        for said in ["the worker drains", "second signal"] {
+            desk.worker.terminate();
+            desk.worker.logged(said, Duration::from_secs(10)).await.expect("it says so");
+        }
+        call.hung_up_by_agent().await;
         let status = desk.worker.ended(Duration::from_secs(20)).await.expect("it ends after its last call");
         assert!(status.success(), "{status}");
         let record = desk.records(1).await.remove(0);
-        assert_eq!(record.outcome, EndReason::Completed);
-        assert_eq!(said(&record, Speaker::Caller), [GOODBYE]);
+        assert_eq!(record.outcome, EndReason::Stopped);
+        let agent = said(&record, Speaker::Agent);
+        assert!(agent.last().is_some_and(|last| last.contains("have to end this call now")), "{agent:?}");
         desk.close().await;
     });
 }

@@ -1,12 +1,15 @@
-//! A worker that cannot start says why in one clear line, and exits with a failure.
+//! A worker that cannot start says why in one clear line, and exits with a failure; one that can shows how it is.
 
 use std::time::Duration;
 
 use frontdesk_simulators::stack::{Process, ProcessOptions, free_port};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
 
-use crate::desk::worker_options;
+use crate::desk::{with_livekit, worker_options};
 use crate::run;
-use crate::shared::Shared;
+use crate::shared::{Shared, program};
 
 /// How long a worker may take to give up.
 const GIVES_UP_WITHIN: Duration = Duration::from_secs(60);
@@ -58,5 +61,61 @@ fn an_unreachable_database_is_told() {
         let options = worker_options(&shared, &shared.template, folder.path()).variable("DATABASE_URL", url);
         let lines = lines_of_failure(&options, "database").await;
         assert!(!lines[0].contains("hidden-password"), "{}", lines[0]);
+    });
+}
+
+/// What a health page answers, head and all.
+async fn page(port: u16, path: &str) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.expect("the pages are served");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: frontdesk\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.expect("asked");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("an answer");
+    answer
+}
+
+#[test]
+fn a_worker_shows_how_it_is_and_jobs_can_be_simulated() {
+    run(async {
+        let shared = Shared::get().await;
+        let folder = tempfile::tempdir().expect("a folder");
+        let port = free_port().expect("a port");
+        let options = worker_options(&shared, &shared.template, folder.path())
+            .variable("FRONTDESK_HEALTH_LISTEN", format!("127.0.0.1:{port}"))
+            .variable("FRONTDESK_HEALTH_INTERVAL_S", "1")
+            .variable("FRONTDESK_AGENT_NAME", "healthy");
+        let mut worker = Process::spawn(&options).expect("it starts");
+        worker.logged("registered with LiveKit", GIVES_UP_WITHIN).await.expect("it gets ready");
+        assert!(page(port, "/").await.ends_with("\r\n\r\nOK"));
+        assert!(page(port, "/ready").await.ends_with("ready"));
+        let about = page(port, "/worker").await;
+        assert!(about.contains("\"agent_name\":\"healthy\"") && about.contains("\"active_jobs\":0"), "{about}");
+        let numbers = page(port, "/metrics").await;
+        assert!(numbers.contains("# TYPE frontdesk_worker_jobs_max gauge\nfrontdesk_worker_jobs_max 50"), "{numbers}");
+        let all_well = async {
+            while page(port, "/health/detailed").await.matches("\"state\":\"ok\"").count() < 5 {
+                sleep(Duration::from_millis(100)).await;
+            }
+        };
+        timeout(GIVES_UP_WITHIN, all_well).await.expect("Postgres, LiveKit and three providers are there");
+
+        let simulation = with_livekit(program("simulate", folder.path()), &shared).argument("--jobs").argument("20");
+        let mut simulation = Process::spawn(&simulation).expect("it runs");
+        let status = simulation.ended(GIVES_UP_WITHIN).await.expect("it ends");
+        assert!(status.success() && simulation.log_text().contains("20 of 20 jobs assigned"), "{}", simulation.log_text());
+        let wanted = with_livekit(program("dispatch", folder.path()), &shared).argument("--room").argument("dispatched");
+        let mut wanted = Process::spawn(&wanted.argument("--agent").argument("healthy")).expect("it runs");
+        assert!(
+            wanted.ended(GIVES_UP_WITHIN).await.expect("it ends").success() && wanted.log_text().contains("AD_"),
+            "{}",
+            wanted.log_text()
+        );
+        let has_begun = async {
+            while !page(port, "/metrics").await.contains("frontdesk_worker_jobs_started 1") {
+                sleep(Duration::from_millis(100)).await;
+            }
+        };
+        timeout(GIVES_UP_WITHIN, has_begun).await.expect("the dispatch becomes a job");
+        assert!(page(port, "/metrics").await.contains("frontdesk_worker_jobs_offered 1"));
     });
 }

@@ -6,6 +6,7 @@ use frontdesk_conversation::{AgentState, TranscriptLine, TransferOutcome};
 use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
 
 use crate::transport::{Transport, TransportEvent};
 
@@ -38,11 +39,16 @@ pub(crate) enum LineReport {
     Transferred(TransferOutcome),
 }
 
-/// Runs a transport until `orders` is closed, then hangs up.
+/// Runs a transport until `orders` is closed or `cut` fires, then hangs up.
 ///
 /// Events go to `events`, which holds about a second of audio; when the session lags behind further, the transport's own bound
 /// decides what is dropped. After the caller left only orders are carried out, and the outcome of a transfer is still told.
-pub(crate) async fn run(mut transport: Box<dyn Transport>, mut orders: mpsc::Receiver<LineOrder>, events: mpsc::Sender<LineReport>) {
+pub(crate) async fn run(
+    mut transport: Box<dyn Transport>,
+    mut orders: mpsc::Receiver<LineOrder>,
+    events: mpsc::Sender<LineReport>,
+    cut: CancellationToken,
+) {
     let mut transfer: Option<BoxFuture<'static, TransferOutcome>> = None;
     let mut waiting = None;
     let mut over = false;
@@ -50,6 +56,7 @@ pub(crate) async fn run(mut transport: Box<dyn Transport>, mut orders: mpsc::Rec
     loop {
         tokio::select! {
             biased;
+            () = cut.cancelled() => break,
             order = orders.recv() => match order {
                 // The conversation orders one at a time; a future that is replaced belongs to one that it has given up.
                 Some(LineOrder::Transfer(target)) => transfer = Some(transport.transfer(&target)),
@@ -70,7 +77,7 @@ pub(crate) async fn run(mut transport: Box<dyn Transport>, mut orders: mpsc::Rec
                 _ => over = true,
             },
             event = transport.next_event(), if waiting.is_none() && !over => {
-                over = matches!(event, TransportEvent::CallerLeft | TransportEvent::Disconnected);
+                over = event.end().is_some();
                 waiting = Some(LineReport::Event(event));
             }
         }

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use frontdesk_conversation::TurnMetrics;
-use metrics::{counter, histogram};
+use frontdesk_conversation::{EndReason, TurnMetrics};
+use metrics::{counter, gauge, histogram};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tracing::Span;
@@ -94,6 +94,16 @@ pub const TURNS: &str = "frontdesk.turns";
 pub const CHAT_DURATION: &str = "gen_ai.client.operation.duration";
 /// Requests to the model from question to first piece, in seconds.
 pub const CHAT_FIRST_CHUNK: &str = "gen_ai.client.operation.time_to_first_chunk";
+/// Counter: calls that ended, by `outcome`.
+pub const CALLS: &str = "frontdesk.calls";
+/// Counter: calls that a watchdog ended.
+pub const CALLS_STUCK: &str = "frontdesk.calls_stuck";
+/// Gauge: calls under way.
+pub const CALLS_ACTIVE: &str = "frontdesk.calls_active";
+/// Counter: frames of 20 ms that left late by as much or more.
+pub const FRAMES_LATE: &str = "frontdesk.audio.frames_late";
+/// From the question to the turn model's answer, in seconds.
+pub const TURN_MODEL_DURATION: &str = "frontdesk.turn_model.duration";
 /// Runs of tools, in seconds.
 pub const TOOL_DURATION: &str = "gen_ai.execute_tool.duration";
 
@@ -147,6 +157,27 @@ impl Default for LatencyTargets {
             .with(Stage::TtsTtfb, ms(400))
             .with(Stage::E2eLatency, ms(1500))
     }
+}
+
+/// A call under way, for as long as this lives.
+pub(crate) struct Active(());
+
+impl Active {
+    pub(crate) fn begin() -> Self {
+        gauge!(CALLS_ACTIVE).increment(1.0);
+        Self(())
+    }
+}
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        gauge!(CALLS_ACTIVE).decrement(1.0);
+    }
+}
+
+/// A call has ended.
+pub(crate) fn call(outcome: EndReason) {
+    counter!(CALLS, "outcome" => outcome.as_str()).increment(1);
 }
 
 /// The span of a turn: from the first question about it to its end, with its figures in seconds as attributes.

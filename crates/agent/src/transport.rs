@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use frontdesk_audio::{Frame, SampleRate};
+use frontdesk_conversation::EndReason;
 pub use frontdesk_conversation::{AgentState, Speaker, TranscriptLine, TransferOutcome};
 use futures_util::future::BoxFuture;
 
@@ -33,7 +34,7 @@ pub trait Transport: Send {
     /// are warm. `rate` is the rate of the PCM that will be written.
     async fn answer(&mut self, rate: SampleRate) -> Result<Box<dyn AudioSink>, TransportError>;
 
-    /// The next event. Cancel-safe. After `CallerLeft` or `Disconnected` it keeps returning `Disconnected`.
+    /// The next event. Cancel-safe. After an event that ends the call it keeps returning `Disconnected`.
     async fn next_event(&mut self) -> TransportEvent;
 
     /// Tells the room what the agent is doing (`lk.agent.state`). Best effort: a failure is logged by the transport.
@@ -79,8 +80,32 @@ pub enum TransportEvent {
     Text(Pii<String>),
     /// The caller hung up.
     CallerLeft,
-    /// The connection is lost for good, or the server ended it.
+    /// The connection is lost for good.
     Disconnected,
+    /// The room is no more: the server closed it, or somebody did by its API.
+    RoomClosed,
+    /// Somebody removed the caller by the server's API, LiveKit's way to hang up for him.
+    CallerRemoved,
+    /// The agent was removed from the call, which may go on without it.
+    Removed,
+    /// Another agent has taken this one's place in the call.
+    Replaced,
+}
+
+impl TransportEvent {
+    /// Why the call is over for the agent with this event, if it is.
+    #[must_use]
+    pub const fn end(&self) -> Option<EndReason> {
+        match self {
+            Self::Audio(_) | Self::Dtmf(_) | Self::Text(_) => None,
+            Self::CallerLeft => Some(EndReason::CallerHungUp),
+            Self::Disconnected => Some(EndReason::ConnectionLost),
+            Self::RoomClosed => Some(EndReason::RoomClosed),
+            Self::CallerRemoved => Some(EndReason::CallerRemoved),
+            Self::Removed => Some(EndReason::Removed),
+            Self::Replaced => Some(EndReason::Replaced),
+        }
+    }
 }
 
 /// Why a call could not be joined or answered.

@@ -2,7 +2,7 @@
 
 use crate::command::Command;
 use crate::machine::{Conversation, Phase};
-use crate::reply::Purpose;
+use crate::reply::{After, Purpose};
 use crate::summary::{EndReason, ToolStatus};
 use crate::time::CallTime;
 use crate::tools::Work;
@@ -24,6 +24,38 @@ impl Conversation {
         }
         let (after, words) = self.way_out();
         self.start_reply(now, Purpose::Apology, None, Some(words), after);
+    }
+
+    /// The call is to end soon; that the time is up already, or that it ends for another reason, goes first.
+    pub(crate) fn wind_down(&mut self) {
+        self.state.winding_down.get_or_insert(EndReason::Stopped);
+    }
+
+    /// When the call has lasted as long as one may.
+    pub(crate) fn time_up_at(&self) -> Option<CallTime> {
+        let limit = self.config.duration_max;
+        (!limit.is_zero() && self.state.winding_down.is_none()).then(|| CallTime::ZERO + limit)
+    }
+
+    /// Says that the call ends, and ends it, once it must and nothing is being said that is never cut off; whether that was due.
+    pub(crate) fn winding_down_due(&mut self, now: CallTime) -> bool {
+        if self.time_up_at().is_some_and(|at| at <= now) {
+            self.state.winding_down = Some(EndReason::TimeLimit);
+            self.audit("call.time_limit", None);
+        }
+        let Some(reason) = self.state.winding_down else { return false };
+        let last_words = |purpose| matches!(purpose, Purpose::Apology | Purpose::Emergency);
+        if self.is_transferring() || self.state.reply.as_ref().is_some_and(|reply| last_words(reply.purpose)) {
+            return false;
+        }
+        self.cancel_reply(now);
+        let (after, words) = match reason {
+            EndReason::Stopped if self.config.trouble_transfer.is_some() => (After::Transfer, self.phrases().put_through.clone()),
+            EndReason::Stopped => (After::HangUp(reason), self.phrases().closing.clone()),
+            _ => (After::HangUp(reason), self.phrases().time_up.clone()),
+        };
+        self.start_reply(now, Purpose::Apology, None, Some(words), after);
+        true
     }
 
     /// Ends the call: everything stops but effects under way.

@@ -31,6 +31,8 @@ pub struct Config {
     pub trouble_transfer: Option<String>,
     /// A transfer that has no outcome after this long has failed.
     pub transfer_timeout: Duration,
+    /// How long a call may last, from the answer; then the agent says so and hangs up. Zero for as long as it takes.
+    pub duration_max: Duration,
     /// The language in which the call begins: a primary language tag, `en`.
     pub language: String,
     /// Sentences that the agent says by itself, in the language in which the call begins.
@@ -65,6 +67,7 @@ impl Default for Config {
             misunderstanding: Misunderstanding::default(),
             trouble_transfer: None,
             transfer_timeout: Duration::from_secs(45),
+            duration_max: Duration::from_secs(30 * 60),
             language: "en".into(),
             phrases: Phrases::default(),
             languages: BTreeMap::new(),
@@ -302,6 +305,10 @@ pub struct Phrases {
     pub apology: String,
     /// Nothing works any more, but there is a person to transfer the caller to; also said when the model transfers him without a word.
     pub put_through: String,
+    /// The call has lasted as long as one may; said before hanging up.
+    pub time_up: String,
+    /// The worker goes down, and nobody is there to transfer the caller to; said before hanging up.
+    pub closing: String,
     /// The answer to an emergency, never cut off; empty for none of its own: then the model answers.
     pub emergency: String,
 }
@@ -316,6 +323,9 @@ impl Default for Phrases {
             goodbye: "I can't hear you, so I'll hang up now. Please call again. Goodbye.".into(),
             apology: "I'm sorry, I can't go on at the moment. Please call again a little later. Goodbye.".into(),
             put_through: "I'll put you through to a colleague.".into(),
+            time_up: "I'm sorry, we have reached the longest time a call may take, so I have to end it here. Please call again. Goodbye."
+                .into(),
+            closing: "I'm sorry, I have to end this call now. Please call again in a few minutes. Goodbye.".into(),
             emergency: String::new(),
         }
     }
@@ -333,6 +343,10 @@ impl Phrases {
             goodbye: "No le oigo, así que voy a colgar. Por favor, llame de nuevo. Adiós.".into(),
             apology: "Lo siento, ahora no puedo continuar. Por favor, llame de nuevo un poco más tarde. Adiós.".into(),
             put_through: "Le paso con un compañero.".into(),
+            time_up:
+                "Lo siento, hemos llegado al tiempo máximo de una llamada y tengo que terminarla aquí. Por favor, llame de nuevo. Adiós."
+                    .into(),
+            closing: "Lo siento, tengo que terminar esta llamada. Por favor, llame de nuevo en unos minutos. Adiós.".into(),
             emergency: String::new(),
         }
     }

@@ -9,6 +9,7 @@ use crate::config::AgentProfile;
 use crate::fields::FieldKind;
 use crate::ids::{ConfirmationId, GenerationId, ReplyId, ToolCallId, UtteranceId};
 use crate::message::ToolCall;
+use crate::summary::EndReason;
 use crate::time::{CallTime, PlayedPos};
 
 /// An event from outside. Events of a dead generation are dropped; no event in any state panics.
@@ -164,6 +165,13 @@ pub enum Input {
     CallerLeft,
     /// The operator or the worker ends the call (drain time-out, administrator).
     Stop,
+    /// The call is to end soon, and politely: the agent says so, and puts the caller through to a person if it can, else hangs up.
+    WindDown,
+    /// The line is gone, and the caller has not hung up; nothing can be said any more.
+    LineLost {
+        /// What the record shall say.
+        reason: EndReason,
+    },
 }
 
 /// Words that were recognised.

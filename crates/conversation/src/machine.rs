@@ -110,6 +110,7 @@ impl Conversation {
                     self.model_timeout_at(),
                     self.filler_at(),
                     self.away_at(),
+                    self.time_up_at(),
                 ];
                 times.into_iter().flatten().min()
             }
@@ -118,7 +119,7 @@ impl Conversation {
 
     /// Takes in what happened, at a time counted from the answer. A time before that of an earlier input counts as that one.
     pub fn handle(&mut self, now: CallTime, input: Input) {
-        let ends = matches!(input, Input::CallerLeft | Input::Stop);
+        let ends = matches!(input, Input::CallerLeft | Input::Stop | Input::LineLost { .. } | Input::WindDown);
         if self.commands.len() >= COMMANDS_MAX && !ends {
             return;
         }
@@ -162,7 +163,9 @@ impl Conversation {
             }
             Input::Reconfigure(agent) => self.reconfigure(now, *agent),
             Input::CallerLeft => self.close(now, EndReason::CallerHungUp),
+            Input::LineLost { reason } => self.close(now, reason),
             Input::Stop => self.close(now, EndReason::Stopped),
+            Input::WindDown => self.wind_down(),
             _ => {}
         }
     }
@@ -193,7 +196,9 @@ impl Conversation {
             Input::Dtmf { digit } => self.key_pressed(now, digit),
             Input::Text { text } => self.settled_turn(now, &text),
             Input::CallerLeft => self.close(now, EndReason::CallerHungUp),
+            Input::LineLost { reason } => self.close(now, reason),
             Input::Stop => self.close(now, EndReason::Stopped),
+            Input::WindDown => self.wind_down(),
             Input::ToolFinished { .. } | Input::ToolPrepared { .. } | Input::ToolCommitted { .. } => self.tool_event(input),
             other => self.speech_event(other),
         }
@@ -239,7 +244,8 @@ impl Conversation {
                 Phase::Waiting | Phase::Ended(_) => false,
                 Phase::Closing(_) => self.tools_due(now) || self.transfer_due(now) || self.closing_due(now),
                 Phase::Open => {
-                    self.flush_due(now)
+                    self.winding_down_due(now)
+                        || self.flush_due(now)
                         || self.tools_due(now)
                         || self.transfer_due(now)
                         || self.playout_due(now)

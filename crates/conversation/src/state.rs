@@ -177,6 +177,8 @@ pub(crate) struct State {
     pub(crate) language: Language,
     pub(crate) trouble: Trouble,
     pub(crate) transfer: Option<Transfer>,
+    /// Why the call is to end soon, if it is.
+    pub(crate) winding_down: Option<EndReason>,
 }
 
 impl Conversation {

@@ -77,6 +77,20 @@ pub enum EndReason {
     Failed,
     /// The operator or a drain ended it.
     Stopped,
+    /// It lasted as long as a call may.
+    TimeLimit,
+    /// The server closed the room, or somebody did by its API.
+    RoomClosed,
+    /// Somebody removed the caller by the server's API.
+    CallerRemoved,
+    /// Somebody removed the agent from the room; the caller may go on with another.
+    Removed,
+    /// Another took the agent's place in the room.
+    Replaced,
+    /// The connection to the room was lost for good.
+    ConnectionLost,
+    /// The call's task did not answer any more, and was ended by its watchdog.
+    Stuck,
 }
 
 impl EndReason {
@@ -90,6 +104,13 @@ impl EndReason {
             Self::CallerAway => "caller_away",
             Self::Failed => "failed",
             Self::Stopped => "stopped",
+            Self::TimeLimit => "time_limit",
+            Self::RoomClosed => "room_closed",
+            Self::CallerRemoved => "caller_removed",
+            Self::Removed => "removed",
+            Self::Replaced => "replaced",
+            Self::ConnectionLost => "connection_lost",
+            Self::Stuck => "stuck",
         }
     }
 }

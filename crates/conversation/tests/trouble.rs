@@ -335,3 +335,70 @@ fn a_turn_that_is_taken_back_counts_once() {
     assert_eq!(world.summary().misunderstood, 1);
     checks::check(&world);
 }
+
+#[test]
+fn a_call_that_lasts_too_long_is_told_so_and_ended() {
+    let mut world = World::scripted(vec![bits([say("Which day?")]), bits([say("Let me go on and on about that day, then.")])]);
+    world.restart_with(|config| config.duration_max = Duration::from_secs(20));
+    world.says("I would like an appointment");
+    world.run_until("question", asked);
+    world.run_until_time(ms(19_500));
+    world.says("wait what about");
+    world.run_until("hang-up", |command| *command == Command::HangUp);
+    let time_up = Config::default().phrases.time_up;
+    let said =
+        world.commands().find(|(_, command)| matches!(command, Command::Synthesise { text, .. } if time_up.starts_with(text.as_str())));
+    assert_eq!(said.expect("it is announced").0, ms(20_000));
+    let summary = world.summary();
+    assert_eq!(summary.end, EndReason::TimeLimit);
+    let last = summary.transcript.last().expect("it was said");
+    assert!(last.text.ends_with("Goodbye.") && !last.interrupted, "{last:?}");
+    checks::check(&world);
+}
+
+#[test]
+fn only_a_limit_limits_a_call() {
+    for (limit, ends) in [(Duration::from_secs(20), true), (Duration::ZERO, false)] {
+        let mut talk = Conversation::new(Config { duration_max: limit, ..Config::default() });
+        talk.handle(ms(0), Input::Answered);
+        talk.handle(ms(20_000), Input::Tick);
+        let announced = std::iter::from_fn(|| talk.poll())
+            .any(|command| matches!(command, Command::Audit { action, .. } if action == "call.time_limit"));
+        assert_eq!(announced, ends);
+    }
+}
+
+#[test]
+fn a_call_that_is_to_end_soon_ends_politely() {
+    for target in [None, Some("front office")] {
+        let mut world = World::scripted(vec![bits([say("We are open on weekdays from eight until five, and on Saturdays until noon.")])]);
+        world.transfer.1 = frontdesk_conversation::TransferOutcome::Accepted;
+        world.restart_with(|config| config.trouble_transfer = target.map(str::to_owned));
+        world.says("when are you open");
+        world.run_until("speech", |command| matches!(command, Command::SetState(frontdesk_conversation::AgentState::Speaking)));
+        world.feed(Input::WindDown);
+        world.run_until("hang-up", |command| *command == Command::HangUp);
+        let summary = world.summary();
+        let phrases = Config::default().phrases;
+        let (end, words) = match target {
+            None => (EndReason::Stopped, phrases.closing),
+            Some(_) => (EndReason::Transferred, phrases.put_through),
+        };
+        assert_eq!(summary.end, end);
+        let said = summary.transcript.iter().find(|line| line.text == words).expect("it was said");
+        assert!(!said.interrupted);
+        assert_eq!(summary.transfers.len(), usize::from(target.is_some()));
+        checks::check(&world);
+    }
+}
+
+#[test]
+fn a_line_that_is_lost_says_why() {
+    for reason in [EndReason::RoomClosed, EndReason::Removed, EndReason::ConnectionLost] {
+        let mut world = World::scripted(vec![]);
+        world.run_until_listening();
+        world.feed(Input::LineLost { reason });
+        world.run_ms(5_000);
+        assert_eq!(world.summary().end, reason);
+    }
+}

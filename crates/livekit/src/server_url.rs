@@ -55,6 +55,14 @@ impl ServerUrl {
         format!("{}://{}", if self.tls { "https" } else { "http" }, self.rest)
     }
 
+    /// Where it listens; the port is the scheme's unless the address names one.
+    #[must_use]
+    pub fn host_and_port(&self) -> (&str, u16) {
+        let authority = self.rest.split('/').next().unwrap_or_default();
+        let port = authority.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+        (&self.host, port.unwrap_or(if self.tls { 443 } else { 80 }))
+    }
+
     /// Chooses the TLS implementation of LiveKit's signal client and of the worker's WebSocket, if the program has not.
     /// With two of them compiled in (some dependencies bring `ring`, others `aws-lc-rs`), rustls otherwise panics.
     pub(crate) fn prepare_tls(&self) {
@@ -89,6 +97,9 @@ mod tests {
         let url = ServerUrl::parse("https://example.livekit.cloud").unwrap();
         assert_eq!(url.websocket(), "wss://example.livekit.cloud");
         assert!(!url.is_loopback());
+        assert_eq!(url.host_and_port(), ("example.livekit.cloud", 443));
+        assert_eq!(ServerUrl::parse("http://[::1]:7880/v1").unwrap().host_and_port(), ("::1", 7880));
+        assert_eq!(ServerUrl::parse("ws://[::1]").unwrap().host_and_port(), ("::1", 80));
         assert!(ServerUrl::parse("http://[::1]:7880").unwrap().is_loopback());
         assert!(ServerUrl::parse("http://localhost:7880/sub/").unwrap().http().ends_with("7880/sub"));
     }

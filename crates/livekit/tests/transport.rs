@@ -25,6 +25,7 @@ fn job(api: &LiveKit, room: &str) -> JobContext {
     token.kind = ParticipantKind::Agent;
     JobContext {
         job_id: "AJ_1".into(),
+        kind: Default::default(),
         dispatch_id: "AD_1".into(),
         room: room.into(),
         room_sid: "RM_1".into(),
@@ -32,8 +33,10 @@ fn job(api: &LiveKit, room: &str) -> JobContext {
         token: api.participant_token(&token).expect("a token"),
         metadata: String::new(),
         attributes: Default::default(),
+        participant: None,
         participant_identity: token.identity,
         stop: CancellationToken::new(),
+        hurry: CancellationToken::new(),
         assigned_at: std::time::Instant::now(),
     }
 }
@@ -205,9 +208,32 @@ async fn a_caller_who_vanishes_and_a_room_that_ends() {
     assert!(matches!(event(&mut first.agent).await, TransportEvent::CallerLeft));
     let mut second = call("ended").await;
     second.api.delete_room("ended").await.unwrap();
-    assert!(matches!(event(&mut second.agent).await, TransportEvent::CallerLeft | TransportEvent::Disconnected));
+    assert!(matches!(event(&mut second.agent).await, TransportEvent::RoomClosed));
     second.agent.hang_up().await;
     assert!(second.agent.answer(SampleRate::HZ_24000).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_caller_who_is_removed_and_an_agent_that_is() {
+    let mut call = call("removed").await;
+    let caller = call.caller.local_participant().identity;
+    // An agent that is removed leaves the room to whoever comes next: its caller is still there.
+    call.api.remove_participant("removed", "agent-AJ_1").await.expect("removed");
+    assert!(matches!(event(&mut call.agent).await, TransportEvent::Removed));
+    call.agent.hang_up().await;
+    let mut next = LiveKitTransport::join(&job(&call.api, "removed"), call.api.clone(), TransportOptions::default()).await.expect("joins");
+    // One that is replaced under its own identity does as well.
+    let mut last = LiveKitTransport::join(&job(&call.api, "removed"), call.api.clone(), TransportOptions::default()).await.expect("joins");
+    assert!(matches!(event(&mut next).await, TransportEvent::Replaced));
+    next.hang_up().await;
+    drop(next);
+    let present = call.api.list_participants("removed").await.expect("the room is there");
+    assert!(present.iter().any(|participant| participant.identity == caller), "the caller is still there");
+    // LiveKit's own way to hang up.
+    call.api.remove_participant("removed", &caller).await.expect("removed");
+    assert!(matches!(event(&mut last).await, TransportEvent::CallerRemoved));
+    last.hang_up().await;
+    assert!(call.api.list_rooms(&["removed"]).await.expect("a list").is_empty(), "nobody is left to talk to");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

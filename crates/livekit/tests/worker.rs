@@ -8,7 +8,10 @@ use std::time::Duration;
 
 use frontdesk_livekit::Credentials;
 use frontdesk_livekit::api::{AgentDispatch, LiveKit, NewRoom};
-use frontdesk_livekit::worker::{FirstRegistration, JobContext, JobEntry, JobFailure, Worker, WorkerError, WorkerHealth, WorkerOptions};
+use frontdesk_livekit::worker::{
+    Acceptance, Capacity, FirstRegistration, JobAnswer, JobContext, JobEntry, JobFailure, JobKind, JobRequest, Worker, WorkerError,
+    WorkerHealth, WorkerOptions,
+};
 use support::proxy::Proxy;
 use support::server::{KEY, Server};
 use support::{credentials, within};
@@ -40,7 +43,10 @@ impl Running {
 }
 
 fn run(options: WorkerOptions, entry: impl JobEntry) -> Running {
-    let worker = Worker::new(options);
+    run_worker(Worker::new(options), entry)
+}
+
+fn run_worker(worker: Worker, entry: impl JobEntry) -> Running {
     let (health, shutdown) = (worker.health(), CancellationToken::new());
     let token = shutdown.clone();
     let task = tokio::spawn(async move { worker.run(Arc::new(entry), token).await });
@@ -166,15 +172,41 @@ async fn draining_finishes_running_jobs_and_takes_no_new_ones() {
     let (sender, mut jobs) = mpsc::unbounded_channel();
     let mut worker = run(options(&server.url()), patient(sender));
     worker.registered().await;
-    call(&api, "old", "").await;
-    let job = next(&mut jobs).await;
+    let mut running = Vec::new();
+    for number in 0..20 {
+        call(&api, &format!("old-{number}"), "").await;
+        running.push(next(&mut jobs).await);
+    }
     worker.shutdown.cancel();
     within("draining", worker.health.wait_for(|health| health.draining)).await.unwrap();
     call(&api, "new", "").await;
-    assert!(!job.stop.is_cancelled() && !worker.task.is_finished());
-    job.stop.cancel();
+    for job in running {
+        assert!(!job.stop.is_cancelled() && !job.hurry.is_cancelled() && !worker.task.is_finished());
+        job.stop.cancel();
+    }
     worker.stop().await.unwrap();
     assert!(jobs.try_recv().is_err(), "a draining worker took a job");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn jobs_that_are_hurried_are_told_so_and_nothing_new_is_taken() {
+    let server = Server::start().await;
+    let api = support::api(&server.url());
+    let (sender, mut jobs) = mpsc::unbounded_channel();
+    let hurry = CancellationToken::new();
+    let mut worker = run_worker(Worker::new(options(&server.url())).hurried_by(hurry.clone()), move |job: JobContext| {
+        let _ = sender.send(job.clone());
+        async move {
+            job.hurry.cancelled().await;
+            Ok(())
+        }
+    });
+    worker.registered().await;
+    call(&api, "old", "").await;
+    let job = next(&mut jobs).await;
+    hurry.cancel();
+    within("the end", &mut worker.task).await.expect("the worker does not panic").expect("it was registered");
+    assert!(!job.stop.is_cancelled(), "it ended by itself");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -293,8 +325,8 @@ async fn a_refused_job_is_no_load() {
     struct Picky;
     #[async_trait::async_trait]
     impl JobEntry for Picky {
-        fn accept(&self, request: &frontdesk_livekit::worker::JobRequest) -> bool {
-            request.metadata == "good"
+        fn answer(&self, request: &JobRequest) -> JobAnswer {
+            if request.metadata == "good" { JobAnswer::default() } else { JobAnswer::Refuse }
         }
         async fn run(&self, job: JobContext) -> Result<(), JobFailure> {
             job.stop.cancelled().await;
@@ -311,4 +343,107 @@ async fn a_refused_job_is_no_load() {
     api.delete_dispatch("good", &good).await.unwrap();
     worker.active(0).await;
     worker.stop().await.unwrap();
+}
+
+/// Takes every job under a name of its own.
+struct Named(mpsc::UnboundedSender<JobContext>);
+
+#[async_trait::async_trait]
+impl JobEntry for Named {
+    fn answer(&self, request: &JobRequest) -> JobAnswer {
+        let attributes = [("clinic".to_owned(), request.metadata.clone())].into();
+        let (identity, name) = (Some("desk".to_owned()), Some("Front desk".to_owned()));
+        JobAnswer::Accept(Acceptance { identity, name, metadata: "open".into(), attributes })
+    }
+
+    async fn run(&self, job: JobContext) -> Result<(), JobFailure> {
+        let _ = self.0.send(job.clone());
+        job.stop.cancelled().await;
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_joins_as_whom_it_was_accepted() {
+    let server = Server::start().await;
+    let api = support::api(&server.url());
+    let (sender, mut jobs) = mpsc::unbounded_channel();
+    let mut worker = run(options(&server.url()), Named(sender));
+    worker.registered().await;
+    call(&api, "room", "north").await;
+    let job = next(&mut jobs).await;
+    assert_eq!(job.participant_identity, "desk");
+    let (room, _events) = support::connect(frontdesk_livekit::room::RoomOptions::new(&job.url, &job.token)).await;
+    let found = api.list_participants("room").await.expect("a list");
+    let [agent] = found.as_slice() else { panic!("one participant: {}", found.len()) };
+    assert_eq!((agent.identity.as_str(), agent.name.as_str(), agent.metadata.as_str()), ("desk", "Front desk", "open"));
+    assert_eq!((agent.attribute("clinic"), agent.attribute("lk.agent.state")), (Some("north"), Some("initializing")));
+    drop(room);
+    job.stop.cancel();
+    worker.active(0).await;
+    worker.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn publishers_and_participants_get_jobs_of_their_own() {
+    let server = Server::start().await;
+    for kind in [JobKind::Participant, JobKind::Publisher] {
+        let room = kind.as_str();
+        let (sender, mut jobs) = mpsc::unbounded_channel();
+        let unnamed = WorkerOptions { kind, agent_name: String::new(), ..options(&server.url()) };
+        let mut worker = run(unnamed, patient(sender));
+        worker.registered().await;
+        let (caller, _events) = support::join(&server.url(), room, "caller").await;
+        let _track = caller.publish_audio(frontdesk_audio::SampleRate::HZ_24000).await.expect("publishes");
+        let job = next(&mut jobs).await;
+        assert_eq!((job.kind, job.room.as_str()), (kind, room));
+        assert_eq!(job.participant.as_ref().map(|participant| participant.identity.as_str()), Some("caller"));
+        job.stop.cancel();
+        worker.active(0).await;
+        worker.stop().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_simulated_job_takes_the_whole_way_through_the_server() {
+    let server = Server::start().await;
+    let (sender, mut jobs) = mpsc::unbounded_channel();
+    let worker = Worker::new(options(&server.url()));
+    let simulator = worker.simulator();
+    let mut worker = run_worker(worker, patient(sender));
+    worker.registered().await;
+    assert!(simulator.simulate("nowhere"));
+    let job = next(&mut jobs).await;
+    assert_eq!(job.room, "nowhere");
+    job.stop.cancel();
+    worker.active(0).await;
+    worker.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_process_serves_two_servers_from_one_capacity() {
+    let (one, other) = (Server::start().await, Server::start().await);
+    let apis = [support::api(&one.url()), support::api(&other.url())];
+    let (sender, mut jobs) = mpsc::unbounded_channel();
+    let capacity = Capacity::of_jobs(2, 0.7);
+    let mut workers =
+        [&one, &other].map(|server| run_worker(Worker::sharing(options(&server.url()), capacity.clone()), patient(sender.clone())));
+    for (worker, api) in workers.iter_mut().zip(&apis) {
+        worker.registered().await;
+        call(api, "room", "").await;
+        next(&mut jobs).await;
+        worker.active(1).await;
+    }
+    within("no place being left", capacity.full().wait_for(|full| *full)).await.unwrap();
+    // Both say so; neither takes a third.
+    for api in &apis {
+        call(api, "third", "").await;
+    }
+    for mut worker in workers {
+        worker.active(1).await;
+        worker.shutdown.cancel();
+        within("draining", worker.health.wait_for(|health| health.draining)).await.unwrap();
+        assert!(jobs.try_recv().is_err());
+        worker.task.abort();
+    }
 }

@@ -1,10 +1,11 @@
-//! What others reach by HTTP. As yet: receipts of text messages, at `/twilio/status`.
+//! What others reach by HTTP: receipts of text messages, at `/twilio/status`, and a worker's [`health`] pages, on a port of their own.
 //!
 //! A receipt that Twilio did not sign has no effect and is written into the audit log of the tenant that it names; one that comes
 //! again has no further effect.
 
 #![forbid(unsafe_code)]
 
+pub mod health;
 mod twilio;
 
 use std::net::SocketAddr;
@@ -49,4 +50,12 @@ pub async fn serve(address: SocketAddr, web: Web, stop: CancellationToken) -> st
     let listener = TcpListener::bind(address).await?;
     tracing::info!(%address, "listening for receipts");
     axum::serve(listener, router(web)).with_graceful_shutdown(stop.cancelled_owned()).await
+}
+
+/// Serves the health pages on a listener of their own until told to stop: they are for the operator, not for the world.
+///
+/// # Errors
+/// The listener fails.
+pub async fn serve_health(listener: TcpListener, health: health::Health, stop: CancellationToken) -> std::io::Result<()> {
+    axum::serve(listener, health::router(health)).with_graceful_shutdown(stop.cancelled_owned()).await
 }

@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use frontdesk_conversation::CallTime;
 use futures_util::future::BoxFuture;
+use metrics::histogram;
+use tokio::time::Instant;
 
+use crate::numbers::TURN_MODEL_DURATION;
 use crate::turn::TurnDetector;
 
 /// What a turn model hears at most: 8 s. Older audio is forgotten.
@@ -17,7 +20,7 @@ const PREFIX: u64 = 8_000;
 pub(crate) struct TurnQuestions {
     detector: Option<Arc<dyn TurnDetector>>,
     audio: VecDeque<i16>,
-    open: Option<(CallTime, BoxFuture<'static, Option<f32>>)>,
+    open: Option<(CallTime, Instant, BoxFuture<'static, Option<f32>>)>,
 }
 
 impl TurnQuestions {
@@ -39,7 +42,7 @@ impl TurnQuestions {
         let Some(detector) = &self.detector else { return };
         let length = usize::try_from(total.saturating_sub(first.saturating_sub(PREFIX))).unwrap_or(usize::MAX);
         let clip = self.audio.range(self.audio.len().saturating_sub(length)..).copied().collect();
-        self.open = Some((last_speech, detector.ask(clip)));
+        self.open = Some((last_speech, Instant::now(), detector.ask(clip)));
     }
 
     /// Forgets the open question.
@@ -49,8 +52,9 @@ impl TurnQuestions {
 
     /// The answer to the open question, with the time that names it. Cancel-safe; waits for ever while there is no question.
     pub(crate) async fn next_answer(&mut self) -> (CallTime, Option<f32>) {
-        let Some((last_speech, answer)) = &mut self.open else { return std::future::pending().await };
-        let (last_speech, probability) = (*last_speech, answer.await);
+        let Some((last_speech, asked_at, answer)) = &mut self.open else { return std::future::pending().await };
+        let (last_speech, asked_at, probability) = (*last_speech, *asked_at, answer.await);
+        histogram!(TURN_MODEL_DURATION).record(asked_at.elapsed().as_secs_f64());
         self.open = None;
         (last_speech, probability)
     }

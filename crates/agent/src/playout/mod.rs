@@ -14,12 +14,14 @@ use std::time::Duration;
 use frontdesk_audio::pace::Ticker;
 use frontdesk_audio::{FRAME_MS, SampleRate};
 use frontdesk_conversation::{PlayedPos, ReplyId, UtteranceId};
+use metrics::counter;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use queue::Queue;
 pub use queue::{PlayoutEvent, PlayoutLimits};
 
+use crate::numbers::FRAMES_LATE;
 use crate::transport::AudioSink;
 
 /// The handle to one call's playout; clones share it.
@@ -150,6 +152,9 @@ impl Playout {
                 sink.write(&frame);
                 (queue.has_events(), taken && queue.has_room())
             };
+            if missed > 0 {
+                counter!(FRAMES_LATE).increment(missed.into());
+            }
             if let Some(tap) = tap.as_mut() {
                 tap.frame(&frame, missed);
             }

@@ -16,6 +16,7 @@ use tracing::Span;
 
 use super::options::{Fallback, SessionLimits};
 use super::speakers::Speakers;
+use super::watchdog::{Heart, beat_interval};
 use crate::hearing::clock::SampleClock;
 use crate::hearing::questions::TurnQuestions;
 use crate::hearing::{Heard, HearingOrder};
@@ -69,6 +70,10 @@ pub(super) struct Parts {
     pub(super) rate: SampleRate,
     /// Ends the helper tasks.
     pub(super) helpers: CancellationToken,
+    /// Shows that this task goes on.
+    pub(super) heart: Heart,
+    /// Fires when the call is to end soon, and politely.
+    pub(super) hurry: CancellationToken,
 }
 
 /// Where reports of helper tasks come in.
@@ -113,6 +118,8 @@ pub(super) struct Driver {
     pub(super) apology: Option<SaidLine>,
     pub(super) last_audio: Instant,
     last_tick: Option<Instant>,
+    /// Whether the conversation was told to end soon.
+    hurried: bool,
     /// When to hang up, once the conversation said so.
     pub(super) hang_up_at: Option<Instant>,
     /// When the conversation must have ended, once it was told to, and why.
@@ -121,6 +128,7 @@ pub(super) struct Driver {
 
 enum Event {
     Stop,
+    Hurry,
     Timer,
     Line(Option<LineReport>),
     Voice(VoiceEvent),
@@ -153,6 +161,7 @@ impl Driver {
             apology: None,
             last_audio: epoch,
             last_tick: None,
+            hurried: false,
             hang_up_at: None,
             end_by: None,
         }
@@ -180,12 +189,15 @@ impl Driver {
             self.execute(command);
         }
         self.settle();
+        let _beating = self.parts.heart.begin();
         while self.summary.is_none() {
+            self.parts.heart.beat();
             let wake = self.wake_at();
-            let stopping = self.end_by.is_some();
+            let (stopping, hurried) = (self.end_by.is_some(), self.hurried);
             let event = tokio::select! {
                 biased;
                 () = stop.cancelled(), if !stopping => Event::Stop,
+                () = self.parts.hurry.cancelled(), if !hurried => Event::Hurry,
                 () = sleep_until(wake) => Event::Timer,
                 event = self.reports.line.recv(), if !self.line_closed => Event::Line(event),
                 event = self.parts.vad.next_event() => Event::Voice(event),
@@ -208,6 +220,11 @@ impl Driver {
     fn take(&mut self, event: Event) -> bool {
         match event {
             Event::Stop => self.end(Input::Stop, EndReason::Stopped),
+            Event::Hurry => {
+                tracing::info!("the call is to end soon");
+                self.hurried = true;
+                self.inputs.push_back(Input::WindDown);
+            }
             Event::Timer => return self.timer(),
             Event::Line(event) => self.on_line(event),
             Event::Voice(event) => self.on_voice(event),
@@ -271,7 +288,9 @@ impl Driver {
         let dry = (!self.caller_gone).then(|| self.last_audio + DRY_AFTER);
         let ends = self.end_by.map(|(by, _)| by);
         let wake = [tick, dry, ends, self.hang_up_at].into_iter().flatten().min();
-        wake.unwrap_or_else(|| Instant::now() + Duration::from_secs(3600))
+        // However little happens, the watchdog must see that this task goes on.
+        let beat = Instant::now() + beat_interval(&self.parts.limits);
+        wake.map_or(beat, |wake| wake.min(beat))
     }
 
     fn timer(&mut self) -> bool {

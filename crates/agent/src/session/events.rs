@@ -32,21 +32,32 @@ impl Driver {
             }
             None => {
                 self.line_closed = true;
-                self.caller_left();
+                self.line_ended(EndReason::ConnectionLost);
             }
         }
     }
 
-    fn caller_left(&mut self) {
-        if !self.caller_gone {
-            self.caller_gone = true;
-            self.end(Input::CallerLeft, EndReason::CallerHungUp);
+    fn line_ended(&mut self, reason: EndReason) {
+        if self.caller_gone {
+            return;
         }
+        self.caller_gone = true;
+        let input = match reason {
+            EndReason::CallerHungUp => Input::CallerLeft,
+            reason => {
+                tracing::warn!(reason = reason.as_str(), "the line is gone, and the caller did not hang up");
+                Input::LineLost { reason }
+            }
+        };
+        self.end(input, reason);
     }
 
     fn on_transport(&mut self, event: TransportEvent) {
         if self.caller_gone {
             return;
+        }
+        if let Some(reason) = event.end() {
+            return self.line_ended(reason);
         }
         match event {
             TransportEvent::Audio(frame) => {
@@ -59,7 +70,8 @@ impl Driver {
             }
             TransportEvent::Dtmf(digit) => self.inputs.push_back(Input::Dtmf { digit }),
             TransportEvent::Text(text) => self.inputs.push_back(Input::Text { text: text.into_inner() }),
-            TransportEvent::CallerLeft | TransportEvent::Disconnected => self.caller_left(),
+            // Those that end the call.
+            _ => {}
         }
     }
 

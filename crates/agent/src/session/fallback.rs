@@ -12,7 +12,7 @@ use super::close::blank_summary;
 use super::driver::Driver;
 use super::options::{Fallback, SessionOptions};
 use crate::playout::{Playout, PlayoutEvent, PlayoutLimits};
-use crate::transport::{AudioSink, Transport, TransportEvent};
+use crate::transport::{AudioSink, Transport};
 
 /// More than the apology's own length is never waited for.
 const MARGIN: Duration = Duration::from_secs(3);
@@ -73,8 +73,8 @@ pub(super) async fn play(
                     sleep(options.limits.drain).await;
                     return EndReason::Failed;
                 },
-                event = transport.next_event() => if matches!(event, TransportEvent::CallerLeft | TransportEvent::Disconnected) {
-                    return EndReason::CallerHungUp;
+                event = transport.next_event() => if let Some(reason) = event.end() {
+                    return reason;
                 },
                 () = stop.cancelled() => return EndReason::Stopped,
                 () = sleep_until(limit) => return EndReason::Failed,

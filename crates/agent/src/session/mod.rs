@@ -13,9 +13,11 @@ mod orders;
 mod speakers;
 mod start;
 mod warm;
+mod watchdog;
 
 use std::panic::AssertUnwindSafe;
 
+use frontdesk_conversation::EndReason;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
@@ -23,9 +25,11 @@ use tracing::Instrument;
 
 pub use options::{Fallback, Providers, SessionLimits, SessionOptions};
 
+use crate::numbers;
 use crate::record::CallRecord;
 use crate::transport::{Transport, TransportError};
 use start::Start;
+use watchdog::Watchdog;
 
 /// A call that has not begun.
 pub struct Session {
@@ -57,16 +61,24 @@ impl Session {
     /// instead, helper tasks are ended, commits that run go on, and there is no record.
     pub async fn run(self, stop: CancellationToken) -> CallRecord {
         let span = tracing::info_span!("call", call = %self.options.call_id, tenant = %self.options.tenant_id);
+        let _counted = numbers::Active::begin();
         let start = Start::new(self.options, self.providers);
         let blank = start.blank_record();
+        let mut watchdog = Watchdog::watch(start.heart(), start.keeper(), start.blank_record(), span.clone());
         let run = AssertUnwindSafe(start.run(self.joining, stop)).catch_unwind();
         let record = async {
-            run.await.unwrap_or_else(|_| {
-                tracing::error!("the session panicked");
-                blank("session: panicked")
-            })
+            tokio::select! {
+                biased;
+                record = watchdog.bitten() => record,
+                ended = run => ended.unwrap_or_else(|_| {
+                    tracing::error!("the session panicked");
+                    blank(EndReason::Failed, "session: panicked")
+                }),
+            }
         };
-        record.instrument(span).await
+        let record = record.instrument(span).await;
+        numbers::call(record.outcome);
+        record
     }
 }
 

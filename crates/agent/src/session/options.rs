@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use frontdesk_audio::{Frame, SampleRate};
 use frontdesk_conversation::Config;
+use tokio_util::sync::CancellationToken;
 
 use crate::agent::Agent;
 use crate::llm::LanguageModel;
@@ -83,6 +84,8 @@ pub struct SessionOptions {
     pub targets: LatencyTargets,
     /// Bounds of waits.
     pub limits: SessionLimits,
+    /// Whoever fires this asks the call to end soon, and politely: the agent says so, and puts the caller through to a person if it can.
+    pub hurry: CancellationToken,
 }
 
 impl SessionOptions {
@@ -107,6 +110,7 @@ impl SessionOptions {
             playout: PlayoutLimits::default(),
             targets: LatencyTargets::default(),
             limits: SessionLimits::default(),
+            hurry: CancellationToken::new(),
         }
     }
 }
@@ -128,6 +132,8 @@ pub struct SessionLimits {
     pub effects: Duration,
     /// For helper tasks to end by themselves before they are ended.
     pub tasks: Duration,
+    /// For the session's own task to come round again; then its watchdog ends the call.
+    pub stuck: Duration,
 }
 
 impl Default for SessionLimits {
@@ -140,6 +146,7 @@ impl Default for SessionLimits {
             end: Duration::from_secs(10),
             effects: Duration::from_secs(10),
             tasks: Duration::from_secs(5),
+            stuck: Duration::from_secs(5),
         }
     }
 }

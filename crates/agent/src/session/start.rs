@@ -14,9 +14,10 @@ use tokio_util::sync::CancellationToken;
 use super::close::{blank_summary, file_name};
 use super::driver::{Driver, Parts, Reports};
 use super::fallback;
-use super::options::{Providers, SessionOptions};
+use super::options::{Providers, SessionLimits, SessionOptions};
 use super::speakers::Speakers;
 use super::warm;
+use super::watchdog::Heart;
 use crate::control::{CallControl, Shared};
 use crate::error::ProviderError;
 use crate::hearing::Hearing;
@@ -31,7 +32,7 @@ use crate::record::CallRecord;
 use crate::recording::{CallerTap, Recorder};
 use crate::speech::{Speech, SpeechOrder, SpeechReport};
 use crate::storage::Storage;
-use crate::store::CallStart;
+use crate::store::{CallStart, CallStore};
 use crate::stt::SttStream;
 use crate::tool::ToolContext;
 use crate::tools::Tools;
@@ -56,6 +57,7 @@ pub(super) struct Start {
     pub(super) watch: Watch,
     pub(super) tasks: Tasks,
     pub(super) helpers: CancellationToken,
+    heart: Heart,
 }
 
 /// How the way to the answer ended.
@@ -96,15 +98,27 @@ impl Start {
             watch,
             tasks: Tasks::default(),
             helpers: CancellationToken::new(),
+            heart: Heart::default(),
         }
     }
 
+    /// By which a watchdog sees that the session's task goes on.
+    pub(super) fn heart(&self) -> Heart {
+        self.heart.clone()
+    }
+
+    /// Where the record is kept, for whoever makes one in the session's place.
+    pub(super) fn keeper(&self) -> (SessionLimits, Option<Arc<dyn CallStore>>) {
+        (self.options.limits, self.providers.store.clone())
+    }
+
     /// Makes the record of a session that broke down before it could make one.
-    pub(super) fn blank_record(&self) -> impl FnOnce(&str) -> CallRecord + Send + use<> {
-        let (options, started_at, incidents) = (Arc::clone(&self.options), self.started_at, self.incidents.clone());
-        move |incident| {
+    pub(super) fn blank_record(&self) -> impl Fn(EndReason, &str) -> CallRecord + Send + Sync + use<> {
+        let (options, started_at, incidents, began) = (Arc::clone(&self.options), self.started_at, self.incidents.clone(), self.began);
+        move |reason, incident| {
             incidents.note(incident);
-            crate::record::assemble(blank_summary(EndReason::Failed, CallTime::ZERO), &options, started_at, incidents.list(), None)
+            let ended_at = CallTime::ZERO + began.elapsed();
+            crate::record::assemble(blank_summary(reason, ended_at), &options, started_at, incidents.list(), None)
         }
     }
 
@@ -180,8 +194,8 @@ impl Start {
                     }
                 },
                 event = next_event(&mut transport) => {
-                    if matches!(event, TransportEvent::CallerLeft | TransportEvent::Disconnected) {
-                        return Opened::Over(transport, EndReason::CallerHungUp);
+                    if let Some(reason) = event.end() {
+                        return Opened::Over(transport, reason);
                     }
                 }
                 opened = &mut warm, if stt.is_none() => stt = Some(opened),
@@ -260,7 +274,7 @@ impl Start {
         };
         let (line, line_orders) = mpsc::channel(REPORT_QUEUE);
         let (line_events, line_queue) = mpsc::channel(LINE_QUEUE);
-        self.tasks.spawn(line::run(transport, line_orders, line_events));
+        self.tasks.spawn(line::run(transport, line_orders, line_events, self.heart.cut()));
 
         let (hearing, hearing_orders) = mpsc::channel(HEARING_QUEUE);
         let (heard, heard_queue) = mpsc::channel(REPORT_QUEUE);
@@ -304,6 +318,8 @@ impl Start {
             fallback: self.options.fallback.clone(),
             rate: self.options.tts.rate,
             helpers: self.helpers.clone(),
+            heart: self.heart.clone(),
+            hurry: self.options.hurry.clone(),
         };
         let summary = Driver::new(machine, self.began, parts, reports).run(held, stop).await;
         let recording = match written {

@@ -120,7 +120,7 @@ impl Transport for FakeTransport {
             tokio::select! {
                 biased;
                 Some(event) = self.events.recv() => {
-                    self.over = matches!(event, TransportEvent::CallerLeft | TransportEvent::Disconnected);
+                    self.over = event.end().is_some();
                     return event;
                 }
                 _ = self.ticker.tick() => {
@@ -190,6 +190,11 @@ impl Caller {
     /// Presses a key.
     pub fn press(&self, digit: char) {
         let _ = self.events.send(TransportEvent::Dtmf(digit));
+    }
+
+    /// Has the transport report this.
+    pub fn tell(&self, event: TransportEvent) {
+        let _ = self.events.send(event);
     }
 
     /// Leaves.

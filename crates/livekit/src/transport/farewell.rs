@@ -27,11 +27,19 @@ struct Parts {
     api: Arc<LiveKit>,
     room: Arc<Room>,
     name: String,
+    deletes: bool,
 }
 
 impl Farewell {
     pub(super) fn new(api: Arc<LiveKit>, room: Arc<Room>, name: String) -> Self {
-        Self { parts: Some(Parts { api, room, name }), task: None }
+        Self { parts: Some(Parts { api, room, name, deletes: true }), task: None }
+    }
+
+    /// The room is left, and not deleted.
+    pub(super) fn leave_the_room_be(&mut self) {
+        if let Some(parts) = &mut self.parts {
+            parts.deletes = false;
+        }
     }
 
     /// Idempotent. Cancelled or too slow, it goes on in the background.
@@ -70,6 +78,13 @@ impl fmt::Debug for Farewell {
 
 impl Parts {
     async fn run(self) {
+        if self.deletes {
+            self.delete().await;
+        }
+        self.room.leave(DisconnectReason::ClientInitiated).await;
+    }
+
+    async fn delete(&self) {
         let mut wait = BACKOFF;
         for attempt in 1..=ATTEMPTS {
             match self.api.delete_room(&self.name).await {
@@ -85,6 +100,5 @@ impl Parts {
                 }
             }
         }
-        self.room.leave(DisconnectReason::ClientInitiated).await;
     }
 }

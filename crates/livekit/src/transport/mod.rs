@@ -22,7 +22,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
 
 use crate::api::LiveKit;
-use crate::room::{AudioPublisher, Participant, RemoteAudio, Room, RoomEvent, RoomOptions};
+use crate::room::{AudioPublisher, DisconnectReason, EndReason, Participant, RemoteAudio, Room, RoomEvent, RoomOptions};
 use crate::worker::JobContext;
 use farewell::Farewell;
 use signals::Signals;
@@ -115,6 +115,16 @@ impl LiveKitTransport {
             RoomEvent::ParticipantUpdated(participant) if self.is_caller(&participant.identity) && caller::has_hung_up(&participant) => {
                 Some(TransportEvent::CallerLeft)
             }
+            RoomEvent::ParticipantLeft { participant, reason: DisconnectReason::RoomDeleted | DisconnectReason::RoomClosed }
+                if self.is_caller(&participant.identity) =>
+            {
+                Some(TransportEvent::RoomClosed)
+            }
+            RoomEvent::ParticipantLeft { participant, reason: DisconnectReason::ParticipantRemoved }
+                if self.is_caller(&participant.identity) =>
+            {
+                Some(TransportEvent::CallerRemoved)
+            }
             // Who joins anew under the same identity replaces the old connection; a lost event may have been the leaving.
             RoomEvent::ParticipantLeft { .. } | RoomEvent::Lagged { .. } => {
                 let present = self.room.participants().iter().any(|participant| self.is_caller(&participant.identity));
@@ -126,8 +136,13 @@ impl LiveKitTransport {
                 None
             }
             RoomEvent::Ended(reason) => {
-                tracing::debug!(?reason, "the room ended");
-                Some(TransportEvent::Disconnected)
+                tracing::info!(?reason, "the room ended");
+                let event = ended(reason);
+                if matches!(event, TransportEvent::Removed | TransportEvent::Replaced) {
+                    // The caller may have another agent by now: the room is not ours any more.
+                    self.farewell.leave_the_room_be();
+                }
+                Some(event)
             }
             _ => None,
         }
@@ -165,7 +180,7 @@ impl Transport for LiveKitTransport {
                 frame = next_frame(&mut self.audio) => frame.map(TransportEvent::Audio),
             };
             if let Some(event) = event {
-                self.over = matches!(event, TransportEvent::CallerLeft | TransportEvent::Disconnected);
+                self.over = event.end().is_some();
                 return event;
             }
         }
@@ -188,6 +203,16 @@ impl Transport for LiveKitTransport {
         self.over = true;
         self.signals.stop();
         self.farewell.say().await;
+    }
+}
+
+/// What the end of the room means for the call.
+const fn ended(reason: EndReason) -> TransportEvent {
+    match reason {
+        EndReason::Server(DisconnectReason::RoomDeleted | DisconnectReason::RoomClosed) => TransportEvent::RoomClosed,
+        EndReason::Server(DisconnectReason::ParticipantRemoved) => TransportEvent::Removed,
+        EndReason::Server(DisconnectReason::DuplicateIdentity) => TransportEvent::Replaced,
+        _ => TransportEvent::Disconnected,
     }
 }
 

@@ -8,33 +8,120 @@ use async_trait::async_trait;
 use livekit_protocol as proto;
 use tokio_util::sync::CancellationToken;
 
+use crate::room::Participant;
+
+/// What a worker wants a job for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum JobKind {
+    /// Each room.
+    #[default]
+    Room,
+    /// Each participant who publishes something.
+    Publisher,
+    /// Each participant.
+    Participant,
+}
+
+impl JobKind {
+    pub(super) const fn to_proto(self) -> proto::JobType {
+        match self {
+            Self::Room => proto::JobType::JtRoom,
+            Self::Publisher => proto::JobType::JtPublisher,
+            Self::Participant => proto::JobType::JtParticipant,
+        }
+    }
+
+    fn from_proto(kind: i32) -> Self {
+        match proto::JobType::try_from(kind) {
+            Ok(proto::JobType::JtPublisher) => Self::Publisher,
+            Ok(proto::JobType::JtParticipant) => Self::Participant,
+            _ => Self::Room,
+        }
+    }
+
+    /// The word for it that livekit/agents uses as well.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Room => "JT_ROOM",
+            Self::Publisher => "JT_PUBLISHER",
+            Self::Participant => "JT_PARTICIPANT",
+        }
+    }
+}
+
 /// A job that the server offers.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct JobRequest {
     /// The server's id of the job.
     pub job_id: String,
+    /// What it is for.
+    pub kind: JobKind,
     /// The room.
     pub room: String,
     /// Metadata of the dispatch.
     pub metadata: String,
     /// Attributes of the dispatch.
     pub attributes: BTreeMap<String, String>,
+    /// Whom it is for, if it is for a participant.
+    pub participant: Option<Participant>,
+    /// Whether another worker had the job and is gone.
+    pub resuming: bool,
 }
 
 impl JobRequest {
-    pub(super) fn from_proto(job: &proto::Job) -> Self {
+    pub(super) fn from_proto(job: &proto::Job, resuming: bool) -> Self {
         Self {
             job_id: job.id.clone(),
+            kind: JobKind::from_proto(job.r#type),
             room: job.room.as_ref().map(|room| room.name.clone()).unwrap_or_default(),
             metadata: job.metadata.clone(),
             attributes: job.attributes.clone().into_iter().collect(),
+            participant: job.participant.as_ref().map(Participant::from_proto),
+            resuming,
         }
     }
 }
 
 impl fmt::Debug for JobRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("JobRequest").field("job_id", &self.job_id).finish_non_exhaustive()
+        f.debug_struct("JobRequest").field("job_id", &self.job_id).field("kind", &self.kind).finish_non_exhaustive()
+    }
+}
+
+/// As whom a job's agent joins the room.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Acceptance {
+    /// Its identity; `agent-<job id>` unless given.
+    pub identity: Option<String>,
+    /// Its name; the worker's agent name unless given.
+    pub name: Option<String>,
+    /// Free text that others see.
+    pub metadata: String,
+    /// Attributes from the first moment on, besides `lk.agent.state`.
+    pub attributes: BTreeMap<String, String>,
+}
+
+impl fmt::Debug for Acceptance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Acceptance").finish_non_exhaustive()
+    }
+}
+
+/// What becomes of an offer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JobAnswer {
+    /// It is taken.
+    Accept(Acceptance),
+    /// It is not taken; another worker may.
+    Refuse,
+    /// It is not taken, and nobody shall: the server asks no other worker.
+    Terminate,
+}
+
+impl Default for JobAnswer {
+    fn default() -> Self {
+        Self::Accept(Acceptance::default())
     }
 }
 
@@ -43,6 +130,8 @@ impl fmt::Debug for JobRequest {
 pub struct JobContext {
     /// The server's id of the job.
     pub job_id: String,
+    /// What it is for.
+    pub kind: JobKind,
     /// The dispatch that asked for it.
     pub dispatch_id: String,
     /// The room to join.
@@ -57,11 +146,16 @@ pub struct JobContext {
     pub metadata: String,
     /// Attributes of the dispatch.
     pub attributes: BTreeMap<String, String>,
+    /// Whom it is for, if it is for a participant.
+    pub participant: Option<Participant>,
     /// Our identity in the room.
     pub participant_identity: String,
     /// Fires when the job must end: terminated by the server, or the worker's time to drain is over. Whoever ignores it
     /// is aborted after a while.
     pub stop: CancellationToken,
+    /// Fires when the process is asked to go down sooner than its calls end by themselves: the job is to end politely, and has as
+    /// long as it takes to say goodbye.
+    pub hurry: CancellationToken,
     /// When the assignment came.
     pub assigned_at: Instant,
 }
@@ -80,9 +174,10 @@ pub struct JobFailure(pub String);
 /// What a worker does. Implemented by every `Fn(JobContext) -> impl Future<Output = Result<(), JobFailure>>`.
 #[async_trait]
 pub trait JobEntry: Send + Sync + 'static {
-    /// Whether to take an offered job; asked only while there is room for one. Must not block.
-    fn accept(&self, _request: &JobRequest) -> bool {
-        true
+    /// Whether to take an offered job, and as whom; asked only while there is room for one, and once the worker's
+    /// [`super::RequestFilter`] has admitted it. Must not block.
+    fn answer(&self, _request: &JobRequest) -> JobAnswer {
+        JobAnswer::default()
     }
 
     /// Runs one job to its end.

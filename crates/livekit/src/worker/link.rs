@@ -26,7 +26,7 @@ const BACKOFF_FIRST: Duration = Duration::from_millis(250);
 /// The longest wait.
 const BACKOFF_MAX: Duration = Duration::from_secs(10);
 
-/// Messages that may come between registration and the first pong.
+/// Messages that may come between registration and the first pong; a server that sends more has plainly listed the worker.
 const EARLY_MAX: usize = 32;
 
 /// A registered connection, and what came on it before that was certain.
@@ -82,6 +82,8 @@ impl Link {
                     }
                     let error = self.converse(&mut socket).await;
                     tracing::warn!(%error, "the worker's connection is lost");
+                    // The runner must be able to go on until it hears that we are down.
+                    while self.outgoing.try_recv().is_ok() {}
                     socket.close().await;
                     // A server that registers and drops at once is not hammered.
                     attempt = if since.elapsed() > BACKOFF_MAX { 0 } else { attempt + 1 };
@@ -98,7 +100,13 @@ impl Link {
                     attempt += 1;
                 }
             }
-            tokio::time::sleep(backoff(attempt)).await;
+            // What the runner sends before it hears that we are down is of no use to anybody.
+            let discard = async { while self.outgoing.recv().await.is_some() {} };
+            let wait = tokio::time::sleep(backoff(attempt));
+            tokio::select! {
+                () = wait => {}
+                () = discard => return,
+            }
         }
     }
 
@@ -138,26 +146,22 @@ impl Link {
         loop {
             match socket.next().await? {
                 FromServer::Pong(_) => return Ok((worker_id, early)),
-                message if early.len() < EARLY_MAX => early.push(message),
-                _ => {}
+                message => early.push(message),
+            }
+            if early.len() == EARLY_MAX {
+                return Ok((worker_id, early));
             }
         }
     }
 
     fn registration(&self) -> proto::RegisterWorkerRequest {
-        let permissions = proto::ParticipantPermission {
-            can_subscribe: true,
-            can_publish: true,
-            can_publish_data: true,
-            can_update_metadata: true,
-            ..Default::default()
-        };
         proto::RegisterWorkerRequest {
-            r#type: proto::JobType::JtRoom as i32,
+            r#type: self.options.kind.to_proto() as i32,
             agent_name: self.options.agent_name.clone(),
             version: self.options.version.clone(),
             ping_interval: u32::try_from(PING_INTERVAL.as_secs()).unwrap_or(10),
-            allowed_permissions: Some(permissions),
+            namespace: self.options.namespace.clone(),
+            allowed_permissions: Some(self.options.permissions.to_proto()),
             ..Default::default()
         }
     }

@@ -6,17 +6,24 @@
 //!
 //! Protocol: binary protobuf `WorkerMessage` and `ServerMessage` over `{url}/agent`.
 
+mod capacity;
 mod connection;
 mod error;
+mod filter;
 mod job;
 mod link;
+mod load;
 mod options;
 mod runner;
 mod table;
 
+pub use capacity::{Capacity, JOBS, JOBS_MAX, JOBS_WAITING, LOAD, Standing};
 pub use connection::HandshakeError;
 pub(crate) use connection::handshake;
 pub use error::WorkerError;
-pub use job::{JobContext, JobEntry, JobFailure, JobRequest};
-pub use options::{FirstRegistration, WorkerOptions};
-pub use runner::{Worker, WorkerHealth};
+pub use filter::{RequestFilter, TENANT_ATTRIBUTE};
+pub use job::{Acceptance, JobAnswer, JobContext, JobEntry, JobFailure, JobKind, JobRequest};
+pub use load::{JobsAlone, LoadSample, LoadSource, MachineLoad};
+pub use options::{FirstRegistration, Permissions, WorkerOptions};
+pub use runner::{ENDED, OFFERED, REFUSED, STARTED, Simulator, Worker, WorkerHealth};
+pub use wildmatch::WildMatch;

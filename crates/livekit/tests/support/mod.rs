@@ -2,6 +2,7 @@
 
 #![allow(dead_code, unreachable_pub, clippy::allow_attributes, reason = "each test file uses a part of this")]
 
+pub mod endpoint;
 pub mod proxy;
 pub mod server;
 pub mod tone;

@@ -5,6 +5,8 @@ use tokio::time::sleep;
 
 use super::*;
 use crate::testing::{Answer, FakeLlm, FakeStt};
+use crate::transport::TransportEvent;
+use crate::vad::{VoiceActivity, VoiceActivityDetector, VoiceEvent};
 
 #[tokio::test(start_paused = true)]
 async fn a_caller_who_says_nothing_is_asked_and_then_hung_up_on() {
@@ -56,4 +58,98 @@ async fn a_hang_up_while_the_model_thinks_drops_the_question() {
     let record = call.hang_up().await;
     assert_eq!(record.outcome, EndReason::CallerHungUp);
     assert_eq!(llm.dropped(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_is_hurried_ends_with_a_word() {
+    let options = options();
+    let (hurry, closing) = (options.hurry.clone(), options.conversation.phrases.closing.clone());
+    let call = Call::greeted(Fakes::default(), options).await;
+    hurry.cancel();
+    call.caller.hears().await;
+    let record = call.ended(Duration::from_secs(60)).await;
+    assert_eq!((record.outcome, lines(&record).last()), (EndReason::Stopped, Some(&(false, closing.as_str()))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_line_that_is_lost_stands_in_the_record() {
+    for (event, outcome) in [
+        (TransportEvent::RoomClosed, EndReason::RoomClosed),
+        (TransportEvent::Removed, EndReason::Removed),
+        (TransportEvent::Replaced, EndReason::Replaced),
+        (TransportEvent::CallerRemoved, EndReason::CallerRemoved),
+        (TransportEvent::Disconnected, EndReason::ConnectionLost),
+    ] {
+        let call = Call::greeted(Fakes::default(), options()).await;
+        call.caller.tell(event);
+        let record = call.ended(Duration::from_secs(30)).await;
+        assert_eq!(record.outcome, outcome);
+    }
+}
+
+/// Hears until it is told to hang, and then blocks its thread until it is told to go on: what a session cannot defend itself from.
+struct Hanging {
+    hang: Arc<std::sync::atomic::AtomicBool>,
+    go_on: Arc<(std::sync::Mutex<bool>, std::sync::Condvar)>,
+    inner: Arc<dyn VoiceActivityDetector>,
+}
+
+struct HangingEars {
+    hang: Arc<std::sync::atomic::AtomicBool>,
+    go_on: Arc<(std::sync::Mutex<bool>, std::sync::Condvar)>,
+    inner: Box<dyn VoiceActivity>,
+}
+
+impl VoiceActivityDetector for Hanging {
+    fn open(&self) -> Box<dyn VoiceActivity> {
+        Box::new(HangingEars { hang: Arc::clone(&self.hang), go_on: Arc::clone(&self.go_on), inner: self.inner.open() })
+    }
+}
+
+#[async_trait::async_trait]
+impl VoiceActivity for HangingEars {
+    fn push(&mut self, samples: &[i16]) {
+        if self.hang.load(std::sync::atomic::Ordering::SeqCst) {
+            let (lock, told) = &*self.go_on;
+            let told = told.wait_while(lock.lock().unwrap(), |go_on| !*go_on).unwrap();
+            drop(told);
+        }
+        self.inner.push(samples);
+    }
+
+    async fn next_event(&mut self) -> VoiceEvent {
+        self.inner.next_event().await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_call_that_blocks_its_thread_is_ended_by_its_watchdog_and_others_go_on() {
+    let (hang, go_on) = (Arc::default(), Arc::new((std::sync::Mutex::new(false), std::sync::Condvar::new())));
+    let fakes = Fakes::default();
+    let mut providers = fakes.providers();
+    providers.vad = Arc::new(Hanging { hang: Arc::clone(&hang), go_on: Arc::clone(&go_on), inner: Arc::clone(&providers.vad) });
+    let mut options = options();
+    options.limits.stuck = ms(300);
+    let (transport, caller) = FakeTransport::new();
+    let session = tokio::spawn(Session::new(options, providers, Box::new(transport)).run(CancellationToken::new()));
+    let other = Call::start(Fakes::default(), SessionOptions { call_id: "call-2".into(), ..super::options() });
+    caller.hears().await;
+    other.caller.hears().await;
+    hang.store(true, std::sync::atomic::Ordering::SeqCst);
+    // The session's thread is blocked: line and record are the watchdog's doing.
+    let left = async {
+        while fakes.store.records().is_empty() || caller.was_hung_up().is_none() {
+            tokio::time::sleep(ms(5)).await;
+        }
+    };
+    timeout(Duration::from_secs(10), left).await.expect("the caller is let go, and a record is kept");
+    assert_eq!(fakes.store.records()[0].outcome, EndReason::Stuck);
+    assert!(!other.session.is_finished());
+    *go_on.0.lock().unwrap() = true;
+    go_on.1.notify_all();
+    let record = timeout(Duration::from_secs(10), session).await.expect("it ends").expect("it does not panic");
+    assert_eq!((record.outcome, record.incidents.len()), (EndReason::Stuck, 1), "{:?}", record.incidents);
+    assert_eq!(fakes.store.records().len(), 1);
+    other.stop.cancel();
+    other.session.await.expect("it does not panic");
 }

@@ -213,7 +213,7 @@ async fn a_transport_that_hangs_and_panics_ends_the_call_alone() {
     let doomed = Doomed(transport, Instant::now(), ms(3_000));
     let session = Session::new(options(), fakes.providers(), Box::new(doomed)).run(CancellationToken::new());
     let record = timeout(Duration::from_secs(30), session).await.expect("the session ends in time");
-    assert_eq!(record.outcome, EndReason::CallerHungUp);
+    assert_eq!(record.outcome, EndReason::ConnectionLost);
     assert_eq!(record.incidents, ["session: a helper task panicked"]);
     same(&caller.voice(), &fakes.tts.given());
 }
