@@ -45,6 +45,9 @@ pub enum StoreError {
     /// The database refused the statement: a fault of ours or of its schema.
     #[error("the database refused: {0}")]
     Refused(String),
+    /// Another worker has the call now: mute, leave, and write nothing more.
+    #[error("another worker has the call now")]
+    LeaseLost,
     /// Stored data cannot be read (unknown version, wrong key).
     #[error("stored data of call {call_id} cannot be read: {reason}")]
     Unreadable {

@@ -24,6 +24,7 @@ pub mod db;
 pub mod elsewhere;
 pub mod ids;
 pub mod insurance;
+pub mod leases;
 pub mod local_time;
 pub mod masks;
 pub mod messages;

@@ -122,6 +122,7 @@ pub(crate) fn note(incidents: &Incidents, statement: &str, error: &StoreError) {
     let kind = match error {
         StoreError::Unavailable(_) => "unavailable",
         StoreError::Refused(_) => "refused",
+        StoreError::LeaseLost => "lease lost",
         StoreError::Unreadable { .. } => "unreadable",
     };
     tracing::warn!(statement, %error, "storing failed");

@@ -19,6 +19,7 @@ mod history;
 mod import;
 mod isolation;
 mod keys;
+mod leases;
 mod migrations;
 mod moving;
 mod outbox;
