@@ -77,6 +77,9 @@ pub enum EndReason {
     Failed,
     /// The operator or a drain ended it.
     Stopped,
+    /// Not ended: another worker has the call now, and its record will tell how it ends. Stands in no stored record.
+    #[schemars(skip)]
+    TakenOver,
 }
 
 impl EndReason {
@@ -90,6 +93,7 @@ impl EndReason {
             Self::CallerAway => "caller_away",
             Self::Failed => "failed",
             Self::Stopped => "stopped",
+            Self::TakenOver => "taken_over",
         }
     }
 }
