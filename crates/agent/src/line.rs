@@ -6,6 +6,7 @@ use frontdesk_conversation::{AgentState, TranscriptLine, TransferOutcome};
 use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
 
 use crate::transport::{Transport, TransportEvent};
 
@@ -38,11 +39,16 @@ pub(crate) enum LineReport {
     Transferred(TransferOutcome),
 }
 
-/// Runs a transport until `orders` is closed, then hangs up.
+/// Runs a transport until `orders` is closed, then hangs up; or leaves, if the call was `lost` to another worker.
 ///
 /// Events go to `events`, which holds about a second of audio; when the session lags behind further, the transport's own bound
 /// decides what is dropped. After the caller left only orders are carried out, and the outcome of a transfer is still told.
-pub(crate) async fn run(mut transport: Box<dyn Transport>, mut orders: mpsc::Receiver<LineOrder>, events: mpsc::Sender<LineReport>) {
+pub(crate) async fn run(
+    mut transport: Box<dyn Transport>,
+    mut orders: mpsc::Receiver<LineOrder>,
+    events: mpsc::Sender<LineReport>,
+    lost: CancellationToken,
+) {
     let mut transfer: Option<BoxFuture<'static, TransferOutcome>> = None;
     let mut waiting = None;
     let mut over = false;
@@ -70,12 +76,16 @@ pub(crate) async fn run(mut transport: Box<dyn Transport>, mut orders: mpsc::Rec
                 _ => over = true,
             },
             event = transport.next_event(), if waiting.is_none() && !over => {
-                over = matches!(event, TransportEvent::CallerLeft | TransportEvent::Disconnected);
+                over = matches!(event, TransportEvent::CallerLeft | TransportEvent::Disconnected | TransportEvent::Removed);
                 waiting = Some(LineReport::Event(event));
             }
         }
     }
-    hang_up(transport.as_mut()).await;
+    if lost.is_cancelled() {
+        leave(transport.as_mut()).await;
+    } else {
+        hang_up(transport.as_mut()).await;
+    }
 }
 
 /// What comes of the transfer under way.
@@ -100,6 +110,13 @@ async fn signal(transport: &mut dyn Transport, order: LineOrder) -> bool {
         tracing::debug!("a signal to the room took too long and was given up");
     }
     sent
+}
+
+/// Leaves the call to somebody else, within a bound.
+pub(crate) async fn leave(transport: &mut dyn Transport) {
+    if timeout(HANG_UP_MAX, transport.leave()).await.is_err() {
+        tracing::warn!("leaving took too long and was given up");
+    }
 }
 
 /// Ends the call for the caller, within a bound.

@@ -20,6 +20,11 @@ pub trait CallStore: Send + Sync {
     /// Stores the record of a call that ended; idempotent by call id.
     async fn finish(&self, record: &CallRecord) -> Result<(), StoreError>;
 
+    /// Lets go of a call that goes on at another worker; whether it was ours to let go. Without leases it never is.
+    async fn give_up(&self, _call_id: &str) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
     /// Appends to the audit log; `subject` is pseudonymous.
     async fn audit(&self, call_id: &str, action: &str, subject: Option<&str>) -> Result<(), StoreError>;
 }
@@ -33,6 +38,8 @@ pub struct CallStart {
     pub tenant_id: String,
     /// When it was answered.
     pub started_at: DateTime<Utc>,
+    /// Whether another worker had it before.
+    pub is_resumed: bool,
 }
 
 /// Why storing failed.

@@ -33,7 +33,7 @@ pub trait Transport: Send {
     /// are warm. `rate` is the rate of the PCM that will be written.
     async fn answer(&mut self, rate: SampleRate) -> Result<Box<dyn AudioSink>, TransportError>;
 
-    /// The next event. Cancel-safe. After `CallerLeft` or `Disconnected` it keeps returning `Disconnected`.
+    /// The next event. Cancel-safe. After `CallerLeft`, `Disconnected` or `Removed` it keeps returning `Disconnected`.
     async fn next_event(&mut self) -> TransportEvent;
 
     /// Tells the room what the agent is doing (`lk.agent.state`). Best effort: a failure is logged by the transport.
@@ -54,6 +54,12 @@ pub trait Transport: Send {
 
     /// Ends the call for the caller as well: deletes the room or sends BYE. Idempotent, bounded in time.
     async fn hang_up(&mut self);
+
+    /// Leaves the call to somebody else: the caller stays. After it, hanging up does nothing. A transport whose calls cannot
+    /// change hands hangs up.
+    async fn leave(&mut self) {
+        self.hang_up().await;
+    }
 }
 
 /// Where the agent's speech goes. The shell paces: it writes one 20 ms frame every 20 ms.
@@ -81,6 +87,8 @@ pub enum TransportEvent {
     CallerLeft,
     /// The connection is lost for good, or the server ended it.
     Disconnected,
+    /// Somebody took us out of the call, which goes on: another agent was sent for.
+    Removed,
 }
 
 /// Why a call could not be joined or answered.

@@ -64,11 +64,12 @@ impl CallStore for PgCallStore {
     async fn begin(&self, call: &CallStart) -> Result<(), StoreError> {
         self.refuse_stranger(&call.tenant_id)?;
         let call_id = call.call_id.as_str();
+        let action = if call.is_resumed { "call.resumed" } else { "call.began" };
         let begun = bounded(async {
             let (mut transaction, _) = self.clinic.begin().await?;
             // Now, so that no transaction of the call's has to wait for another that makes it.
             self.clinic.subject_key(&mut transaction, Subject::Call(call_id)).await?;
-            audit::append(&mut transaction, self.clinic.tenant(), Some(call_id), Actor::Agent, "call.began", None).await?;
+            audit::append(&mut transaction, self.clinic.tenant(), Some(call_id), Actor::Agent, action, None).await?;
             self.clinic.hold_lease(&mut transaction).await?;
             transaction.commit().await?;
             Ok(())
@@ -154,6 +155,10 @@ impl CallStore for PgCallStore {
             Ok(())
         });
         finished.await.map_err(|error| store_error(call_id, error))
+    }
+
+    async fn give_up(&self, call_id: &str) -> Result<bool, StoreError> {
+        self.clinic.yield_lease().await.map_err(|error| store_error(call_id, error))
     }
 
     async fn audit(&self, call_id: &str, action: &str, subject: Option<&str>) -> Result<(), StoreError> {

@@ -69,6 +69,8 @@ pub(super) struct Parts {
     pub(super) rate: SampleRate,
     /// Ends the helper tasks.
     pub(super) helpers: CancellationToken,
+    /// Fires when another worker has the call.
+    pub(super) lost: CancellationToken,
 }
 
 /// Where reports of helper tasks come in.
@@ -120,6 +122,7 @@ pub(super) struct Driver {
 }
 
 enum Event {
+    Lost,
     Stop,
     Timer,
     Line(Option<LineReport>),
@@ -151,7 +154,8 @@ impl Driver {
             line_closed: false,
             mute: false,
             apology: None,
-            last_audio: epoch,
+            // Of a call that was taken over, the epoch is long past.
+            last_audio: Instant::now(),
             last_tick: None,
             hang_up_at: None,
             end_by: None,
@@ -185,6 +189,7 @@ impl Driver {
             let stopping = self.end_by.is_some();
             let event = tokio::select! {
                 biased;
+                () = self.parts.lost.cancelled() => Event::Lost,
                 () = stop.cancelled(), if !stopping => Event::Stop,
                 () = sleep_until(wake) => Event::Timer,
                 event = self.reports.line.recv(), if !self.line_closed => Event::Line(event),
@@ -207,6 +212,10 @@ impl Driver {
     /// Turns an event into inputs; `false` when the conversation is given up.
     fn take(&mut self, event: Event) -> bool {
         match event {
+            Event::Lost => {
+                self.lose();
+                return false;
+            }
             Event::Stop => self.end(Input::Stop, EndReason::Stopped),
             Event::Timer => return self.timer(),
             Event::Line(event) => self.on_line(event),
@@ -295,6 +304,17 @@ impl Driver {
             self.inputs.push_back(Input::Tick);
         }
         true
+    }
+
+    /// Another worker has the call: nothing more is said, and the caller stays in the room.
+    fn lose(&mut self) {
+        self.parts.playout.flush(ReplyId(u32::MAX));
+        self.parts.playout.pause();
+        self.parts.model.cancel_all();
+        self.hang_up_at = None;
+        // The line's task leaves instead of hanging up.
+        self.parts.line = None;
+        self.abandon(EndReason::TakenOver);
     }
 
     /// Hangs up by ending the line's task.

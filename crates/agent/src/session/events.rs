@@ -60,6 +60,10 @@ impl Driver {
             TransportEvent::Dtmf(digit) => self.inputs.push_back(Input::Dtmf { digit }),
             TransportEvent::Text(text) => self.inputs.push_back(Input::Text { text: text.into_inner() }),
             TransportEvent::CallerLeft | TransportEvent::Disconnected => self.caller_left(),
+            TransportEvent::Removed => {
+                tracing::warn!("another agent was sent for; the call is left to it");
+                self.parts.lost.cancel();
+            }
         }
     }
 

@@ -73,7 +73,7 @@ pub(super) async fn play(
                     sleep(options.limits.drain).await;
                     return EndReason::Failed;
                 },
-                event = transport.next_event() => if matches!(event, TransportEvent::CallerLeft | TransportEvent::Disconnected) {
+                event = transport.next_event() => if matches!(event, TransportEvent::CallerLeft | TransportEvent::Disconnected | TransportEvent::Removed) {
                     return EndReason::CallerHungUp;
                 },
                 () = stop.cancelled() => return EndReason::Stopped,

@@ -21,10 +21,11 @@ use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-pub use options::{Fallback, Providers, SessionLimits, SessionOptions};
+pub use options::{Fallback, Providers, Resumed, SessionLimits, SessionOptions};
 
 use crate::record::CallRecord;
 use crate::transport::{Transport, TransportError};
+pub(crate) use close::blank_summary;
 use start::Start;
 
 /// A call that has not begun.

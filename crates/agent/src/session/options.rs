@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use frontdesk_audio::{Frame, SampleRate};
-use frontdesk_conversation::Config;
+use frontdesk_conversation::{Config, StoredState};
+use tokio_util::sync::CancellationToken;
 
 use crate::agent::Agent;
 use crate::llm::LanguageModel;
@@ -83,6 +84,21 @@ pub struct SessionOptions {
     pub targets: LatencyTargets,
     /// Bounds of waits.
     pub limits: SessionLimits,
+    /// What another worker has left of this call; `None` for a call that begins.
+    pub resumed: Option<Resumed>,
+    /// Fires when the call belongs to another worker: the session mutes, leaves and stores nothing more.
+    pub lost: CancellationToken,
+    /// What is known of the call that its record shall note, in a few words without personal data.
+    pub incidents: Vec<String>,
+}
+
+/// A call that began at another worker.
+#[derive(Debug, Clone)]
+pub struct Resumed {
+    /// The conversation as it was stored last.
+    pub state: StoredState,
+    /// How long ago the call began.
+    pub age: Duration,
 }
 
 impl SessionOptions {
@@ -107,6 +123,9 @@ impl SessionOptions {
             playout: PlayoutLimits::default(),
             targets: LatencyTargets::default(),
             limits: SessionLimits::default(),
+            resumed: None,
+            lost: CancellationToken::new(),
+            incidents: Vec::new(),
         }
     }
 }

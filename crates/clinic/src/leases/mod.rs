@@ -149,16 +149,20 @@ impl ClinicStore {
         if rows::release(connection, &lease.call.call_id, epoch).await? { Ok(()) } else { Err(lease.lose()) }
     }
 
-    /// Lets go of the call without ending it: the next agent need not wait until the lease has expired.
-    pub async fn yield_lease(&self) -> Result<(), DbError> {
-        let Some((lease, epoch)) = self.lease.as_ref().and_then(|lease| Some((lease, lease.epoch()?))) else { return Ok(()) };
+    /// Lets go of the call without ending it, so that the next agent need not wait until the lease has expired. Whether there was
+    /// one.
+    ///
+    /// # Errors
+    /// [`DbError::LeaseLost`] if another worker has the call already.
+    pub async fn yield_lease(&self) -> Result<bool, DbError> {
+        let Some((lease, epoch)) = self.lease.as_ref().and_then(|lease| Some((lease, lease.epoch()?))) else { return Ok(false) };
         crate::db::bounded(async {
             let (mut transaction, _) = self.begin().await?;
             let yielded = rows::give_up(&mut transaction, &lease.call.call_id, epoch).await?;
             transaction.commit().await?;
             // From here on whatever is still tried is refused, before somebody else has come as well.
             let _told = lease.lose();
-            if yielded { Ok(()) } else { Err(DbError::LeaseLost) }
+            if yielded { Ok(true) } else { Err(DbError::LeaseLost) }
         })
         .await
     }
