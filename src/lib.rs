@@ -11,3 +11,4 @@ pub mod keys;
 pub mod logging;
 pub mod notifications;
 pub mod reception;
+pub mod rescue;

@@ -8,23 +8,25 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use frontdesk_agent::resilience::BreakerOptions;
-use frontdesk_agent::session::{Fallback, Providers, Session, SessionOptions};
+use frontdesk_agent::session::{Fallback, Providers, Resumed, Session, SessionOptions};
 use frontdesk_agent::{
-    CallInfo, FallbackLlm, FallbackOptions, FallbackStt, FallbackTts, LanguageModel, LatencyTargets, Pii, SmartTurn, SpeechToText,
-    SttOptions, TextToSpeech, Transport, TtsOptions,
+    CallInfo, CallStore, FallbackLlm, FallbackOptions, FallbackStt, FallbackTts, LanguageModel, LatencyTargets, Pii, SmartTurn,
+    SpeechToText, SttOptions, TextToSpeech, Transport, TtsOptions,
 };
 use frontdesk_audio::SampleRate;
 use frontdesk_clinic::elsewhere::Elsewhere;
 use frontdesk_clinic::insurance::service::{EligibilityCheck, EligibilityOptions, EligibilityService};
+use frontdesk_clinic::leases::{Claim, Lease, LeaseOptions, LeasedCall, Leases, Watcher};
 use frontdesk_clinic::tools::tool_set_with;
 use frontdesk_clinic::{
     ClinicStore, Clock, Database, DatabaseOptions, DbError, Keyring, PgCallStore, PhoneNumber, Tenant, TenantDirectory, TenantId,
 };
-use frontdesk_conversation::EndpointingMode;
+use frontdesk_conversation::{EndpointingMode, StoredState};
 use frontdesk_inference::turn::{TurnEngine, TurnError};
 use frontdesk_inference::vad::{VadEngine, VadOptions};
 use frontdesk_livekit::Credentials;
 use frontdesk_livekit::api::LiveKit;
+use frontdesk_livekit::room::Room;
 use frontdesk_livekit::transport::{LiveKitTransport, TransportOptions};
 use frontdesk_livekit::worker::{JobContext, JobEntry, JobFailure};
 use frontdesk_providers::{DeepgramOptions, DeepgramStt, DeepgramTts, ListenSettings, OpenAiLlm, OpenAiOptions, SpeakSettings};
@@ -32,6 +34,7 @@ use frontdesk_providers::{DeepgramOptions, DeepgramStt, DeepgramTts, ListenSetti
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Llm, Secret, Stt, Tts};
+use crate::rescue::{self, Rescue};
 
 /// Attribute of the SIP participant that names the tenant; without it the dialled number decides.
 const TENANT_ATTRIBUTE: &str = "frontdesk.tenant";
@@ -84,6 +87,8 @@ pub struct Reception {
     now: Option<DateTime<Utc>>,
     /// The practitioners' own calendars.
     elsewhere: HashMap<TenantId, Arc<Elsewhere>>,
+    /// The leases of the calls that this process has.
+    leases: Leases,
 }
 
 impl Reception {
@@ -102,11 +107,13 @@ impl Reception {
         let elsewhere = crate::notifications::elsewhere(config, &tenants)?;
         let mut providers = providers(config)?;
         providers.turn = turn_model(config, &tenants)?.map(|engine| Arc::new(SmartTurn::new(engine)) as _);
+        let database = Database::open(&options)?;
         Ok(Self {
             tenants,
-            database: Database::open(&options)?,
             keys,
             providers,
+            leases: Leases::new(database.clone(), LeaseOptions::new(process_name(principal), rescue::project(&credentials))),
+            database,
             livekit: Arc::new(LiveKit::new(&config.livekit.url, credentials)?),
             fallback: Fallback { audio, text: APOLOGY_TEXT.into() },
             temperature: config.llm.temperature,
@@ -139,6 +146,18 @@ impl Reception {
         &self.database
     }
 
+    /// Renews the leases of calls until told to stop, which is when the last call has ended.
+    pub async fn run_leases(&self, stop: CancellationToken) {
+        self.leases.run(stop).await;
+    }
+
+    /// Looks after calls whose workers are gone, until told to stop. Needs [`Self::run_leases`] beside it.
+    pub async fn run_rescue(&self, agent_name: String, stop: CancellationToken) {
+        let apology = self.fallback.audio.clone();
+        let rescue = Rescue::new(self.leases.clone(), Arc::clone(&self.livekit), agent_name, apology);
+        rescue.run(|tenant| self.tenants.get(tenant.as_str()).map(|tenant| self.store(tenant)), stop).await;
+    }
+
     /// Seals the audit log until told to stop, and once more then.
     pub async fn run_sealer(&self, stop: CancellationToken) {
         frontdesk_clinic::audit::run_sealer(self.database.clone(), stop.cancelled_owned()).await;
@@ -165,12 +184,51 @@ impl Reception {
         }
     }
 
-    fn session(&self, tenant: &Arc<Tenant>, transport: Box<dyn Transport>) -> Session {
+    /// Claims the call of a job; `None` if another agent has it.
+    async fn claim(&self, call: LeasedCall, room: Arc<Room>) -> Option<Held> {
+        let is_present = |identity: &str| room.participants().iter().any(|other| other.identity == identity);
+        match self.leases.claim(call, is_present).await {
+            Claim::New(lease) => Some(Held { lease, age: None, incidents: Vec::new() }),
+            Claim::TakenOver(lease, age) => Some(Held { lease, age: Some(age), incidents: Vec::new() }),
+            Claim::Unleased(lease) => {
+                let incidents = vec!["lease: none, the database was away when the call began; nothing is booked without one".into()];
+                Some(Held { lease, age: None, incidents })
+            }
+            Claim::Held => None,
+        }
+    }
+
+    /// What another worker has left of the call, if anything can be had.
+    async fn resumed(&self, held: &mut Held, store: &dyn CallStore) -> Option<Resumed> {
+        let age = held.age?;
+        let call_id = &held.lease.call().call_id;
+        let state = match store.load_state(call_id).await {
+            Ok(Some(state)) => StoredState::from_json(&state).map_err(|error| error.to_string()),
+            // It was lost before anything was said, or is over.
+            Ok(None) => return None,
+            Err(error) => Err(error.to_string()),
+        };
+        match state {
+            Ok(state) => {
+                tracing::info!(call = call_id, age_ms = age.as_millis(), epoch = held.lease.epoch(), "the call is taken over");
+                held.incidents.push("worker: lost; another took the call over".into());
+                Some(Resumed { state, age })
+            }
+            Err(error) => {
+                tracing::error!(call = call_id, error, "the state of a call that was taken over cannot be had; it begins anew");
+                held.incidents.push("worker: lost; the call began anew, since its state cannot be read".into());
+                None
+            }
+        }
+    }
+
+    async fn session(&self, tenant: &Arc<Tenant>, transport: Box<dyn Transport>, mut held: Held) -> Session {
         let info = transport.info();
         let call_id = info.call_id.clone();
         // A withheld or malformed number of the trunk is none.
         let caller = info.caller_number.as_ref().and_then(|number| PhoneNumber::parse(number.expose(), &tenant.country_calling_code).ok());
-        let store = self.store(tenant);
+        let store = self.store(tenant).with_lease(Arc::clone(&held.lease));
+        let calls = Arc::new(PgCallStore::new(store.clone()).calling_from(caller));
         let tools = tool_set_with(&store, tenant, self.eligibility.clone());
         let mut options = SessionOptions::new(call_id, tenant.id.as_str());
         options.conversation = tenant.conversation_config(self.now.unwrap_or_else(Utc::now), tools.specs());
@@ -183,10 +241,28 @@ impl Reception {
         options.fallback = Some(self.fallback.clone());
         options.record_dir = self.calls_dir.clone();
         options.recording_dir = self.calls_dir.clone().filter(|_| self.record_audio);
+        // Who is taken out of the room gives the call up in good order; who has lost it does not any more.
+        options.lost = held.lease.lost().child_token();
+        options.resumed = self.resumed(&mut held, calls.as_ref()).await;
+        options.incidents = held.incidents;
         let mut providers = self.providers.clone();
-        providers.store = Some(Arc::new(PgCallStore::new(store).calling_from(caller)));
+        providers.store = Some(calls);
         Session::new(options, providers, transport)
     }
+}
+
+/// A call that this worker has.
+struct Held {
+    lease: Arc<Lease>,
+    /// How long ago another worker began it.
+    age: Option<Duration>,
+    /// What its record shall note.
+    incidents: Vec<String>,
+}
+
+/// The process among all that ever were.
+fn process_name(principal: &str) -> String {
+    format!("{principal}#{}", frontdesk_livekit::api::random_id(""))
 }
 
 /// The client of the service that knows what insurance covers, if one is configured.
@@ -277,7 +353,22 @@ impl JobEntry for Reception {
             return Err(JobFailure("the dialled number belongs to no tenant; add it to a tenant's dialled_numbers".into()));
         };
         transport.set_transfer_numbers(tenant.transfer_numbers());
-        let record = self.session(&tenant, Box::new(transport)).run(stop).await;
+        let call = LeasedCall {
+            tenant: tenant.id.clone(),
+            call_id: transport.info().call_id.clone(),
+            room_sid: job.room_sid.clone(),
+            participant: job.participant_identity.clone(),
+            watched_by: if transport.is_behind_our_bridge() { Watcher::Bridge } else { Watcher::Rescue },
+        };
+        let Some(held) = self.claim(call, Arc::clone(transport.room())).await else {
+            tracing::warn!(call = transport.info().call_id, "another agent has the call; it is left to it");
+            transport.leave().await;
+            return Ok(());
+        };
+        // Renewed until the record is stored.
+        let lease = Arc::clone(&held.lease);
+        let record = self.session(&tenant, Box::new(transport), held).await.run(stop).await;
+        drop(lease);
         tracing::info!(
             call = record.call_id,
             outcome = ?record.outcome,

@@ -14,6 +14,7 @@ mod migrate;
 mod operator;
 mod outbox;
 pub mod patient;
+mod rescue;
 pub mod retention;
 mod sip;
 mod start;
@@ -65,6 +66,7 @@ pub async fn run(cli: Cli) -> Result<(), CommandError> {
             start::run(config, &sources).await
         }
         Command::Sip => sip::run(load(&sources)?).await,
+        Command::Rescue => rescue::run(load(&sources)?).await,
         Command::Config(ConfigCommand::Check) => tenant::check(&load(&sources)?),
         Command::Config(ConfigCommand::Schema) => tenant::schema(),
         Command::Tenant(TenantCommand::Import { tenants }) => tenant::import(&load(&sources)?, &tenants).await,

@@ -55,7 +55,28 @@ pub(super) async fn run(config: Config, sources: &Sources) -> Result<(), Command
         let (reception, sealing_ends) = (Arc::clone(&reception), sealing_ends.clone());
         async move { reception.run_sealer(sealing_ends).await }
     });
+    let leasing_ends = CancellationToken::new();
+    let leasing = tokio::spawn({
+        let (reception, ends) = (Arc::clone(&reception), leasing_ends.clone());
+        async move { reception.run_leases(ends).await }
+    });
+    let rescuing_ends = shutdown.child_token();
+    let rescuing = config.worker.rescue.then(|| {
+        let (reception, ends, agent) = (Arc::clone(&reception), rescuing_ends.clone(), config.livekit.agent_name.clone());
+        tokio::spawn(async move { reception.run_rescue(agent, ends).await })
+    });
     let outcome = Worker::new(options).run(Arc::clone(&reception) as _, shutdown).await;
+    rescuing_ends.cancel();
+    if let Some(rescuing) = rescuing
+        && let Err(error) = rescuing.await
+    {
+        tracing::error!(%error, "looking after lost calls failed");
+    }
+    // No call is left whose lease could be renewed.
+    leasing_ends.cancel();
+    if let Err(error) = leasing.await {
+        tracing::error!(%error, "the keeper of leases failed");
+    }
     // The last calls have told what they had to tell; what is not sent by now, another worker sends.
     outside.stop().await;
     // Only now, so that what the last calls did is sealed, too.

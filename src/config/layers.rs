@@ -49,6 +49,7 @@ pub const SETTINGS: &[Setting] = &[
     plain("worker.max_jobs", "FRONTDESK_MAX_JOBS", "50", "calls at once, 1 to 10000"),
     plain("worker.load_threshold", "FRONTDESK_LOAD_THRESHOLD", "0.7", "load from which no new call is taken, above 0 up to 1"),
     plain("worker.drain_timeout_s", "FRONTDESK_DRAIN_TIMEOUT_S", "3600", "seconds that running calls may go on after SIGTERM"),
+    plain("worker.rescue", "FRONTDESK_RESCUE", "true", "whether the worker also looks after calls whose worker is gone, true or false"),
     plain("worker.turn_model", "FRONTDESK_TURN_MODEL", "", "file of the turn model; empty: the one of scripts/setup, in var/models/"),
     plain("sip.listen", "FRONTDESK_SIP_LISTEN", "127.0.0.1:5060", "address and port for SIP over UDP and TCP"),
     plain("sip.advertised_address", "FRONTDESK_SIP_ADVERTISED_ADDRESS", "", "IP address that peers are told, when it differs (NAT)"),
