@@ -42,11 +42,13 @@ pub(crate) struct DeskOptions {
     pub(crate) away_s: f64,
     /// The service that the test wants to take away.
     pub(crate) gated: Option<Service>,
+    /// Calls at once of the first worker.
+    pub(crate) max_jobs: u32,
 }
 
 impl Default for DeskOptions {
     fn default() -> Self {
-        Self { log: "info", away_s: 15.0, gated: None }
+        Self { log: "info", away_s: 15.0, gated: None, max_jobs: 50 }
     }
 }
 
@@ -101,7 +103,8 @@ impl Desk {
             .argument("--set")
             .argument(format!("tts.base_url={}", urls.tts));
         let worker_options = worker;
-        let mut worker = Process::spawn(&worker_options).expect("the worker starts");
+        let first = worker_options.clone().variable("FRONTDESK_MAX_JOBS", options.max_jobs.to_string());
+        let mut worker = Process::spawn(&first).expect("the worker starts");
         let mut bridge = Process::spawn(&environment("sip")).expect("the bridge starts");
         bridge.logged("taking calls over SIP", START_TIMEOUT).await.expect("the bridge gets ready");
         worker.logged("registered with LiveKit", START_TIMEOUT).await.expect("the worker gets ready");

@@ -1,5 +1,7 @@
 //! Workers that are lost in the middle of calls: killed, stalled, cut off from Postgres. The caller stays, and another worker goes on.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use frontdesk_agent::CallRecord;
@@ -11,7 +13,7 @@ use nix::unistd::Pid;
 use sqlx::Row as _;
 use tokio::time::sleep;
 
-use crate::calls::Placed;
+use crate::calls::{Placed, UntilTold};
 use crate::clinic::GREETING;
 use crate::desk::{Desk, DeskOptions, Service};
 use crate::documents::{codes, said, transcript};
@@ -44,15 +46,21 @@ struct Asked {
     placed: Placed,
     /// When it was answered, as far as a test can tell.
     answered: Instant,
+    /// Ends it.
+    hang_up: Arc<AtomicBool>,
 }
 
 /// Places calls, and waits until each caller was asked for his number.
 async fn asked(desk: &Desk, people: &'static [Person]) -> Vec<Asked> {
-    let placed: Vec<_> = people.iter().map(|person| (person, desk.place(cut_off(person)))).collect();
+    let place = |person: &'static Person| {
+        let hang_up = Arc::new(AtomicBool::new(false));
+        (person, desk.place(UntilTold { inner: cut_off(person), hang_up: Arc::clone(&hang_up) }), hang_up)
+    };
+    let placed: Vec<_> = people.iter().map(place).collect();
     let mut calls = Vec::new();
-    for (person, mut placed) in placed {
+    for (person, mut placed, hang_up) in placed {
         placed.until("an answer", |event| matches!(event, CallerEvent::Answered { .. })).await;
-        calls.push(Asked { person, placed, answered: Instant::now() });
+        calls.push(Asked { person, placed, answered: Instant::now(), hang_up });
     }
     for call in &mut calls {
         let introduction = call.person.introduction();
@@ -91,12 +99,14 @@ fn assert_whole(record: &CallRecord, person: &Person) {
     assert_eq!(record.outcome, EndReason::Completed, "{}", transcript(record));
     assert!(agent.contains(GREETING) && agent.contains("I lost you for a moment. You were giving me your phone number"), "{agent}");
     assert_eq!(agent.matches(GREETING).count(), 1, "{agent}");
-    assert_eq!(&caller[..3], [WISH, &person.introduction(), &person.tells_number()], "{}", transcript(record));
+    // On a slow machine one sentence may become two turns.
+    let words = format!("{WISH} {} {}", person.introduction(), person.tells_number());
+    assert!(caller.join(" ").starts_with(&words), "{}", transcript(record));
     assert!(record.incidents.iter().any(|incident| incident.starts_with("worker: lost")), "{:?}", record.incidents);
     let field = |name: &str| record.fields.iter().find(|field| field.name == name).map(|field| field.value.as_str());
     assert_eq!(field("patient_name"), Some(person.name));
     assert!(field("phone").is_some_and(|phone| phone.chars().filter(char::is_ascii_digit).collect::<String>().ends_with(person.digits)));
-    for tool in ["note_intent", "confirm", "end_call"] {
+    for tool in ["confirm", "end_call"] {
         assert_eq!(record.tools.iter().filter(|call| call.name == tool).count(), 1, "{tool}: {}", transcript(record));
     }
 }
@@ -117,7 +127,7 @@ async fn kill_worker_of(people: &'static [Person]) {
     let killed = Instant::now();
     let heard = heard_again(&desk, calls.len()).await;
     let mut silences = Vec::new();
-    for Asked { person, placed, answered } in calls {
+    for Asked { person, placed, answered, .. } in calls {
         let outcome = placed.outcome().await;
         assert_eq!(outcome.end, CallEnd::Agent, "{}: {:?}\n{}", person.name, outcome.turns, desk.tails());
         silences.push(first_sound(&outcome, answered, heard) - killed);
@@ -149,7 +159,8 @@ fn callers_of_a_killed_worker_go_on_with_another_and_book_once() {
 #[test]
 fn a_stalled_worker_that_wakes_up_writes_nothing_and_leaves() {
     run(async {
-        let desk = Desk::open(DeskOptions { away_s: 60.0, ..DeskOptions::default() }).await;
+        // LiveKit goes on offering jobs to a worker that is stalled, and drops those that it does not answer. A full one is spared.
+        let desk = Desk::open(DeskOptions { away_s: 60.0, max_jobs: 1, ..DeskOptions::default() }).await;
         let call = asked(&desk, &PEOPLE[2..3]).await.remove(0);
         let mut other = desk.hire("second").await;
         signal(&desk.worker, Signal::SIGSTOP);
@@ -198,9 +209,16 @@ fn without_postgres_for_a_while_no_call_is_stolen() {
             assert_eq!((row.get::<i64, _>("epoch"), row.get::<bool, _>("held")), (1, true));
         }
         assert_eq!(rows.len(), 2);
-        // The callers were not lost: they go on as soon as they say something.
+        // The callers were not lost: the same worker hears them hang up.
+        for call in &calls {
+            call.hang_up.store(true, Ordering::Relaxed);
+        }
         for call in calls {
-            drop(call.placed);
+            assert_eq!(call.placed.outcome().await.end, CallEnd::Caller);
+        }
+        for record in desk.records(2).await {
+            assert_eq!(record.outcome, EndReason::CallerHungUp, "{}", transcript(&record));
+            assert!(!record.incidents.iter().any(|incident| incident.starts_with("worker:")), "{:?}", record.incidents);
         }
         assert!(other.stop(TAKE_OVER_MAX).await.expect("it ends").success());
         desk.close().await;
