@@ -54,6 +54,8 @@ pub enum Command {
     Simulate(Simulate),
     /// Run the SIP bridge: take calls from trunks and carry them into LiveKit rooms
     Sip,
+    /// Send for another agent when a call's worker is gone; workers do so as well (worker.rescue)
+    Rescue,
     /// Bring the database's schema up to date and import the tenants
     Migrate,
     /// Start everything on this machine and book an appointment by telephone

@@ -14,3 +14,4 @@ pub mod logging;
 pub mod measures;
 pub mod notifications;
 pub mod reception;
+pub mod rescue;

@@ -8,24 +8,26 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use frontdesk_agent::resilience::BreakerOptions;
-use frontdesk_agent::session::{Fallback, Providers, Session, SessionOptions};
+use frontdesk_agent::session::{Fallback, Providers, Resumed, Session, SessionOptions};
 use frontdesk_agent::{
-    CallInfo, FallbackLlm, FallbackOptions, FallbackStt, FallbackTts, LanguageModel, LatencyTargets, Pii, SmartTurn, SpeechToText,
-    SttOptions, TextToSpeech, Transport, TtsOptions,
+    CallInfo, CallStore, FallbackLlm, FallbackOptions, FallbackStt, FallbackTts, LanguageModel, LatencyTargets, Pii, SmartTurn,
+    SpeechToText, SttOptions, TextToSpeech, Transport, TtsOptions,
 };
 use frontdesk_audio::SampleRate;
 use frontdesk_clinic::audit::SecurityEvent;
 use frontdesk_clinic::insurance::service::{EligibilityCheck, EligibilityOptions, EligibilityService};
+use frontdesk_clinic::leases::{Claim, Lease, LeaseOptions, LeasedCall, Leases, Watcher};
 use frontdesk_clinic::limits::Gate;
 use frontdesk_clinic::tools::{message_desk, tool_set_with};
 use frontdesk_clinic::{
     ClinicStore, Clock, Database, DatabaseOptions, DbError, Keyring, PgCallStore, PhoneNumber, Tenant, TenantDirectory, TenantId,
 };
-use frontdesk_conversation::EndpointingMode;
+use frontdesk_conversation::{EndpointingMode, StoredState};
 use frontdesk_inference::turn::{TurnEngine, TurnError};
 use frontdesk_inference::vad::{VadEngine, VadOptions};
 use frontdesk_livekit::Credentials;
 use frontdesk_livekit::api::LiveKit;
+use frontdesk_livekit::room::Room;
 use frontdesk_livekit::transport::{LiveKitTransport, TransportOptions};
 use frontdesk_livekit::worker::{JobAnswer, JobContext, JobEntry, JobFailure, JobRequest, TENANT_ATTRIBUTE};
 use frontdesk_providers::{DeepgramOptions, DeepgramStt, DeepgramTts, ListenSettings, OpenAiLlm, OpenAiOptions, SpeakSettings};
@@ -34,6 +36,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clinics::{ClinicFiles, Clinics, LOOK_EVERY};
 use crate::config::{Config, Llm, Secret, Stt, Tts};
+use crate::rescue::{self, Rescue};
 
 const APOLOGY: &[u8] = include_bytes!("../assets/apology.wav");
 const APOLOGY_TEXT: &str = "We are sorry, we cannot take your call at the moment. Please call again in a few minutes. Goodbye.";
@@ -90,6 +93,8 @@ pub struct Reception {
     now: Option<DateTime<Utc>>,
     /// Where calls are admitted.
     gate: Gate,
+    /// This process among all that ever were.
+    process: String,
 }
 
 impl Reception {
@@ -112,6 +117,7 @@ impl Reception {
         Ok(Self {
             clinics: Arc::new(files),
             database: Database::open(&options)?,
+            process: process_name(principal),
             keys,
             providers,
             fallback: Fallback { audio, text: APOLOGY_TEXT.into() },
@@ -203,7 +209,8 @@ impl Reception {
             Some(id) => Some(clinics.tenants.get(id).ok_or_else(|| ReceptionError::Tenant(id.to_owned()))?.id.clone()),
             None => None,
         };
-        Ok(Desk { reception: Arc::clone(self), livekit: Arc::new(LiveKit::new(url, credentials)?), tenant })
+        let leases = Leases::new(self.database.clone(), LeaseOptions::new(self.process.clone(), rescue::project(&credentials)));
+        Ok(Desk { reception: Arc::clone(self), livekit: Arc::new(LiveKit::new(url, credentials)?), leases, tenant })
     }
 
     /// Whose call it is.
@@ -223,13 +230,45 @@ impl Reception {
         }
     }
 
+    /// What another worker has left of the call, if anything can be had.
+    async fn resumed(&self, held: &mut Held, store: &dyn CallStore) -> Option<Resumed> {
+        let age = held.age?;
+        let call_id = &held.lease.call().call_id;
+        let state = match store.load_state(call_id).await {
+            Ok(Some(state)) => StoredState::from_json(&state).map_err(|error| error.to_string()),
+            // It was lost before anything was said, or is over.
+            Ok(None) => return None,
+            Err(error) => Err(error.to_string()),
+        };
+        match state {
+            Ok(state) => {
+                tracing::info!(call = call_id, age_ms = age.as_millis(), epoch = held.lease.epoch(), "the call is taken over");
+                held.incidents.push("worker: lost; another took the call over".into());
+                Some(Resumed { state, age })
+            }
+            Err(error) => {
+                tracing::error!(call = call_id, error, "the state of a call that was taken over cannot be had; it begins anew");
+                held.incidents.push("worker: lost; the call began anew, since its state cannot be read".into());
+                None
+            }
+        }
+    }
+
     /// A call; one beyond the clinic's limit (`is_busy`) is told so, and can leave a message. `hurry` asks it to end politely.
-    fn session(&self, tenant: &Arc<Tenant>, transport: Box<dyn Transport>, is_busy: bool, hurry: CancellationToken) -> Session {
+    async fn session(
+        &self,
+        tenant: &Arc<Tenant>,
+        transport: Box<dyn Transport>,
+        mut held: Held,
+        is_busy: bool,
+        hurry: CancellationToken,
+    ) -> Session {
         let info = transport.info();
         let call_id = info.call_id.clone();
         // A withheld or malformed number of the trunk is none.
         let caller = info.caller_number.as_ref().and_then(|number| PhoneNumber::parse(number.expose(), &tenant.country_calling_code).ok());
-        let store = self.store(tenant);
+        let store = self.store(tenant).with_lease(Arc::clone(&held.lease));
+        let calls = Arc::new(PgCallStore::new(store.clone()).calling_from(caller));
         let tools = if is_busy { message_desk(&store, tenant) } else { tool_set_with(&store, tenant, self.eligibility.clone()) };
         let mut options = SessionOptions::new(call_id, tenant.id.as_str());
         options.conversation = tenant.conversation_config(self.now.unwrap_or_else(Utc::now), tools.specs());
@@ -247,10 +286,28 @@ impl Reception {
         options.fallback = Some(self.fallback.clone());
         options.record_dir = self.calls_dir.clone();
         options.recording_dir = self.calls_dir.clone().filter(|_| self.record_audio);
+        // Who is taken out of the room gives the call up in good order; who has lost it does not any more.
+        options.lost = held.lease.lost().child_token();
+        options.resumed = self.resumed(&mut held, calls.as_ref()).await;
+        options.incidents = held.incidents;
         let mut providers = self.providers.clone();
-        providers.store = Some(Arc::new(PgCallStore::new(store).calling_from(caller)));
+        providers.store = Some(calls);
         Session::new(options, providers, transport)
     }
+}
+
+/// A call that this worker has.
+struct Held {
+    lease: Arc<Lease>,
+    /// How long ago another worker began it.
+    age: Option<Duration>,
+    /// What its record shall note.
+    incidents: Vec<String>,
+}
+
+/// The process among all that ever were.
+fn process_name(principal: &str) -> String {
+    format!("{principal}#{}", frontdesk_livekit::api::random_id(""))
 }
 
 /// The client of the service that knows what insurance covers, if one is configured.
@@ -348,6 +405,8 @@ fn models(config: &Config) -> Result<Vec<Arc<dyn LanguageModel>>, ReceptionError
 pub struct Desk {
     reception: Arc<Reception>,
     livekit: Arc<LiveKit>,
+    /// The leases of the calls of this server that this process has.
+    leases: Leases,
     /// Whose the server is, if it is a tenant's own.
     tenant: Option<TenantId>,
 }
@@ -357,6 +416,36 @@ impl Desk {
     #[must_use]
     pub const fn livekit(&self) -> &Arc<LiveKit> {
         &self.livekit
+    }
+
+    /// Renews the leases of calls until told to stop, which is when the last call has ended.
+    pub async fn run_leases(&self, stop: CancellationToken) {
+        self.leases.run(stop).await;
+    }
+
+    /// Looks after calls whose workers are gone, until told to stop. Needs [`Self::run_leases`] beside it.
+    pub async fn run_rescue(&self, agent_name: String, stop: CancellationToken) {
+        let apology = self.reception.fallback.audio.clone();
+        let rescue = Rescue::new(self.leases.clone(), Arc::clone(&self.livekit), agent_name, apology);
+        let clinic = |tenant: &TenantId| {
+            let clinics = self.reception.clinics.now();
+            clinics.tenants.get(tenant.as_str()).map(|tenant| self.reception.store(tenant))
+        };
+        rescue.run(clinic, stop).await;
+    }
+
+    /// Claims the call of a job; `None` if another agent has it.
+    async fn claim(&self, call: LeasedCall, room: Arc<Room>) -> Option<Held> {
+        let is_present = |identity: &str| room.participants().iter().any(|other| other.identity == identity);
+        match self.leases.claim(call, is_present).await {
+            Claim::New(lease) => Some(Held { lease, age: None, incidents: Vec::new() }),
+            Claim::TakenOver(lease, age) => Some(Held { lease, age: Some(age), incidents: Vec::new() }),
+            Claim::Unleased(lease) => {
+                let incidents = vec!["lease: none, the database was away when the call began; nothing is booked without one".into()];
+                Some(Held { lease, age: None, incidents })
+            }
+            Claim::Held => None,
+        }
     }
 
     fn tenant(&self, info: &CallInfo) -> Option<Arc<Tenant>> {
@@ -389,6 +478,20 @@ impl JobEntry for Desk {
             return Err(JobFailure("the dialled number belongs to no tenant; add it to a tenant's dialled_numbers".into()));
         };
         transport.set_transfer_numbers(tenant.transfer_numbers());
+        let call = LeasedCall {
+            tenant: tenant.id.clone(),
+            call_id: transport.info().call_id.clone(),
+            room_sid: job.room_sid.clone(),
+            participant: job.participant_identity.clone(),
+            watched_by: if transport.is_behind_our_bridge() { Watcher::Bridge } else { Watcher::Rescue },
+        };
+        let Some(held) = self.claim(call, Arc::clone(transport.room())).await else {
+            tracing::warn!(call = transport.info().call_id, "another agent has the call; it is left to it");
+            transport.leave().await;
+            return Ok(());
+        };
+        // Renewed until the record is stored.
+        let lease = Arc::clone(&held.lease);
         let store = self.reception.store(&tenant);
         let pass = match self.reception.gate.admit(&store, &tenant.limits, &transport.info().call_id).await {
             Ok(pass) => Some(pass),
@@ -402,7 +505,7 @@ impl JobEntry for Desk {
                 None
             }
         };
-        let running = self.reception.session(&tenant, Box::new(transport), pass.is_none(), hurry).run(stop);
+        let running = self.reception.session(&tenant, Box::new(transport), held, pass.is_none(), hurry).await.run(stop);
         let record = match pass {
             None => running.await,
             Some(pass) => {
@@ -414,6 +517,7 @@ impl JobEntry for Desk {
                 record
             }
         };
+        drop(lease);
         tracing::info!(
             call = record.call_id,
             outcome = ?record.outcome,

@@ -6,6 +6,8 @@ use frontdesk_livekit::api::{ParticipantToken, random_id};
 use frontdesk_livekit::room::ParticipantKind;
 use frontdesk_livekit::worker::{JobContext, JobEntry, JobKind};
 
+use tokio_util::sync::CancellationToken;
+
 use super::{CommandError, shutdown_in_two_steps, start, start_logging};
 use crate::cli::Connect;
 use crate::config::Config;
@@ -38,7 +40,13 @@ pub(super) async fn run(connect: Connect, config: &Config) -> Result<(), Command
         hurry,
         assigned_at: Instant::now(),
     };
-    let outcome = desk.run(job).await;
+    let ends = CancellationToken::new();
+    let call = async {
+        let outcome = desk.run(job).await;
+        ends.cancel();
+        outcome
+    };
+    let (outcome, ()) = tokio::join!(call, desk.run_leases(ends.clone()));
     reception.close().await;
     outcome.map_err(CommandError::new)
 }

@@ -16,6 +16,7 @@ mod migrate;
 mod operator;
 mod outbox;
 pub mod patient;
+mod rescue;
 pub mod retention;
 mod simulate;
 mod sip;
@@ -71,6 +72,7 @@ pub async fn run(cli: Cli) -> Result<(), CommandError> {
         Command::Dispatch(dispatch) => dispatch::run(dispatch, &load(&sources)?).await,
         Command::Simulate(simulate) => simulate::run(simulate, &load(&sources)?).await,
         Command::Sip => sip::run(load(&sources)?).await,
+        Command::Rescue => rescue::run(load(&sources)?).await,
         Command::Config(ConfigCommand::Check) => tenant::check(&load(&sources)?),
         Command::Config(ConfigCommand::Schema) => tenant::schema(),
         Command::Tenant(TenantCommand::Import { tenants }) => tenant::import(&load(&sources)?, &tenants).await,

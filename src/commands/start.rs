@@ -59,13 +59,15 @@ pub(super) async fn run(config: Config, sources: &Sources) -> Result<(), Command
         Environment::Development => Capacity::of_jobs(max_jobs, load_threshold),
         Environment::Staging | Environment::Production => Capacity::of_machine(max_jobs, load_threshold),
     };
-    let (mut workers, mut health, mut apis) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut workers, mut health, mut apis, mut desks) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for server in servers(&config, credentials)? {
         let desk = reception.desk(&server.url, server.credentials.clone(), server.tenant.as_deref()).map_err(CommandError::new)?;
         apis.push(Arc::clone(desk.livekit()));
         let worker = Worker::sharing(options(&config, &server), capacity.clone()).hurried_by(hurry.clone());
         health.push(worker.health());
-        workers.push((worker, Arc::new(desk)));
+        let desk = Arc::new(desk);
+        desks.push(Arc::clone(&desk));
+        workers.push((worker, desk));
     }
     let pages = Pages::open(&config, &reception, apis, (health, capacity)).await.map_err(CommandError)?;
     let outside = Outside::open(&config, &reception.clinics().tenants, reception.database(), keys).map_err(CommandError::new)?;
@@ -80,11 +82,13 @@ pub(super) async fn run(config: Config, sources: &Sources) -> Result<(), Command
         let (reception, following_ends) = (Arc::clone(&reception), following_ends.clone());
         async move { reception.follow_files(following_ends).await }
     });
+    let care = Care::begin(&desks, config.worker.rescue.then_some(config.livekit.agent_name.as_str()), &shutdown);
     let outcome = serve(workers, &shutdown).await;
     following_ends.cancel();
     if let Err(error) = following.await {
         tracing::error!(%error, "changes of the clinics' files are not taken up any more");
     }
+    care.end().await;
     // The last calls have told what they had to tell; what is not sent by now, another worker sends.
     outside.stop().await;
     // Only now, so that what the last calls did is sealed, too.
@@ -99,6 +103,47 @@ pub(super) async fn run(config: Config, sources: &Sources) -> Result<(), Command
     outcome?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Looks after leases: those of this process's calls, and those that others have lost.
+struct Care {
+    leasing: JoinSet<()>,
+    leasing_ends: CancellationToken,
+    rescuing: JoinSet<()>,
+    rescuing_ends: CancellationToken,
+}
+
+impl Care {
+    /// `rescued_by` names the agent that is sent for when a call has lost its worker; without it, nobody is.
+    fn begin(desks: &[Arc<Desk>], rescued_by: Option<&str>, shutdown: &CancellationToken) -> Self {
+        let (leasing_ends, rescuing_ends) = (CancellationToken::new(), shutdown.child_token());
+        let (mut leasing, mut rescuing) = (JoinSet::new(), JoinSet::new());
+        for desk in desks {
+            let (leased, ends) = (Arc::clone(desk), leasing_ends.clone());
+            leasing.spawn(async move { leased.run_leases(ends).await });
+            if let Some(agent) = rescued_by.map(str::to_owned) {
+                let (desk, ends) = (Arc::clone(desk), rescuing_ends.clone());
+                rescuing.spawn(async move { desk.run_rescue(agent, ends).await });
+            }
+        }
+        Self { leasing, leasing_ends, rescuing, rescuing_ends }
+    }
+
+    /// When no call is left whose lease could be renewed.
+    async fn end(mut self) {
+        self.rescuing_ends.cancel();
+        while let Some(ended) = self.rescuing.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!(%error, "looking after lost calls failed");
+            }
+        }
+        self.leasing_ends.cancel();
+        while let Some(ended) = self.leasing.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!(%error, "the keeper of leases failed");
+            }
+        }
+    }
 }
 
 /// Runs all workers to their ends. If one cannot register at all, the others drain.

@@ -72,6 +72,7 @@ pub const SETTINGS: &[Setting] = &[
         "",
         "what a dispatch's metadata, a JSON object, must hold, as key=value, comma-separated; empty: anything",
     ),
+    plain("worker.rescue", "FRONTDESK_RESCUE", "true", "whether the worker also looks after calls whose worker is gone, true or false"),
     plain("worker.turn_model", "FRONTDESK_TURN_MODEL", "", "file of the turn model; empty: the one of scripts/setup, in var/models/"),
     plain("health.listen", "FRONTDESK_HEALTH_LISTEN", "127.0.0.1:8081", "address and port of the health pages and /metrics, or off"),
     plain("health.interval_s", "FRONTDESK_HEALTH_INTERVAL_S", "30", "seconds between looks at what the worker depends on, 1 to 3600"),

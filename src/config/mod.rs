@@ -157,6 +157,8 @@ pub struct Worker {
     pub load_threshold: f32,
     /// How long running calls may go on after SIGTERM, in seconds.
     pub drain_timeout_s: u64,
+    /// Whether the worker also sends for agents to calls whose worker is gone, as `frontdesk rescue` does.
+    pub rescue: bool,
     /// The turn model's file, unless it is where `scripts/setup` puts it.
     #[serde(default, deserialize_with = "scalar::optional_text")]
     pub turn_model: Option<String>,

@@ -42,11 +42,13 @@ pub(crate) struct DeskOptions {
     pub(crate) away_s: f64,
     /// The service that the test wants to take away.
     pub(crate) gated: Option<Service>,
+    /// Calls at once of the first worker.
+    pub(crate) max_jobs: u32,
 }
 
 impl Default for DeskOptions {
     fn default() -> Self {
-        Self { log: "info", away_s: 15.0, gated: None }
+        Self { log: "info", away_s: 15.0, gated: None, max_jobs: 50 }
     }
 }
 
@@ -58,6 +60,10 @@ pub(crate) struct Desk {
     pub(crate) worker: Process,
     pub(crate) bridge: Process,
     pub(crate) sip: SocketAddr,
+    /// The name under which its workers register.
+    pub(crate) agent: String,
+    /// How its worker was started.
+    worker_options: ProcessOptions,
     gate: Option<Gate>,
     folder: TempDir,
 }
@@ -96,11 +102,38 @@ impl Desk {
             .argument(format!("stt.base_url={}", urls.stt))
             .argument("--set")
             .argument(format!("tts.base_url={}", urls.tts));
-        let mut worker = Process::spawn(&worker).expect("the worker starts");
+        let worker_options = worker;
+        let first = worker_options.clone().variable("FRONTDESK_MAX_JOBS", options.max_jobs.to_string());
+        let mut worker = Process::spawn(&first).expect("the worker starts");
         let mut bridge = Process::spawn(&environment("sip")).expect("the bridge starts");
         bridge.logged("taking calls over SIP", START_TIMEOUT).await.expect("the bridge gets ready");
         worker.logged("registered with LiveKit", START_TIMEOUT).await.expect("the worker gets ready");
-        Self { shared, database, worker, bridge, sip, gate, folder }
+        Self { shared, database, worker, bridge, sip, agent, worker_options, gate, folder }
+    }
+
+    /// Another worker for the same calls, with a log of its own.
+    pub(crate) async fn hire(&self, name: &str) -> Process {
+        let mut options = self.worker_options.clone();
+        options.log = self.folder.path().join(format!("{name}.log"));
+        let mut worker = Process::spawn(&options).expect("the worker starts");
+        worker.logged("registered with LiveKit", START_TIMEOUT).await.expect("the worker gets ready");
+        worker
+    }
+
+    /// What looks after calls whose worker is gone, alone.
+    pub(crate) async fn rescue(&self) -> Process {
+        let mut options = self.worker_options.clone();
+        options.log = self.folder.path().join("rescue.log");
+        options.arguments[0] = "rescue".into();
+        let mut rescue = Process::spawn(&options).expect("the rescue starts");
+        rescue.logged("looking after calls whose worker is gone", START_TIMEOUT).await.expect("it gets ready");
+        rescue
+    }
+
+    /// Ends the bridge of a desk whose worker was killed.
+    pub(crate) async fn close_bridge(mut self) {
+        let status = self.bridge.stop(STOP_TIMEOUT).await.expect("it ends");
+        assert!(status.success(), "{status}:\n{}", self.bridge.log_tail());
     }
 
     /// Takes the gated service away.

@@ -39,7 +39,7 @@ pub(crate) enum LineReport {
     Transferred(TransferOutcome),
 }
 
-/// Runs a transport until `orders` is closed or `cut` fires, then hangs up.
+/// Runs a transport until `orders` is closed or `cut` fires, then hangs up; or leaves, if the call was `lost` to another worker.
 ///
 /// Events go to `events`, which holds about a second of audio; when the session lags behind further, the transport's own bound
 /// decides what is dropped. After the caller left only orders are carried out, and the outcome of a transfer is still told.
@@ -48,6 +48,7 @@ pub(crate) async fn run(
     mut orders: mpsc::Receiver<LineOrder>,
     events: mpsc::Sender<LineReport>,
     cut: CancellationToken,
+    lost: CancellationToken,
 ) {
     let mut transfer: Option<BoxFuture<'static, TransferOutcome>> = None;
     let mut waiting = None;
@@ -82,7 +83,11 @@ pub(crate) async fn run(
             }
         }
     }
-    hang_up(transport.as_mut()).await;
+    if lost.is_cancelled() {
+        leave(transport.as_mut()).await;
+    } else {
+        hang_up(transport.as_mut()).await;
+    }
 }
 
 /// What comes of the transfer under way.
@@ -107,6 +112,13 @@ async fn signal(transport: &mut dyn Transport, order: LineOrder) -> bool {
         tracing::debug!("a signal to the room took too long and was given up");
     }
     sent
+}
+
+/// Leaves the call to somebody else, within a bound.
+pub(crate) async fn leave(transport: &mut dyn Transport) {
+    if timeout(HANG_UP_MAX, transport.leave()).await.is_err() {
+        tracing::warn!("leaving took too long and was given up");
+    }
 }
 
 /// Ends the call for the caller, within a bound.

@@ -20,6 +20,11 @@ pub trait CallStore: Send + Sync {
     /// Stores the record of a call that ended; idempotent by call id.
     async fn finish(&self, record: &CallRecord) -> Result<(), StoreError>;
 
+    /// Lets go of a call that goes on at another worker; whether it was ours to let go. Without leases it never is.
+    async fn give_up(&self, _call_id: &str) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
     /// Appends to the audit log; `subject` is pseudonymous.
     async fn audit(&self, call_id: &str, action: &str, subject: Option<&str>) -> Result<(), StoreError>;
 }
@@ -33,6 +38,8 @@ pub struct CallStart {
     pub tenant_id: String,
     /// When it was answered.
     pub started_at: DateTime<Utc>,
+    /// Whether another worker had it before.
+    pub is_resumed: bool,
 }
 
 /// Why storing failed.
@@ -45,6 +52,9 @@ pub enum StoreError {
     /// The database refused the statement: a fault of ours or of its schema.
     #[error("the database refused: {0}")]
     Refused(String),
+    /// Another worker has the call now: mute, leave, and write nothing more.
+    #[error("another worker has the call now")]
+    LeaseLost,
     /// Stored data cannot be read (unknown version, wrong key).
     #[error("stored data of call {call_id} cannot be read: {reason}")]
     Unreadable {

@@ -55,6 +55,12 @@ pub trait Transport: Send {
 
     /// Ends the call for the caller as well: deletes the room or sends BYE. Idempotent, bounded in time.
     async fn hang_up(&mut self);
+
+    /// Leaves the call to somebody else: the caller stays. After it, hanging up does nothing. A transport whose calls cannot
+    /// change hands hangs up.
+    async fn leave(&mut self) {
+        self.hang_up().await;
+    }
 }
 
 /// Where the agent's speech goes. The shell paces: it writes one 20 ms frame every 20 ms.
@@ -93,6 +99,12 @@ pub enum TransportEvent {
 }
 
 impl TransportEvent {
+    /// Whether the call goes on without this agent: another was sent for, or has come.
+    #[must_use]
+    pub const fn is_left_to_another(&self) -> bool {
+        matches!(self, Self::Removed | Self::Replaced)
+    }
+
     /// Why the call is over for the agent with this event, if it is.
     #[must_use]
     pub const fn end(&self) -> Option<EndReason> {

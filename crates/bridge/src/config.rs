@@ -79,8 +79,8 @@ pub struct Waits {
     pub ring_max: Duration,
     /// Longest time without an agent in an answered call; then the caller hears the announcement.
     pub absence_max: Duration,
-    /// For the next packet of an agent that sends even when it is silent, before it counts as vanished. LiveKit takes 20 s to
-    /// notice that an agent's process was killed.
+    /// For the next sign of life of an agent that gives any (ours do, twice a second), or the next packet of one that sends even
+    /// when it is silent, before it counts as vanished. LiveKit takes 20 s to notice that an agent's process was killed.
     pub agent_stall: Duration,
     /// For the media connections with the room to come up, or back; then the room counts as lost.
     pub room_media: Duration,

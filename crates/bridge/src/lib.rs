@@ -22,6 +22,7 @@ mod bridge;
 mod call;
 mod config;
 mod downlink;
+mod heartbeat;
 mod mixer;
 mod pulse;
 mod replacement;

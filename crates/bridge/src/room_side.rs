@@ -9,7 +9,7 @@ use frontdesk_livekit::api::{AgentDispatch, LiveKit};
 use frontdesk_livekit::room::{
     AudioPublisher, DataMessage, DisconnectReason, EndReason, OutgoingData, Participant, ParticipantKind, RemoteAudio, Room, RoomEvent,
 };
-use frontdesk_livekit::transfer;
+use frontdesk_livekit::{pulse, transfer};
 use frontdesk_telephony::rtp::{RtpEvent, RtpEvents};
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use crate::attributes::CALL_STATUS;
 use crate::downlink::Downlink;
+use crate::heartbeat::Heartbeats;
 use crate::mixer::SourceId;
 use crate::pulse::Pulse;
 use crate::replacement::{Replacement, tolerate};
@@ -51,6 +52,8 @@ enum Done {
     Stalled(RemoteAudio, SourceId),
     Dispatched(Option<String>),
     MediaTimedOut,
+    /// No beat of this participant comes, and the server answers, or does not.
+    BeatsStopped(String, bool),
     Nothing,
 }
 
@@ -65,6 +68,7 @@ pub(crate) struct RoomSide {
     dispatch_ids: Vec<String>,
     watch: AgentWatch,
     stall: Duration,
+    beats: Heartbeats,
     downlink: Arc<Downlink>,
     sources: SourceId,
     /// Whose audio we had.
@@ -87,6 +91,7 @@ impl RoomSide {
             dispatch_ids: Vec::new(),
             watch,
             stall,
+            beats: Heartbeats::new(stall),
             downlink,
             sources: 0,
             once_heard: BTreeSet::new(),
@@ -123,12 +128,16 @@ impl RoomSide {
     /// If one of the call's tasks panicked, so that the call ends as a whole.
     pub(crate) async fn next(&mut self) -> Notice {
         loop {
-            let deadline = self.watch.deadline();
+            let (deadline, beats_due) = (self.watch.deadline(), self.beats.deadline());
             let notice = tokio::select! {
                 biased;
                 event = self.events.recv() => self.on_event(event),
                 Some(done) = self.tasks.join_next() => self.on_done(done),
                 () = tokio::time::sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => self.on_deadline(),
+                () = tokio::time::sleep_until(beats_due.unwrap_or_else(Instant::now)), if beats_due.is_some() => {
+                    self.look_for_the_silent();
+                    None
+                }
             };
             if let Some(notice) = notice {
                 return notice;
@@ -155,8 +164,30 @@ impl RoomSide {
         }
     }
 
+    /// Agents have stopped beating. If our own line to the server is cut, they are not to blame.
+    fn look_for_the_silent(&mut self) {
+        for identity in self.beats.stopped(Instant::now()) {
+            let (api, room) = (self.api.clone(), self.room.name().to_owned());
+            self.tasks.spawn(async move { Done::BeatsStopped(identity, api.list_participants(&room).await.is_ok()) });
+        }
+    }
+
+    fn on_beats_stopped(&mut self, identity: &str, server_answers: bool) {
+        let now = Instant::now();
+        if !server_answers {
+            // It is given as long again.
+            self.beats.beat(identity, now);
+        } else if self.beats.has_stopped(identity) && self.watch.left(identity, Leave::Lost, now) {
+            tracing::warn!(stall_ms = self.stall.as_millis(), "the agent has vanished: it gives no sign of life any more");
+        }
+    }
+
     /// Only an agent may have the caller transferred.
-    fn on_data(&self, data: DataMessage) -> Option<Notice> {
+    fn on_data(&mut self, data: DataMessage) -> Option<Notice> {
+        if data.topic == pulse::PULSE_TOPIC {
+            self.beats.beat(&data.sender, Instant::now());
+            return None;
+        }
         let request = transfer::Request::parse(&data.payload).filter(|_| data.topic == transfer::TRANSFER_TOPIC)?;
         let is_agent = self.room.participants().iter().any(|other| other.identity == data.sender && other.kind == ParticipantKind::Agent);
         if !is_agent {
@@ -203,13 +234,15 @@ impl RoomSide {
     /// The server answers, but nothing comes from a sender that sends even when it is silent. The server takes much longer to
     /// notice that its process is gone.
     fn on_stalled(&mut self, audio: RemoteAudio, source: SourceId) {
-        if self.watch.left(audio.participant_identity(), Leave::Lost, Instant::now()) {
+        // Silence of one that beats means silence.
+        if !self.beats.knows(audio.participant_identity()) && self.watch.left(audio.participant_identity(), Leave::Lost, Instant::now()) {
             tracing::warn!(stall_ms = self.stall.as_millis(), "the agent has vanished: it sends nothing any more");
         }
         self.read(audio, source, Pulse::off());
     }
 
     fn on_left(&mut self, participant: &Participant, reason: DisconnectReason) {
+        self.beats.left(&participant.identity);
         if participant.kind != ParticipantKind::Agent && !self.watch.hears(&participant.identity) {
             return;
         }
@@ -235,6 +268,10 @@ impl RoomSide {
             }
             Ok(Done::Dispatched(id)) => {
                 self.dispatch_ids.extend(id);
+                None
+            }
+            Ok(Done::BeatsStopped(identity, server_answers)) => {
+                self.on_beats_stopped(&identity, server_answers);
                 None
             }
             Ok(Done::MediaTimedOut) => Some(Notice::MediaTimedOut),

@@ -64,11 +64,13 @@ impl CallStore for PgCallStore {
     async fn begin(&self, call: &CallStart) -> Result<(), StoreError> {
         self.refuse_stranger(&call.tenant_id)?;
         let call_id = call.call_id.as_str();
+        let action = if call.is_resumed { "call.resumed" } else { "call.began" };
         let begun = bounded(async {
             let (mut transaction, _) = self.clinic.begin().await?;
             // Now, so that no transaction of the call's has to wait for another that makes it.
             self.clinic.subject_key(&mut transaction, Subject::Call(call_id)).await?;
-            audit::append(&mut transaction, self.clinic.tenant(), Some(call_id), Actor::Agent, "call.began", None).await?;
+            audit::append(&mut transaction, self.clinic.tenant(), Some(call_id), Actor::Agent, action, None).await?;
+            self.clinic.hold_lease(&mut transaction).await?;
             transaction.commit().await?;
             Ok(())
         });
@@ -83,15 +85,17 @@ impl CallStore for PgCallStore {
             let place = ("call_states", "state_sealed");
             let sealed = self.clinic.seal_for(&mut transaction, Subject::Call(call_id), place, &text.to_string()).await?;
             sqlx::query!(
-                "INSERT INTO call_states (tenant_id, call_id, revision, state_sealed) VALUES ($1, $2, 1, $3)
+                "INSERT INTO call_states (tenant_id, call_id, revision, state_sealed, epoch) VALUES ($1, $2, 1, $3, $4)
                  ON CONFLICT (tenant_id, call_id) DO UPDATE
-                 SET state_sealed = excluded.state_sealed, revision = call_states.revision + 1, updated_at = now()",
+                 SET state_sealed = excluded.state_sealed, revision = call_states.revision + 1, epoch = excluded.epoch, updated_at = now()",
                 self.clinic.tenant().as_str(),
                 call_id,
-                sealed.as_bytes()
+                sealed.as_bytes(),
+                self.clinic.epoch()
             )
             .execute(&mut *transaction)
             .await?;
+            self.clinic.hold_lease(&mut transaction).await?;
             transaction.commit().await?;
             Ok(())
         });
@@ -146,16 +150,22 @@ impl CallStore for PgCallStore {
                 audit::append(&mut transaction, self.clinic.tenant(), Some(call_id), Actor::System, "call.recorded", None).await?;
                 self.clinic.tell_of_call(&mut transaction, record, outcome.clone(), self.caller.as_ref()).await?;
             }
+            self.clinic.release_lease(&mut transaction).await?;
             transaction.commit().await?;
             Ok(())
         });
         finished.await.map_err(|error| store_error(call_id, error))
     }
 
+    async fn give_up(&self, call_id: &str) -> Result<bool, StoreError> {
+        self.clinic.yield_lease().await.map_err(|error| store_error(call_id, error))
+    }
+
     async fn audit(&self, call_id: &str, action: &str, subject: Option<&str>) -> Result<(), StoreError> {
         let audited = bounded(async {
             let (mut transaction, _) = self.clinic.begin().await?;
             audit::append(&mut transaction, self.clinic.tenant(), Some(call_id), Actor::Agent, action, subject).await?;
+            self.clinic.hold_lease(&mut transaction).await?;
             transaction.commit().await?;
             Ok(())
         });
@@ -170,6 +180,7 @@ fn outcome_word(record: &CallRecord) -> String {
 
 fn store_error(call_id: &str, error: DbError) -> StoreError {
     match error {
+        DbError::LeaseLost => StoreError::LeaseLost,
         DbError::Unreadable { .. } => StoreError::Unreadable { call_id: call_id.into(), reason: error.to_string() },
         error if error.is_retryable() => StoreError::Unavailable(error.to_string()),
         error => StoreError::Refused(error.to_string()),

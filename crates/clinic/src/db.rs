@@ -9,6 +9,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection, PgConnection, PgPool, Postgres, Transaction};
 
 use crate::ids::TenantId;
+use crate::leases::{Orphan, OrphanRow, interval};
 use crate::migrate::newest_version;
 
 /// How long one operation may take in all, should the server fall silent in the middle of it.
@@ -84,6 +85,12 @@ pub enum DbError {
         /// The server's message where it cannot hold data, else empty.
         reason: String,
     },
+    /// The call belongs to another worker now. Nothing was written; mute and leave.
+    #[error("the call belongs to another worker now")]
+    LeaseLost,
+    /// The call has no lease as yet, since the database was away when it began. It may be had later.
+    #[error("the call has no lease, so that nothing is booked")]
+    Unleased,
     /// A stored value cannot be read or written: wrong key, or altered.
     #[error("{what}: {reason}")]
     Unreadable {
@@ -98,7 +105,7 @@ impl DbError {
     /// Whether the same operation may succeed later.
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
-        !matches!(self, Self::Constraint { .. } | Self::Refused { .. } | Self::Unreadable { .. })
+        !matches!(self, Self::Constraint { .. } | Self::Refused { .. } | Self::Unreadable { .. } | Self::LeaseLost)
     }
 
     /// Whether the same operation is likely to succeed when tried again at once.
@@ -254,6 +261,50 @@ impl Database {
             Ok(found)
         })
         .await
+    }
+
+    /// Renews the leases of a process, those of the calls named; which of them it has, with their epochs.
+    pub(crate) async fn renew_leases(
+        &self,
+        worker: &str,
+        tenants: &[String],
+        calls: &[String],
+        lasting: Duration,
+    ) -> Result<Vec<(String, String, i64)>, DbError> {
+        let rows = sqlx::query!(
+            r#"SELECT tenant_id AS "tenant!", call_id AS "call!", epoch AS "epoch!" FROM renew_call_leases($1, $2, $3, $4)"#,
+            worker,
+            tenants,
+            calls,
+            interval(lasting)
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows.into_iter().map(|row| (row.tenant, row.call, row.epoch)).collect())
+    }
+
+    /// Takes calls whose leases have expired.
+    pub(crate) async fn take_over_leases(
+        &self,
+        project: &str,
+        pause: Duration,
+        bridge_patience: Duration,
+        at_most: i32,
+    ) -> Result<Vec<Orphan>, DbError> {
+        let rows = sqlx::query_as!(
+            OrphanRow,
+            r#"SELECT tenant_id AS "tenant_id!", call_id AS "call_id!", epoch AS "epoch!", room_sid AS "room_sid!",
+                      participant AS "participant!", watched_by AS "watched_by!", attempts AS "attempts!",
+                      extract(epoch FROM orphaned_for)::float8 AS "orphaned_s!", began_at AS "began_at!"
+               FROM take_over_call_leases($1, $2, $3, $4)"#,
+            project,
+            interval(pause),
+            interval(bridge_patience),
+            at_most
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        rows.into_iter().map(Orphan::try_from).collect()
     }
 
     /// All clinics of the database, by id.

@@ -26,6 +26,7 @@ pub mod elsewhere;
 mod health;
 pub mod ids;
 pub mod insurance;
+pub mod leases;
 pub mod limits;
 pub mod local_time;
 pub mod masks;

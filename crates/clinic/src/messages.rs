@@ -67,6 +67,7 @@ impl ClinicStore {
         bounded(async {
             let (mut transaction, now) = self.begin().await?;
             self.insert_message(&mut transaction, (call_id, record_key, now), Actor::Agent, message, is_urgent).await?;
+            self.hold_lease(&mut transaction).await?;
             transaction.commit().await?;
             Ok(())
         })
@@ -146,6 +147,7 @@ impl ClinicStore {
             )
             .execute(&mut *transaction)
             .await?;
+            self.hold_lease(&mut transaction).await?;
             transaction.commit().await?;
             Ok(())
         })

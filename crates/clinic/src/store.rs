@@ -11,6 +11,7 @@ use crate::crypto::{Keyring, Place};
 use crate::db::{Database, DbError, bounded};
 use crate::elsewhere::{Age, Elsewhere};
 use crate::ids::{LocationId, PractitionerId, ServiceCode, TenantId};
+use crate::leases::Lease;
 use crate::schedule::{Buffer, Busy, Location, Practitioner, Schedule, Span, WorkingPeriod};
 
 /// Whose "now" counts when a time is judged past or too far ahead.
@@ -33,6 +34,8 @@ pub struct ClinicStore {
     pub(crate) notices: Option<Arc<Tenant>>,
     /// The practitioners' own calendars, if they are heeded.
     elsewhere: Option<Arc<Elsewhere>>,
+    /// The worker's hold on the call that this view serves; every write of the call looks whether it still stands.
+    pub(crate) lease: Option<Arc<Lease>>,
     clock: Clock,
 }
 
@@ -40,7 +43,7 @@ impl ClinicStore {
     /// The view of one tenant.
     #[must_use]
     pub const fn new(database: Database, keys: Arc<Keyring>, tenant: TenantId) -> Self {
-        Self { database, keys, tenant, notices: None, elsewhere: None, clock: Clock::Database }
+        Self { database, keys, tenant, notices: None, elsewhere: None, lease: None, clock: Clock::Database }
     }
 
     /// The same view with another clock.
@@ -59,6 +62,12 @@ impl ClinicStore {
     #[must_use]
     pub fn with_elsewhere(self, elsewhere: &Arc<Elsewhere>) -> Self {
         Self { elsewhere: Some(Arc::clone(elsewhere)), ..self }
+    }
+
+    /// The same view, which writes for a call only as long as its lease stands, and books nothing without one.
+    #[must_use]
+    pub fn with_lease(self, lease: Arc<Lease>) -> Self {
+        Self { lease: Some(lease), ..self }
     }
 
     /// Whether the practitioners' own calendars are heeded.

@@ -311,6 +311,12 @@ pub struct Phrases {
     pub closing: String,
     /// The answer to an emergency, never cut off; empty for none of its own: then the model answers.
     pub emergency: String,
+    /// The worker that had the call was lost, and this one has taken it over; said first. Empty to go on without a word.
+    pub lost: String,
+    /// After that, if the caller had the floor and was giving a field: what to give again.
+    pub lost_field: BTreeMap<FieldKind, String>,
+    /// The same if he was saying anything else.
+    pub lost_floor: String,
 }
 
 impl Default for Phrases {
@@ -327,8 +333,23 @@ impl Default for Phrases {
                 .into(),
             closing: "I'm sorry, I have to end this call now. Please call again in a few minutes. Goodbye.".into(),
             emergency: String::new(),
+            lost: "Sorry, I lost you for a moment.".into(),
+            // Each names its field as `Endpointing::fields` knows it, so that the answer is awaited to its end.
+            lost_field: by_field([
+                "You were giving me your phone number. Could you give it to me again, from the start?",
+                "You were telling me your date of birth. Could you tell me again?",
+                "You were giving me your member ID. Could you give it to me again, from the start?",
+                "You were spelling a name for me. Could you spell it again, from the start?",
+            ]),
+            lost_floor: "Could you say that again, please?".into(),
         }
     }
+}
+
+/// Sentences for a telephone number, a date of birth, a member id and a spelled name.
+fn by_field(sentences: [&str; 4]) -> BTreeMap<FieldKind, String> {
+    let fields = [FieldKind::Phone, FieldKind::DateOfBirth, FieldKind::MemberId, FieldKind::SpelledName];
+    fields.into_iter().zip(sentences.map(String::from)).collect()
 }
 
 impl Phrases {
@@ -348,6 +369,14 @@ impl Phrases {
                     .into(),
             closing: "Lo siento, tengo que terminar esta llamada. Por favor, llame de nuevo en unos minutos. Adiós.".into(),
             emergency: String::new(),
+            lost: "Disculpe, le he perdido por un momento.".into(),
+            lost_field: by_field([
+                "Me estaba dando su número de teléfono. ¿Me lo puede dar otra vez, desde el principio?",
+                "Me estaba diciendo su fecha de nacimiento. ¿Me la puede repetir?",
+                "Me estaba dando su número de afiliado. ¿Me lo puede dar otra vez, desde el principio?",
+                "Me estaba deletreando un nombre. ¿Me lo puede deletrear otra vez, desde el principio?",
+            ]),
+            lost_floor: "¿Podría repetirlo, por favor?".into(),
         }
     }
 }

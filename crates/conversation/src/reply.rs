@@ -31,6 +31,8 @@ pub(crate) enum Purpose {
     Emergency,
     /// Speech failed; the fallback phrase takes its place.
     Fallback,
+    /// The worker that had the call was lost.
+    Resumed,
     /// The caller is silent.
     Away,
     /// The caller stayed silent.

@@ -10,7 +10,7 @@ use crate::confirm::Progress;
 use crate::delay::Pace;
 use crate::draft::Draft;
 use crate::endpointing::CallerTurn;
-use crate::fields::FieldKind;
+use crate::fields::{FieldKind, asked_for};
 use crate::history::History;
 use crate::ids::{ReplyId, TurnId, UtteranceId};
 use crate::interruption::Barge;
@@ -20,14 +20,14 @@ use crate::machine::{Conversation, Phase};
 use crate::outputs;
 use crate::playout::Playout;
 use crate::record::Record;
-use crate::reply::{Reply, Stage};
+use crate::reply::{After, Purpose, Reply, Stage};
 use crate::summary::{EndReason, ToolStatus};
 use crate::time::CallTime;
 use crate::tools::{Toolbox, Work};
 use crate::transfer::Transfer;
 use crate::trouble::Trouble;
 use crate::turns::Committed;
-use crate::utterance::Playback;
+use crate::utterance::{Playback, Role, Utterance};
 
 /// Version of the stored state; raised when an older reader could misread it.
 pub const STATE_VERSION: u32 = 2;
@@ -202,11 +202,30 @@ impl Conversation {
         self.take_over_reply(now);
         self.take_over_tools(now);
         self.take_over_transfer(now);
+        self.apologise_for_the_break(now);
         if let Phase::Closing(reason) = self.state.phase
             && reason != EndReason::CallerHungUp
         {
             self.push(Command::HangUp);
         }
+    }
+
+    /// The caller heard nothing for some seconds, and what he said meanwhile is lost: he is told so, and what he was saying.
+    fn apologise_for_the_break(&mut self, now: CallTime) {
+        if self.state.phase != Phase::Open || self.state.reply.is_some() {
+            return;
+        }
+        let phrases = self.phrases();
+        if phrases.lost.is_empty() {
+            return;
+        }
+        let asked = || asked_for(&self.state.history.last_agent_text(), &self.config.endpointing.fields);
+        let field = self.state.expected.or_else(asked);
+        let hint = field.and_then(|field| phrases.lost_field.get(&field)).unwrap_or(&phrases.lost_floor);
+        // Words of his that had come to us are answered instead.
+        let hint = if self.state.caller.is_idle() { hint.as_str() } else { "" };
+        let words = format!("{} {hint}", phrases.lost);
+        self.start_reply(now, Purpose::Resumed, None, Some(words.trim_end().to_owned()), After::Floor);
     }
 
     /// What had been ordered but not heard to its end is said again from its beginning, under a new reply. An answer of the model
@@ -217,13 +236,20 @@ impl Conversation {
         let old = reply.id;
         let id = self.state.ids.reply();
         let again = matches!(reply.stage, Stage::Speaking);
+        let is_waited_for = !matches!(reply.stage, Stage::Transferring);
         reply.resume(id);
         for running in self.state.tools.running.iter_mut().filter(|running| running.reply == old) {
             running.reply = id;
         }
         if !again {
             self.freeze(&utterances, now);
+            if is_waited_for && self.state.phase == Phase::Open {
+                self.say_lost(now);
+            }
             return;
+        }
+        if utterances.iter().any(Utterance::is_open) && self.state.phase == Phase::Open {
+            self.say_lost(now);
         }
         for mut utterance in utterances {
             let unheard = utterance.is_open();
@@ -235,6 +261,16 @@ impl Conversation {
             } else {
                 self.state.playout.utterances.push(utterance);
             }
+        }
+    }
+
+    /// A line of its own, before what is said again or still to come.
+    fn say_lost(&mut self, now: CallTime) {
+        let entry = self.state.reply.as_mut().and_then(|reply| reply.entry.take());
+        let words = self.phrases().lost.clone();
+        self.say(now, &words, Role::Filler);
+        if let Some(reply) = &mut self.state.reply {
+            reply.entry = entry;
         }
     }
 

@@ -91,6 +91,9 @@ pub enum EndReason {
     ConnectionLost,
     /// The call's task did not answer any more, and was ended by its watchdog.
     Stuck,
+    /// Not ended: another worker has the call now, and its record will tell how it ends. Stands in no stored record.
+    #[schemars(skip)]
+    TakenOver,
 }
 
 impl EndReason {
@@ -111,6 +114,7 @@ impl EndReason {
             Self::Replaced => "replaced",
             Self::ConnectionLost => "connection_lost",
             Self::Stuck => "stuck",
+            Self::TakenOver => "taken_over",
         }
     }
 }

@@ -4,6 +4,7 @@
 //! - [`room`]: a participant that publishes one Opus track, hears others, and exchanges data, texts, DTMF and attributes.
 //! - [`worker`]: registers an agent with the server and runs the jobs that the server assigns.
 //! - [`transfer`]: how an agent asks our bridge to hand its caller to a person.
+//! - [`pulse`]: how an agent shows our bridge that it is still there.
 //! - [`transport`]: a job's room as the agent's [`frontdesk_agent::Transport`].
 //!
 //! Signalling comes from LiveKit's own crates, WebRTC from the `webrtc` crate; nothing here needs a prebuilt library
@@ -13,6 +14,7 @@
 
 pub mod api;
 mod credentials;
+pub mod pulse;
 pub mod room;
 mod server_url;
 pub mod transfer;

@@ -2,6 +2,7 @@
 
 mod assemble;
 mod confidence;
+mod lost;
 
 use std::collections::BTreeMap;
 
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub(crate) use assemble::assemble;
+pub use lost::of_lost_call;
 
 use crate::numbers::Stage;
 

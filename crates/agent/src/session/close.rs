@@ -11,6 +11,7 @@ use super::start::Start;
 use crate::observe::SessionEvent;
 use crate::record::{CallRecord, assemble};
 use crate::storage;
+use crate::store::StoreError;
 
 impl Driver {
     /// Ends everything that belongs to the call and gives its summary.
@@ -79,7 +80,7 @@ fn enter_late_result(summary: &mut CallSummary, confirmation: &ConfirmationId, o
 }
 
 /// The summary of a call in which nothing was said.
-pub(super) const fn blank_summary(end: EndReason, ended_at: CallTime) -> CallSummary {
+pub(crate) const fn blank_summary(end: EndReason, ended_at: CallTime) -> CallSummary {
     CallSummary {
         end,
         ended_at,
@@ -103,6 +104,15 @@ impl Start {
         let tasks = std::mem::take(&mut self.tasks);
         tasks.finish(self.options.limits.tasks).await;
         let (end, at) = (summary.end, summary.ended_at);
+        if self.is_left_to_another().await {
+            tracing::info!("the call goes on at another worker; nothing more is stored");
+            let summary = CallSummary { end: EndReason::TakenOver, ..summary };
+            self.watch.tell(at, SessionEvent::Ended(EndReason::TakenOver));
+            return assemble(summary, &self.options, self.started_at, self.incidents.list(), None);
+        }
+        // Taken out of a call that nobody else can have: it was ended from outside.
+        let end = if end == EndReason::TakenOver { EndReason::Stopped } else { end };
+        let summary = CallSummary { end, ..summary };
         let recording = recording.map(|path| path.display().to_string());
         let make = |incidents| assemble(summary.clone(), &self.options, self.started_at, incidents, recording.clone());
         let mut record = make(self.incidents.list());
@@ -110,6 +120,11 @@ impl Start {
             && let Err(error) = storage::finish(store.as_ref(), &record).await
         {
             storage::note(&self.incidents, "finish", &error);
+            if matches!(error, StoreError::LeaseLost) {
+                record.outcome = EndReason::TakenOver;
+                self.watch.tell(at, SessionEvent::Ended(EndReason::TakenOver));
+                return record;
+            }
         }
         record.incidents = self.incidents.list();
         if let Some(folder) = &self.options.record_dir {
@@ -123,6 +138,25 @@ impl Start {
         tracing::info!(outcome = ?end, duration_ms = record.duration_ms, incidents = record.incidents.len(), "the call ended");
         self.watch.tell(at, SessionEvent::Ended(end));
         record
+    }
+}
+
+impl Start {
+    /// Whether the call is another worker's. One that we were taken out of is let go of; if there is nobody who could take it (no
+    /// store, or a call without a lease), it has ended.
+    async fn is_left_to_another(&self) -> bool {
+        if !self.options.lost.is_cancelled() {
+            return false;
+        }
+        let Some(store) = &self.providers.store else { return false };
+        match storage::give_up(store.as_ref(), &self.options.call_id).await {
+            Ok(ours) => ours,
+            Err(StoreError::LeaseLost) => true,
+            Err(error) => {
+                storage::note(&self.incidents, "give_up", &error);
+                true
+            }
+        }
     }
 }
 

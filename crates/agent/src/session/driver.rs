@@ -74,6 +74,8 @@ pub(super) struct Parts {
     pub(super) heart: Heart,
     /// Fires when the call is to end soon, and politely.
     pub(super) hurry: CancellationToken,
+    /// Fires when another worker has the call.
+    pub(super) lost: CancellationToken,
 }
 
 /// Where reports of helper tasks come in.
@@ -127,6 +129,7 @@ pub(super) struct Driver {
 }
 
 enum Event {
+    Lost,
     Stop,
     Hurry,
     Timer,
@@ -159,7 +162,8 @@ impl Driver {
             line_closed: false,
             mute: false,
             apology: None,
-            last_audio: epoch,
+            // Of a call that was taken over, the epoch is long past.
+            last_audio: Instant::now(),
             last_tick: None,
             hurried: false,
             hang_up_at: None,
@@ -196,6 +200,7 @@ impl Driver {
             let (stopping, hurried) = (self.end_by.is_some(), self.hurried);
             let event = tokio::select! {
                 biased;
+                () = self.parts.lost.cancelled() => Event::Lost,
                 () = stop.cancelled(), if !stopping => Event::Stop,
                 () = self.parts.hurry.cancelled(), if !hurried => Event::Hurry,
                 () = sleep_until(wake) => Event::Timer,
@@ -219,6 +224,10 @@ impl Driver {
     /// Turns an event into inputs; `false` when the conversation is given up.
     fn take(&mut self, event: Event) -> bool {
         match event {
+            Event::Lost => {
+                self.lose();
+                return false;
+            }
             Event::Stop => self.end(Input::Stop, EndReason::Stopped),
             Event::Hurry => {
                 tracing::info!("the call is to end soon");
@@ -314,6 +323,17 @@ impl Driver {
             self.inputs.push_back(Input::Tick);
         }
         true
+    }
+
+    /// Another worker has the call: nothing more is said, and the caller stays in the room.
+    fn lose(&mut self) {
+        self.parts.playout.flush(ReplyId(u32::MAX));
+        self.parts.playout.pause();
+        self.parts.model.cancel_all();
+        self.hang_up_at = None;
+        // The line's task leaves instead of hanging up.
+        self.parts.line = None;
+        self.abandon(EndReason::TakenOver);
     }
 
     /// Hangs up by ending the line's task.

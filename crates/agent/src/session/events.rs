@@ -56,6 +56,11 @@ impl Driver {
         if self.caller_gone {
             return;
         }
+        if event.is_left_to_another() {
+            tracing::warn!("another agent was sent for; the call is left to it");
+            self.parts.lost.cancel();
+            return;
+        }
         if let Some(reason) = event.end() {
             return self.line_ended(reason);
         }

@@ -23,11 +23,12 @@ use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-pub use options::{Fallback, Providers, SessionLimits, SessionOptions};
+pub use options::{Fallback, Providers, Resumed, SessionLimits, SessionOptions};
 
 use crate::numbers;
 use crate::record::CallRecord;
 use crate::transport::{Transport, TransportError};
+pub(crate) use close::blank_summary;
 use start::Start;
 use watchdog::Watchdog;
 

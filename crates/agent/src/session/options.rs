@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use frontdesk_audio::{Frame, SampleRate};
-use frontdesk_conversation::Config;
+use frontdesk_conversation::{Config, StoredState};
 use tokio_util::sync::CancellationToken;
 
 use crate::agent::Agent;
@@ -86,6 +86,21 @@ pub struct SessionOptions {
     pub limits: SessionLimits,
     /// Whoever fires this asks the call to end soon, and politely: the agent says so, and puts the caller through to a person if it can.
     pub hurry: CancellationToken,
+    /// What another worker has left of this call; `None` for a call that begins.
+    pub resumed: Option<Resumed>,
+    /// Fires when the call belongs to another worker: the session mutes, leaves and stores nothing more.
+    pub lost: CancellationToken,
+    /// What is known of the call that its record shall note, in a few words without personal data.
+    pub incidents: Vec<String>,
+}
+
+/// A call that began at another worker.
+#[derive(Debug, Clone)]
+pub struct Resumed {
+    /// The conversation as it was stored last.
+    pub state: StoredState,
+    /// How long ago the call began.
+    pub age: Duration,
 }
 
 impl SessionOptions {
@@ -111,6 +126,9 @@ impl SessionOptions {
             targets: LatencyTargets::default(),
             limits: SessionLimits::default(),
             hurry: CancellationToken::new(),
+            resumed: None,
+            lost: CancellationToken::new(),
+            incidents: Vec::new(),
         }
     }
 }

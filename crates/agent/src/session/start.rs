@@ -65,6 +65,8 @@ enum Opened {
     Ready(Box<dyn Transport>, Box<dyn SttStream>),
     Cold(Box<dyn Transport>, ProviderError),
     Over(Option<Box<dyn Transport>>, EndReason),
+    /// Another worker has the call.
+    Lost(Option<Box<dyn Transport>>),
 }
 
 /// What speaks: filled before the call is answered.
@@ -88,13 +90,17 @@ impl Start {
         // A conversation ends when its last commit did or timed out, so that much it must be given.
         let slowest = options.conversation.tools.iter().map(|tool| tool.timeout).max().unwrap_or_default();
         options.limits.end = options.limits.end.max(slowest + Duration::from_secs(1));
+        let incidents = Incidents::default();
+        for incident in &options.incidents {
+            incidents.note(incident.as_str());
+        }
         let watch = Watch { call_id: options.call_id.as_str().into(), observer: options.observer.clone() };
         Self {
             options: Arc::new(options),
             providers,
             began: Instant::now(),
             started_at: Utc::now(),
-            incidents: Incidents::default(),
+            incidents,
             watch,
             tasks: Tasks::default(),
             helpers: CancellationToken::new(),
@@ -127,14 +133,13 @@ impl Start {
         joining: BoxFuture<'static, Result<Box<dyn Transport>, TransportError>>,
         stop: CancellationToken,
     ) -> CallRecord {
-        let mut machine = Conversation::new(self.options.conversation.clone());
+        let mut machine = self.machine();
         let mut held = Vec::new();
         let (orders, order_queue) = mpsc::channel(SPEECH_QUEUE);
         let (report, reports) = mpsc::channel(REPORT_QUEUE);
         let voice = Voice { playout: Playout::new(self.options.tts.rate, self.options.playout), orders, reports };
         // The greeting is worded before the call is answered, so that it is synthesised while the rest warms up; whatever
         // else the conversation wants done is held until then.
-        machine.handle(CallTime::ZERO, Input::Answered);
         while let Some(command) = machine.poll() {
             match command {
                 Command::Synthesise { utterance, reply, text } => {
@@ -152,11 +157,30 @@ impl Start {
                 tracing::error!(%error, "a provider is not there: the apology is played");
                 self.apologise(transport, &stop).await
             }
+            Opened::Lost(transport) => {
+                if let Some(mut transport) = transport {
+                    line::leave(transport.as_mut()).await;
+                }
+                self.finish(blank_summary(EndReason::TakenOver, CallTime::ZERO), None).await
+            }
             Opened::Over(transport, reason) => {
                 if let Some(mut transport) = transport {
                     line::hang_up(transport.as_mut()).await;
                 }
                 self.finish(blank_summary(reason, CallTime::ZERO), None).await
+            }
+        }
+    }
+
+    /// A conversation that begins, or one that goes on where another worker left it.
+    fn machine(&self) -> Conversation {
+        let config = self.options.conversation.clone();
+        match &self.options.resumed {
+            Some(resumed) => Conversation::resume(config, resumed.state.clone(), CallTime::ZERO + resumed.age),
+            None => {
+                let mut machine = Conversation::new(config);
+                machine.handle(CallTime::ZERO, Input::Answered);
+                machine
             }
         }
     }
@@ -181,6 +205,7 @@ impl Start {
         loop {
             tokio::select! {
                 biased;
+                () = options.lost.cancelled() => return Opened::Lost(transport),
                 () = stop.cancelled() => return Opened::Over(transport, EndReason::Stopped),
                 joined = &mut joining, if transport.is_none() => match joined {
                     Ok(Ok(joined)) => transport = Some(joined),
@@ -194,7 +219,9 @@ impl Start {
                     }
                 },
                 event = next_event(&mut transport) => {
-                    if let Some(reason) = event.end() {
+                    if event.is_left_to_another() {
+                        options.lost.cancel();
+                    } else if let Some(reason) = event.end() {
                         return Opened::Over(transport, reason);
                     }
                 }
@@ -226,9 +253,11 @@ impl Start {
         };
         let after = self.began.elapsed();
         tracing::info!(after_ms = after.as_millis() as u64, warm, "answered");
-        self.started_at = Utc::now();
-        self.began = Instant::now();
-        self.watch.tell(CallTime::ZERO, SessionEvent::Answered { after, warm });
+        // Of a call that was taken over, the clock goes on.
+        let age = self.options.resumed.as_ref().map(|resumed| resumed.age + self.began.elapsed()).unwrap_or_default();
+        self.started_at = Utc::now() - chrono::Duration::from_std(age).unwrap_or_default();
+        self.began = Instant::now().checked_sub(age).unwrap_or_else(Instant::now);
+        self.watch.tell(CallTime::ZERO + age, SessionEvent::Answered { after, warm });
         Some(sink)
     }
 
@@ -274,7 +303,8 @@ impl Start {
         };
         let (line, line_orders) = mpsc::channel(REPORT_QUEUE);
         let (line_events, line_queue) = mpsc::channel(LINE_QUEUE);
-        self.tasks.spawn(line::run(transport, line_orders, line_events, self.heart.cut()));
+        let (cut, lost) = (self.heart.cut(), self.options.lost.clone());
+        self.tasks.spawn(line::run(transport, line_orders, line_events, cut, lost));
 
         let (hearing, hearing_orders) = mpsc::channel(HEARING_QUEUE);
         let (heard, heard_queue) = mpsc::channel(REPORT_QUEUE);
@@ -282,8 +312,12 @@ impl Start {
         let listener = Hearing::new(service, self.options.stt.clone(), stt, hearing_orders, heard, self.helpers.clone());
         self.tasks.spawn(listener.run());
 
-        let start =
-            CallStart { call_id: self.options.call_id.clone(), tenant_id: self.options.tenant_id.clone(), started_at: self.started_at };
+        let start = CallStart {
+            call_id: self.options.call_id.clone(),
+            tenant_id: self.options.tenant_id.clone(),
+            started_at: self.started_at,
+            is_resumed: self.options.resumed.is_some(),
+        };
         let (storage, storing) = Storage::new(self.providers.store.clone(), start, self.incidents.clone());
         if let Some(storing) = storing {
             self.tasks.spawn(storing.run());
@@ -320,6 +354,7 @@ impl Start {
             helpers: self.helpers.clone(),
             heart: self.heart.clone(),
             hurry: self.options.hurry.clone(),
+            lost: self.options.lost.clone(),
         };
         let summary = Driver::new(machine, self.began, parts, reports).run(held, stop).await;
         let recording = match written {
@@ -331,7 +366,9 @@ impl Start {
 
     fn record_audio(&mut self) -> Option<Recording> {
         let dir = self.options.recording_dir.as_ref()?;
-        let path = dir.join(file_name(&self.options.call_id, "wav"));
+        // What another worker has recorded stays.
+        let part = self.options.resumed.as_ref().map(|resumed| format!("-from-{}s", resumed.age.as_secs())).unwrap_or_default();
+        let path = dir.join(file_name(&format!("{}{part}", self.options.call_id), "wav"));
         let (caller, agent, recorder) = Recorder::new(path, self.options.tts.rate, self.incidents.clone());
         let (report, written) = oneshot::channel();
         self.tasks.spawn(async move {

@@ -117,18 +117,24 @@ pub(crate) async fn finish(store: &dyn CallStore, record: &CallRecord) -> Result
     bounded(store.finish(record)).await
 }
 
+/// Lets go of a call, within a bound.
+pub(crate) async fn give_up(store: &dyn CallStore, call_id: &str) -> Result<bool, StoreError> {
+    bounded(store.give_up(call_id)).await
+}
+
 /// Notes a failed statement: its kind for the record, its cause for the log.
 pub(crate) fn note(incidents: &Incidents, statement: &str, error: &StoreError) {
     let kind = match error {
         StoreError::Unavailable(_) => "unavailable",
         StoreError::Refused(_) => "refused",
+        StoreError::LeaseLost => "lease lost",
         StoreError::Unreadable { .. } => "unreadable",
     };
     tracing::warn!(statement, %error, "storing failed");
     incidents.note(format!("store: {statement} {kind}"));
 }
 
-async fn bounded(statement: impl Future<Output = Result<(), StoreError>>) -> Result<(), StoreError> {
+async fn bounded<T>(statement: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
     let late = || StoreError::Unavailable(format!("no answer within {} ms", STATEMENT_MAX.as_millis()));
     timeout(STATEMENT_MAX, statement).await.unwrap_or_else(|_| Err(late()))
 }

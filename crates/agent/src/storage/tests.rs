@@ -11,7 +11,7 @@ use crate::testing::FakeStore;
 
 fn storage(store: &FakeStore) -> (Storage, StorageTask, Incidents) {
     let incidents = Incidents::default();
-    let start = CallStart { call_id: "call-1".into(), tenant_id: "demo".into(), started_at: Utc::now() };
+    let start = CallStart { call_id: "call-1".into(), tenant_id: "demo".into(), started_at: Utc::now(), is_resumed: false };
     let (storage, task) = Storage::new(Some(Arc::new(store.clone())), start, incidents.clone());
     (storage, task.expect("there is a store"), incidents)
 }

@@ -12,6 +12,7 @@ use crate::store::{CallStart, CallStore, StoreError};
 #[derive(Default)]
 struct Kept {
     away: bool,
+    leased: bool,
     delay: Duration,
     begun: Vec<String>,
     states: Vec<Vec<u8>>,
@@ -40,6 +41,11 @@ impl FakeStore {
     /// From now on every statement fails, or none does.
     pub fn set_away(&self, away: bool) {
         self.kept().away = away;
+    }
+
+    /// Calls have leases: one that is given up is somebody else's.
+    pub fn set_leased(&self, leased: bool) {
+        self.kept().leased = leased;
     }
 
     /// From now on every statement takes this long.
@@ -91,6 +97,10 @@ impl CallStore for FakeStore {
     async fn finish(&self, record: &CallRecord) -> Result<(), StoreError> {
         self.there().await?.records.push(record.clone());
         Ok(())
+    }
+
+    async fn give_up(&self, _call_id: &str) -> Result<bool, StoreError> {
+        Ok(self.there().await?.leased)
     }
 
     async fn audit(&self, _call_id: &str, action: &str, _subject: Option<&str>) -> Result<(), StoreError> {

@@ -28,6 +28,7 @@ struct Line {
     transcript: Vec<TranscriptLine>,
     answered: Option<Instant>,
     hung_up: Option<Instant>,
+    left: bool,
     /// Where the caller was to go, with the time.
     transfers: Vec<(Instant, String)>,
 }
@@ -159,6 +160,11 @@ impl Transport for FakeTransport {
         self.over = true;
         lock(&self.line).hung_up.get_or_insert_with(Instant::now);
     }
+
+    async fn leave(&mut self) {
+        self.over = true;
+        lock(&self.line).left = true;
+    }
 }
 
 struct FakeSink {
@@ -200,6 +206,17 @@ impl Caller {
     /// Leaves.
     pub fn hang_up(&self) {
         let _ = self.events.send(TransportEvent::CallerLeft);
+    }
+
+    /// Takes the agent out of the call.
+    pub fn remove_agent(&self) {
+        let _ = self.events.send(TransportEvent::Removed);
+    }
+
+    /// Whether the agent left the call to somebody else.
+    #[must_use]
+    pub fn was_left(&self) -> bool {
+        lock(&self.line).left
     }
 
     /// Every frame that was written, with its time.

@@ -205,6 +205,7 @@ impl ClinicStore {
         )
         .execute(&mut *transaction)
         .await?;
+        self.hold_lease_to_book(&mut transaction).await?;
         in_doubt.store(true, Ordering::Relaxed);
         transaction.commit().await.map_err(classify_commit)?;
         Ok(settled)

@@ -108,6 +108,7 @@ impl ClinicStore {
                 };
             }
         };
+        self.hold_lease_to_book(&mut transaction).await?;
         transaction.commit().await?;
         let booking = Booking {
             start: wish.start,

@@ -48,7 +48,7 @@ pub(crate) fn record(call_id: &str, tenant_id: &str) -> CallRecord {
 }
 
 fn start(call_id: &str, tenant_id: &str) -> CallStart {
-    CallStart { call_id: call_id.into(), tenant_id: tenant_id.into(), started_at: now() }
+    CallStart { call_id: call_id.into(), tenant_id: tenant_id.into(), started_at: now(), is_resumed: false }
 }
 
 #[tokio::test]

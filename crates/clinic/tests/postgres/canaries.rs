@@ -59,7 +59,7 @@ fn said_all(call_id: &str) -> CallRecord {
 /// One patient's three calls: booked, moved and told, cancelled by a guesser in vain.
 async fn calls(clinic: &ClinicStore) {
     let calls = PgCallStore::new(clinic.clone()).calling_from(PhoneNumber::parse("+12025550187", "1").ok());
-    calls.begin(&CallStart { call_id: "first".into(), tenant_id: "demo".into(), started_at: now() }).await.unwrap();
+    calls.begin(&CallStart { call_id: "first".into(), tenant_id: "demo".into(), started_at: now(), is_resumed: false }).await.unwrap();
     let first = Call::at(clinic, "first");
     first.run("note_intent", json!({"intent": "book", "note": "mauve toenails"})).await.unwrap();
     let wish = json!({"start": "2026-12-01T09:00", "patient_name": "Zebediah Quackenbush", "phone": "202-555-0187"});

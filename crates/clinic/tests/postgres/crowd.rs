@@ -34,7 +34,7 @@ async fn whole_call(clinic: ClinicStore, number: usize, start: &str, barrier: Ar
     let call = Call::at(&clinic, &call_id);
     let store = PgCallStore::new(clinic);
     barrier.wait().await;
-    store.begin(&CallStart { call_id: call_id.clone(), tenant_id: "demo".into(), started_at: now() }).await.unwrap();
+    store.begin(&CallStart { call_id: call_id.clone(), tenant_id: "demo".into(), started_at: now(), is_resumed: false }).await.unwrap();
     let (noted, found) = tokio::join!(
         call.run("note_intent", json!({"intent": "book"})),
         call.run("find_slots", json!({"window_start": "2026-12-01", "practitioner": "Lovelace"})),

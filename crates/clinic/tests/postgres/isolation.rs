@@ -14,7 +14,7 @@ use super::calls::record;
 use super::support::{TestDatabase, clinic, demo_tenant, other_tenant};
 use super::wishes::{key, refusal, wish};
 
-const TABLES: [&str; 27] = [
+const TABLES: [&str; 28] = [
     "tenants",
     "dialled_numbers",
     "practitioners",
@@ -29,6 +29,7 @@ const TABLES: [&str; 27] = [
     "call_patients",
     "waiting_list",
     "call_states",
+    "call_leases",
     "call_records",
     "messages",
     "intents",
@@ -54,7 +55,9 @@ async fn fill(test: &TestDatabase, clinic: &ClinicStore) {
          INSERT INTO time_off VALUES ('demo', 'dr-lovelace', '[2030-01-01, 2030-01-02)');
          INSERT INTO practitioner_services VALUES ('demo', 'dr-lovelace', 'checkup');
          INSERT INTO legal_holds VALUES ('demo', 'call', 'another');
-         INSERT INTO audit_anchors VALUES ('demo', 1, sha256(''))",
+         INSERT INTO audit_anchors VALUES ('demo', 1, sha256(''));
+         INSERT INTO call_leases (tenant_id, call_id, epoch, worker, expires_at, project, room_sid, participant, watched_by)
+         VALUES ('demo', 'another', 3, 'worker', now(), 'project', 'RM_1', 'agent-1', 'bridge')",
     )
     .execute(&test.admin)
     .await
@@ -181,6 +184,7 @@ async fn the_application_can_write_neither_for_another_tenant_nor_what_is_final(
         "DELETE FROM appointments",
         "UPDATE call_states SET revision = 99",
         "DELETE FROM call_states",
+        "UPDATE call_leases SET epoch = 99",
         "UPDATE tool_commits SET outcome = 'refused'",
         "UPDATE outbox SET status = 'delivered'",
     ] {
@@ -203,6 +207,8 @@ async fn the_application_can_write_neither_for_another_tenant_nor_what_is_final(
         ("UPDATE patients SET erased_at = now()", "42501"),
         ("SELECT frontdesk_blank('call_id', 'canary-call')", "42501"),
         ("UPDATE call_records SET outcome = 'x'", "42501"),
+        ("UPDATE call_leases SET epoch = 2", "23514"),
+        ("DELETE FROM call_leases", "42501"),
         ("DELETE FROM call_records", "42501"),
         ("DELETE FROM messages", "42501"),
         ("DELETE FROM outbox", "42501"),

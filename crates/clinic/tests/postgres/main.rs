@@ -20,6 +20,7 @@ mod import;
 mod isolation;
 mod keys;
 mod killed;
+mod leases;
 mod limits;
 mod migrations;
 mod moving;

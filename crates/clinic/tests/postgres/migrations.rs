@@ -101,7 +101,9 @@ async fn an_older_schema_is_refused_and_a_newer_one_is_not() {
     database.check().await.unwrap();
     sqlx::query("DELETE FROM _sqlx_migrations WHERE version >= $1").bind(newest_version()).execute(&test.admin).await.unwrap();
     let error = database.check().await.unwrap_err().to_string();
-    let (has, needs) = (newest_version() - 1, newest_version());
+    // The numbers of migrations need not follow each other.
+    let (has, needs) = (test.count("SELECT max(version) FROM _sqlx_migrations").await, newest_version());
+    assert!(has < needs);
     assert!(error.ends_with(&format!("the schema is at version {has}, expected {needs} or later: run `frontdesk migrate`")), "{error}");
 }
 

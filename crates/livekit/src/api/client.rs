@@ -194,6 +194,20 @@ impl LiveKit {
         self.finish("delete dispatch", result).await.map(drop)
     }
 
+    /// What was dispatched to a room and not withdrawn.
+    ///
+    /// # Errors
+    /// Any [`ApiError`].
+    pub async fn list_dispatches(&self, room: &str) -> Result<Vec<AgentDispatch>, ApiError> {
+        let found = self.finish("list dispatches", self.dispatches.list_dispatch(room).await).await?;
+        let dispatch = |found: proto::AgentDispatch| AgentDispatch {
+            agent_name: found.agent_name,
+            metadata: found.metadata,
+            attributes: found.attributes.into_iter().collect(),
+        };
+        Ok(found.into_iter().map(dispatch).collect())
+    }
+
     /// Who is in a room.
     ///
     /// # Errors

@@ -55,6 +55,13 @@ impl Farewell {
         }
     }
 
+    /// Leaves, and lets the room be: the call is somebody else's. Nothing is said after it.
+    pub(super) async fn leave(&mut self) {
+        if let Some(parts) = self.parts.take() {
+            parts.room.leave(DisconnectReason::ClientInitiated).await;
+        }
+    }
+
     fn begin(&mut self) {
         let Some(parts) = self.parts.take() else { return };
         // Without a runtime the process is at its end, and the room's connections with it.

@@ -20,9 +20,12 @@ use frontdesk_agent::{AudioSink, CallInfo, Pii, Transport, TransportError, Trans
 use frontdesk_audio::{Frame, SampleRate};
 use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
+use tokio_util::sync::DropGuard;
 
 use crate::api::LiveKit;
+use crate::pulse;
 use crate::room::{AudioPublisher, DisconnectReason, EndReason, Participant, RemoteAudio, Room, RoomEvent, RoomOptions};
+use crate::transfer::BRIDGE_ATTRIBUTE;
 use crate::worker::JobContext;
 use farewell::Farewell;
 use signals::Signals;
@@ -47,6 +50,8 @@ pub struct LiveKitTransport {
     signals: Signals,
     transfers: Transfers,
     farewell: Farewell,
+    /// Tells our bridge that the agent is there, until it is dropped.
+    pulse: Option<DropGuard>,
     assigned_at: Instant,
     over: bool,
 }
@@ -84,14 +89,34 @@ impl LiveKitTransport {
         };
         let audio = audio.into_iter().rfind(|audio: &RemoteAudio| audio.participant_identity() == caller.identity);
         let signals = Signals::start(room.clone(), caller.clone());
+        let pulse = caller.attribute(BRIDGE_ATTRIBUTE).is_some().then(|| pulse::start(room.clone(), caller.identity.clone()));
         let info = caller::info(job, &caller);
-        Ok(Self { room, events, options, info, caller, audio, signals, transfers, farewell, assigned_at: job.assigned_at, over: false })
+        Ok(Self {
+            room,
+            events,
+            options,
+            info,
+            caller,
+            audio,
+            signals,
+            transfers,
+            farewell,
+            pulse,
+            assigned_at: job.assigned_at,
+            over: false,
+        })
     }
 
     /// The room, for what the trait does not offer.
     #[must_use]
     pub fn room(&self) -> &Arc<Room> {
         &self.room
+    }
+
+    /// Whether the caller came through our own bridge, which watches over its agent; LiveKit's SIP service does not.
+    #[must_use]
+    pub fn is_behind_our_bridge(&self) -> bool {
+        self.caller.attribute(BRIDGE_ATTRIBUTE).is_some()
     }
 
     /// The numbers, in E.164, of those whom the caller may be transferred to, by their names.
@@ -202,7 +227,15 @@ impl Transport for LiveKitTransport {
     async fn hang_up(&mut self) {
         self.over = true;
         self.signals.stop();
+        self.pulse = None;
         self.farewell.say().await;
+    }
+
+    async fn leave(&mut self) {
+        self.over = true;
+        self.signals.stop();
+        self.pulse = None;
+        self.farewell.leave().await;
     }
 }
 

@@ -7,6 +7,7 @@ mod language;
 mod latency;
 mod privacy;
 mod recording;
+mod resumed;
 mod spans;
 mod starts;
 mod takeover;

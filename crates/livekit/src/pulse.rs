@@ -1,0 +1,41 @@
+//! The sign of life of an agent: an empty data packet to the caller's participant, twice a second.
+//!
+//! LiveKit takes about 20 s to notice that an agent's process was killed, and never that one is stalled. Gaps in its audio tell
+//! nothing either, since silence need not be sent. So agents of ours beat as long as their runtime turns, and our bridge takes one
+//! that has stopped for gone. Sent unreliably: a lost beat is followed by the next, and a stalled connection must not let old
+//! beats pile up.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::room::{OutgoingData, Room};
+
+/// Topic of beats.
+pub const PULSE_TOPIC: &str = "frontdesk.pulse";
+/// Between two beats.
+pub const PULSE_EVERY: Duration = Duration::from_millis(500);
+
+/// Beats for `caller` until the guard is dropped.
+pub fn start(room: Arc<Room>, caller: String) -> DropGuard {
+    let stop = CancellationToken::new();
+    tokio::spawn(stop.clone().run_until_cancelled_owned(beat(room, caller)));
+    stop.drop_guard()
+}
+
+async fn beat(room: Arc<Room>, caller: String) {
+    let mut every = interval(PULSE_EVERY);
+    // What was missed is missed.
+    every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        every.tick().await;
+        let (payload, topic) = (Bytes::from_static(b"1"), PULSE_TOPIC.to_owned());
+        let data = OutgoingData { payload, topic, reliable: false, destinations: vec![caller.clone()] };
+        if let Err(error) = room.send_data(data).await {
+            tracing::trace!(%error, "a beat was not sent");
+        }
+    }
+}
