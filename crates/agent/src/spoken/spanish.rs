@@ -81,8 +81,9 @@ fn number(words: &[String]) -> Option<(u32, usize)> {
 /// Whether words (lower case) are Spanish, as far as numbers and dates tell.
 fn is_spoken_in(words: &[String]) -> bool {
     let is_month = |word: &str| MONTHS.iter().any(|(_, month)| *month == word);
-    let is_number = |word: &str| !EITHER.contains(&word) && (ones(word).is_some() || position(&TENS, word).is_some());
-    words.iter().any(|word| matches!(word.as_str(), "mil" | "del") || is_month(word) || is_number(word))
+    let is_number = |word: &str| ones(word).is_some() || [&TENS[..], &HUNDREDS].iter().any(|list| position(list, word).is_some());
+    let is_spanish = |word: &str| matches!(word, "cien" | "mil" | "del") || is_month(word) || is_number(word);
+    words.iter().any(|word| !EITHER.contains(&word.as_str()) && is_spanish(word))
 }
 
 /// The words (lower case) with Spanish numbers as digits and "doble" as the English word; words of another language as they are.
@@ -146,7 +147,6 @@ pub fn digits(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
 
     use super::*;
 
@@ -177,10 +177,11 @@ mod tests {
         assert_eq!(digits("202"), "dos cero dos");
     }
 
-    proptest! {
-        #[test]
-        fn what_is_said_is_read_again(n in 0_u32..10_000) {
-            prop_assert_eq!(read(&cardinal(n)), n.to_string());
+    #[test]
+    fn what_is_said_is_read_again() {
+        for n in (0..10_000).filter(|n| *n != 11) {
+            assert_eq!(read(&cardinal(n)), n.to_string(), "{}", cardinal(n));
         }
+        assert_eq!(read("once"), "once", "it may be English");
     }
 }

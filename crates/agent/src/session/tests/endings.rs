@@ -75,8 +75,6 @@ async fn a_call_that_is_hurried_ends_with_a_word() {
 async fn a_line_that_is_lost_stands_in_the_record() {
     for (event, outcome) in [
         (TransportEvent::RoomClosed, EndReason::RoomClosed),
-        (TransportEvent::Removed, EndReason::Removed),
-        (TransportEvent::Replaced, EndReason::Replaced),
         (TransportEvent::CallerRemoved, EndReason::CallerRemoved),
         (TransportEvent::Disconnected, EndReason::ConnectionLost),
     ] {
@@ -84,6 +82,16 @@ async fn a_line_that_is_lost_stands_in_the_record() {
         call.caller.tell(event);
         let record = call.ended(Duration::from_secs(30)).await;
         assert_eq!(record.outcome, outcome);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_another_agent_has_is_left_to_it() {
+    for event in [TransportEvent::Removed, TransportEvent::Replaced] {
+        let call = Call::greeted(Fakes::default(), options()).await;
+        call.caller.tell(event);
+        let record = call.ended(Duration::from_secs(30)).await;
+        assert_eq!(record.outcome, EndReason::TakenOver);
     }
 }
 
