@@ -57,6 +57,7 @@ pub const MEASURES: &[Measure] = &[
     counter("frontdesk.calls", "calls that ended, by `outcome`"),
     gauge("frontdesk.calls_active", "calls under way"),
     counter("frontdesk.calls_stuck", "calls that were ended because their task did not come round for 5 s"),
+    counter("frontdesk.calls.beyond_limit", "calls beyond a clinic's `[limits]`, by `limit`"),
     gauge("frontdesk.worker.load", "the load that LiveKit is told, 0 to 1"),
     gauge("frontdesk.worker.jobs", "jobs that run"),
     gauge("frontdesk.worker.jobs_waiting", "jobs that were accepted and are not assigned yet"),
