@@ -31,8 +31,9 @@ use super::support::{TestDatabase, clinic, keys, open};
 use super::wishes::{key, wish};
 
 const KILLS: u64 = 3;
-/// A kill comes within this time of the first call's beginning.
-const WITHIN_MS: u64 = 250;
+/// A kill comes when so many things were told, those of two calls, at the most; and within so many milliseconds after the last of them.
+const TOLD: usize = 16;
+const WITHIN_MS: u64 = 40;
 /// Nobody waits longer than this for a process that does not go on.
 const WAIT_MAX: Duration = Duration::from_secs(60);
 const DATABASE: &str = "FRONTDESK_KILLED_DATABASE_URL";
@@ -163,6 +164,8 @@ struct Heard {
 struct Hearing {
     address: String,
     heard: Arc<Mutex<Heard>>,
+    /// How much was told in all.
+    lines: watch::Receiver<usize>,
     ready: watch::Receiver<usize>,
     done: watch::Receiver<usize>,
     listening: AbortHandle,
@@ -173,6 +176,7 @@ impl Hearing {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let heard = Arc::<Mutex<Heard>>::default();
+        let (told, lines) = watch::channel(0);
         let (readies, ready) = watch::channel(0);
         let (dones, done) = watch::channel(0);
         let listening = tokio::spawn({
@@ -196,6 +200,7 @@ impl Hearing {
                             }
                             _ => panic!("{line:?}"),
                         }
+                        told.send_modify(|told| *told += 1);
                         line.clear();
                         // The process may be dead by now.
                         let _ = stream.write_all(b"noted\n").await;
@@ -203,7 +208,7 @@ impl Hearing {
                 }
             }
         });
-        Self { address, heard, ready, done, listening: listening.abort_handle() }
+        Self { address, heard, lines, ready, done, listening: listening.abort_handle() }
     }
 }
 
@@ -249,6 +254,8 @@ async fn killed_at_any_moment_nothing_is_lost_or_doubled() {
     for kill in 1..=kills {
         let process = Process::start(&test, &hearing);
         reaches(&mut hearing.ready, usize::try_from(kill).unwrap()).await;
+        let told = *hearing.lines.borrow() + rand::random_range(0..TOLD);
+        reaches(&mut hearing.lines, told).await;
         tokio::time::sleep(Duration::from_millis(rand::random_range(0..WITHIN_MS))).await;
         drop(process);
         let states = test.count("SELECT count(*) FROM call_states").await;
