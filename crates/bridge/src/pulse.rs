@@ -107,7 +107,7 @@ mod tests {
         let mut pulse = Pulse::new(STALL);
         let now = send(&mut pulse, Instant::now(), 500, 20, 5000);
         let now = send(&mut pulse, now, 200, 700, 0);
-        send(&mut pulse, now, 50, 20, 0);
+        send(&mut pulse, now, 30, 20, 0);
         assert_eq!(pulse.deadline(), None);
         let mut off = Pulse::off();
         send(&mut off, now, 500, 20, 0);
