@@ -122,8 +122,9 @@ mod tests {
     use super::*;
 
     /// Labels, attributes of participants and topics, which are named alike.
-    const NO_MEASURES: [&str; 7] = [
+    const NO_MEASURES: [&str; 8] = [
         "frontdesk.bridge",
+        "frontdesk.pulse",
         "frontdesk.tenant",
         "frontdesk.toml",
         "frontdesk.transfer",
