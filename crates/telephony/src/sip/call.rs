@@ -1,5 +1,6 @@
 //! The handles of calls: what an application holds while the endpoint's task does the work.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,12 +13,17 @@ use super::party::Invite;
 use crate::sdp::SessionDescription;
 
 /// A call's line to the endpoint's task. Dropping it lets go of the call.
-#[derive(Debug)]
 pub(super) struct Line {
     pub(super) id: CallId,
     commands: mpsc::Sender<Command>,
     events: mpsc::Receiver<CallEvent>,
     ended: Option<EndReason>,
+}
+
+impl fmt::Debug for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Line").field("id", &self.id).field("ended", &self.ended).finish_non_exhaustive()
+    }
 }
 
 impl Line {

@@ -88,7 +88,9 @@ async fn a_line_that_is_lost_stands_in_the_record() {
 #[tokio::test(start_paused = true)]
 async fn a_call_that_another_agent_has_is_left_to_it() {
     for event in [TransportEvent::Removed, TransportEvent::Replaced] {
-        let call = Call::greeted(Fakes::default(), options()).await;
+        let fakes = Fakes::default();
+        fakes.store.set_leased(true);
+        let call = Call::greeted(fakes, options()).await;
         call.caller.tell(event);
         let record = call.ended(Duration::from_secs(30)).await;
         assert_eq!(record.outcome, EndReason::TakenOver);
