@@ -17,7 +17,7 @@ use frontdesk_audio::Frame;
 use frontdesk_clinic::leases::{Leases, Orphan, TakeOver};
 use frontdesk_clinic::{ClinicStore, PgCallStore, TenantId};
 use frontdesk_livekit::Credentials;
-use frontdesk_livekit::api::{AgentDispatch, ApiError, LiveKit, ParticipantToken, RoomInfo, random_id};
+use frontdesk_livekit::api::{AgentDispatch, LiveKit, ParticipantToken, RoomInfo, random_id, tolerate};
 use frontdesk_livekit::room::{DisconnectReason, Participant, ParticipantKind, Room, RoomOptions};
 use futures_util::future::join_all;
 use sha2::{Digest, Sha256};
@@ -175,14 +175,6 @@ impl Rescue {
 /// Whether this is somebody to talk to, and not an agent or a recorder.
 fn is_caller(participant: &Participant) -> bool {
     matches!(participant.kind, ParticipantKind::Sip | ParticipantKind::Standard)
-}
-
-/// A request whose failure changes nothing.
-fn tolerate(what: &str, result: Result<(), ApiError>) {
-    match result {
-        Ok(()) | Err(ApiError::NotFound { .. }) => {}
-        Err(error) => tracing::warn!(%error, "cannot {what}"),
-    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ pub(crate) mod calls;
 pub(crate) mod clinics;
 pub(crate) mod machine;
 pub(crate) mod peer;
+pub(crate) mod pretend;
 pub(crate) mod records;
 pub(crate) mod results;
 pub(crate) mod services;

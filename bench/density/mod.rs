@@ -9,30 +9,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use frontdesk_simulators::llm::Answer;
-use frontdesk_simulators::providers::{CheapAnswers, SimulatorMode, SimulatorOptions};
 use frontdesk_simulators::stack::Process;
 use tokio::time::Instant;
 
 use crate::common::clinics::{self, Clinic, Turns};
 use crate::common::machine::{Load, Watch};
 use crate::common::peer::{Peer, READY};
+use crate::common::pretend::{self, SENTENCES};
 use crate::common::services::{Own, Plan, Services};
 use crate::common::{Delays, Failure, folders};
 use caller::{Dialled, Outcome, Script};
 use usage::{TreeWatch, Usage};
 
-/// What the model answers to everything: one clause.
-const ANSWER: &str = "I will gladly look into that for you.";
-/// What the recogniser makes of every sentence.
-const HEARD: &str = "Hello.";
-/// Said in one breath, in turn.
-const SENTENCES: [&str; 4] = [
-    "I would like to book an appointment for my daughter.",
-    "My back has been hurting since the weekend.",
-    "Could someone renew my prescription this week?",
-    "The nurse asked me to call about my blood test.",
-];
 /// Between two calls' beginnings: telephones do not ring in chorus, and processes take time to start.
 const STAGGER: Duration = Duration::from_millis(400);
 /// From the last call's beginning to the measurement: greeted, and silent again.
@@ -170,11 +158,9 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<(), Failure> {
     clinics::write(&checkout, &dir, &CLINICS)?;
     let rows: Vec<Row> = ROWS.into_iter().filter(|row| arguments.rows.is_empty() || arguments.rows.contains(&row.id())).collect();
     let most = rows.iter().map(|row| row.calls).max().ok_or_else(|| Failure::new("--row: no such row"))?;
-    let cheap = CheapAnswers { heard: vec![HEARD.to_owned()], answers: vec![Answer::say(ANSWER)], ..CheapAnswers::default() };
-    let simulators =
-        SimulatorOptions { latency: arguments.delays.latency(), mode: SimulatorMode::Cheap(cheap), ..SimulatorOptions::default() };
+    let simulators = pretend::simulators(&arguments.delays);
     let plan = Plan { checkout: &checkout, dir: &dir, simulators, calls: most.into(), has_worker: false, has_bridge: false };
-    let script = Arc::new(Script::new(&SENTENCES, arguments.turns, Duration::from_millis(arguments.answer_window_ms))?);
+    let script = Arc::new(Script::new(&SENTENCES[..4], arguments.turns, Duration::from_millis(arguments.answer_window_ms))?);
     let services = Services::start(plan).await?;
     let mut measured = Ok(Vec::new());
     for row in rows {

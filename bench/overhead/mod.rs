@@ -8,30 +8,16 @@ use std::time::Duration;
 
 use frontdesk_clinic::TenantDirectory;
 use frontdesk_simulators::caller::{Caller, CallerOptions, Line, Scripted};
-use frontdesk_simulators::llm::Answer;
-use frontdesk_simulators::providers::{CheapAnswers, SimulatorMode, SimulatorOptions};
 use frontdesk_simulators::voice::Voice;
 
 use crate::common::calls::{Call, number_of, place};
 use crate::common::clinics::{self, Clinic, Turns};
 use crate::common::machine::{Load, Watch};
+use crate::common::pretend::{self, ANSWER, SENTENCES};
 use crate::common::services::{Plan, Services};
 use crate::common::{Delays, Failure, folders, records};
 use parts::{Allowed, Own, own};
 
-/// What the model answers to everything: one clause.
-const ANSWER: &str = "I will gladly look into that for you.";
-/// What the recogniser makes of every sentence: a single word, which it knows before the sentence is over.
-const HEARD: &str = "Hello.";
-/// Said in one breath, in turn.
-const SENTENCES: [&str; 6] = [
-    "I would like to book an appointment for my daughter.",
-    "My back has been hurting since the weekend.",
-    "Could someone renew my prescription this week?",
-    "The nurse asked me to call about my blood test.",
-    "Is it too late to get a flu vaccination?",
-    "Will my insurance pay for the new treatment?",
-];
 /// From the answer of the call to the caller's first word.
 const FIRST_WORD_AFTER: Duration = Duration::from_millis(3500);
 /// About as long as a sentence takes.
@@ -100,9 +86,7 @@ struct Measured {
 pub(crate) async fn run(arguments: &Arguments) -> Result<(), Failure> {
     let (checkout, dir) = folders(&arguments.dir)?;
     clinics::write(&checkout, &dir, &ROWS.map(|row| row.clinic))?;
-    let cheap = CheapAnswers { heard: vec![HEARD.to_owned()], answers: vec![Answer::say(ANSWER)], ..CheapAnswers::default() };
-    let simulators =
-        SimulatorOptions { latency: arguments.delays.latency(), mode: SimulatorMode::Cheap(cheap), ..SimulatorOptions::default() };
+    let simulators = pretend::simulators(&arguments.delays);
     let tenants = TenantDirectory::load(&dir.join("tenants")).map_err(Failure::new)?;
     let services =
         Services::start(Plan { checkout: &checkout, dir: &dir, simulators, calls: arguments.calls, has_worker: true, has_bridge: true })

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use frontdesk_livekit::api::{AgentDispatch, ApiError, LiveKit};
+use frontdesk_livekit::api::{AgentDispatch, LiveKit, tolerate};
 use frontdesk_livekit::room::{Participant, ParticipantKind, Room};
 
 /// What it takes.
@@ -58,14 +58,6 @@ impl Replacement {
 /// Whether an agent publishes that was never heard: its track is on the way to us.
 fn has_just_come(agent: &Participant, once_heard: &BTreeSet<String>) -> bool {
     !agent.track_sids.is_empty() && !once_heard.contains(&agent.identity)
-}
-
-/// A request whose failure changes nothing for the call.
-pub(crate) fn tolerate(what: &str, result: Result<(), ApiError>) {
-    match result {
-        Ok(()) | Err(ApiError::NotFound { .. }) => {}
-        Err(error) => tracing::warn!(%error, "cannot {what}"),
-    }
 }
 
 #[cfg(test)]

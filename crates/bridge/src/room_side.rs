@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use frontdesk_livekit::api::{AgentDispatch, LiveKit};
+use frontdesk_livekit::api::{AgentDispatch, LiveKit, tolerate};
 use frontdesk_livekit::room::{
     AudioPublisher, DataMessage, DisconnectReason, EndReason, OutgoingData, Participant, ParticipantKind, RemoteAudio, Room, RoomEvent,
 };
@@ -20,7 +20,7 @@ use crate::downlink::Downlink;
 use crate::heartbeat::Heartbeats;
 use crate::mixer::SourceId;
 use crate::pulse::Pulse;
-use crate::replacement::{Replacement, tolerate};
+use crate::replacement::Replacement;
 use crate::rooms::{Joined, Parting, RoomLease};
 use crate::watch::{Action, AgentWatch, Leave};
 

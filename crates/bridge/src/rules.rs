@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::Path;
 
+use frontdesk_livekit::transfer;
 use ipnet::IpNet;
 use serde::Deserialize;
 
@@ -173,11 +174,11 @@ impl Trunk {
         self.allowed_addresses.iter().any(|network| network.contains(&source))
     }
 
-    /// Where a caller who is put through to a number in E.164 is referred to (RFC 3515 section 2.1).
-    pub(crate) fn refer_to(&self, number: &str) -> String {
+    /// Where a caller who is put through is referred to (RFC 3515 section 2.1).
+    pub(crate) fn refer_to(&self, request: &transfer::Request) -> String {
         match &self.refer_to_host {
-            Some(host) => format!("sip:{number}@{host};user=phone"),
-            None => format!("tel:{number}"),
+            Some(host) => format!("sip:{}@{host};user=phone", request.number),
+            None => request.uri(),
         }
     }
 }
@@ -230,9 +231,10 @@ mod tests {
     #[test]
     fn who_is_put_through_is_referred_as_his_trunk_wants_it() {
         let mut trunk = rules().trunks[0].clone();
-        assert_eq!(trunk.refer_to("+15550188"), "tel:+15550188");
+        let request = transfer::Request { id: "T_1".into(), number: "+15550188".into() };
+        assert_eq!(trunk.refer_to(&request), "tel:+15550188");
         trunk.refer_to_host = Some("example.pstn.twilio.com".into());
-        assert_eq!(trunk.refer_to("+15550188"), "sip:+15550188@example.pstn.twilio.com;user=phone");
+        assert_eq!(trunk.refer_to(&request), "sip:+15550188@example.pstn.twilio.com;user=phone");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use metrics::counter;
+use sqlx::PgConnection;
 use tokio::time::Instant;
 
 use crate::config::Limits;
@@ -194,34 +195,32 @@ impl ClinicStore {
                 .execute(&mut *transaction)
                 .await?;
             }
-            sqlx::query!(
-                "INSERT INTO live_calls (tenant_id, call_id, expires_at) VALUES ($1, $2, now() + make_interval(secs => $3))
-                 ON CONFLICT (tenant_id, call_id) DO UPDATE SET expires_at = excluded.expires_at",
-                self.tenant.as_str(),
-                call_id,
-                LEASE_S
-            )
-            .execute(&mut *transaction)
-            .await?;
+            self.keep_place(call_id, &mut transaction).await?;
             transaction.commit().await?;
             Ok(Ok(()))
         })
         .await
     }
 
+    /// A call has its place from now on for the time of a lease.
+    async fn keep_place(&self, call_id: &str, connection: &mut PgConnection) -> Result<(), DbError> {
+        sqlx::query!(
+            "INSERT INTO live_calls (tenant_id, call_id, expires_at) VALUES ($1, $2, now() + make_interval(secs => $3))
+                 ON CONFLICT (tenant_id, call_id) DO UPDATE SET expires_at = excluded.expires_at",
+            self.tenant.as_str(),
+            call_id,
+            LEASE_S
+        )
+        .execute(connection)
+        .await?;
+        Ok(())
+    }
+
     /// Renews a call's place; one that ran out meanwhile is taken again, for the call goes on.
     async fn renew_call(&self, call_id: &str) -> Result<(), DbError> {
         bounded(async {
             let (mut transaction, _) = self.begin().await?;
-            sqlx::query!(
-                "INSERT INTO live_calls (tenant_id, call_id, expires_at) VALUES ($1, $2, now() + make_interval(secs => $3))
-                 ON CONFLICT (tenant_id, call_id) DO UPDATE SET expires_at = excluded.expires_at",
-                self.tenant.as_str(),
-                call_id,
-                LEASE_S
-            )
-            .execute(&mut *transaction)
-            .await?;
+            self.keep_place(call_id, &mut transaction).await?;
             transaction.commit().await?;
             Ok(())
         })

@@ -94,7 +94,7 @@ impl Call {
                     comfort.get_or_insert_with(|| self.comfort(leg));
                 }
                 Notice::Key(key) => leg.press(key).await,
-                Notice::Transfer(agent, request) => match leg.dialog.refer(&trunk.refer_to(&request.number), TRANSFER_MAX).await {
+                Notice::Transfer(agent, request) => match leg.dialog.refer(&trunk.refer_to(&request), TRANSFER_MAX).await {
                     Ok(()) => {
                         tracing::info!("the caller is being transferred");
                         transferring = Some((agent, request.id));

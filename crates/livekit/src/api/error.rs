@@ -124,6 +124,14 @@ fn classify_code(url: &str, request: &'static str, error: ServerErrorCode) -> Ap
     }
 }
 
+/// A request whose failure changes nothing: it is logged, unless what it was about is gone already.
+pub fn tolerate(what: &str, result: Result<(), ApiError>) {
+    match result {
+        Ok(()) | Err(ApiError::NotFound { .. }) => {}
+        Err(error) => tracing::warn!(%error, "cannot {what}"),
+    }
+}
+
 /// The innermost cause: "connection refused" rather than "error sending request".
 fn root_cause(error: &dyn std::error::Error) -> String {
     let mut cause = error;
