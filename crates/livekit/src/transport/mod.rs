@@ -243,7 +243,9 @@ impl Transport for LiveKitTransport {
 const fn ended(reason: EndReason) -> TransportEvent {
     match reason {
         EndReason::Server(DisconnectReason::RoomDeleted | DisconnectReason::RoomClosed) => TransportEvent::RoomClosed,
-        EndReason::Server(DisconnectReason::ParticipantRemoved) => TransportEvent::Removed,
+        // The server knows our place in the room no more: whoever was cut off for long was removed meanwhile, and another agent
+        // may have the call.
+        EndReason::Server(DisconnectReason::ParticipantRemoved | DisconnectReason::StateMismatch) => TransportEvent::Removed,
         EndReason::Server(DisconnectReason::DuplicateIdentity) => TransportEvent::Replaced,
         _ => TransportEvent::Disconnected,
     }
