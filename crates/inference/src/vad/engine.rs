@@ -87,6 +87,8 @@ struct Counters {
     windows: AtomicU64,
     largest_batch: AtomicU64,
     streams: AtomicUsize,
+    /// Streams on which nothing is heard, and which send nothing.
+    resting: AtomicUsize,
 }
 
 impl VadEngine {
@@ -150,17 +152,20 @@ impl VadEngine {
 
 /// A stream's hold on the engine; counts it as open.
 #[derive(Debug)]
-pub(super) struct OpenStream(Arc<Shared>);
+pub(super) struct OpenStream {
+    shared: Arc<Shared>,
+    rests: bool,
+}
 
 impl OpenStream {
     fn new(shared: &Arc<Shared>) -> Self {
         shared.counters.streams.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(shared))
+        Self { shared: Arc::clone(shared), rests: false }
     }
 
     /// Hands a job to the engine; gives it back when the queue is full or the thread gone.
     pub(super) fn submit(&self, job: Job) -> Result<(), (Box<Job>, VadError)> {
-        match &self.0.backend {
+        match &self.shared.backend {
             Backend::Thread(thread) => thread.submit(job).map_err(|error| match error {
                 TrySendError::Full(job) => (Box::new(job), VadError::Overloaded),
                 TrySendError::Disconnected(job) => (Box::new(job), VadError::Stopped),
@@ -168,16 +173,27 @@ impl OpenStream {
             Backend::Inline(model) => {
                 // A panicking model leaves nothing half done: its buffers are filled anew for each run.
                 let mut model = model.lock().unwrap_or_else(PoisonError::into_inner);
-                answer(&mut **model, vec![job], &self.0.counters);
+                answer(&mut **model, vec![job], &self.shared.counters);
                 Ok(())
             }
         }
+    }
+
+    /// Says whether windows of this stream are to be waited for.
+    pub(super) fn rest(&mut self, rests: bool) {
+        let resting = &self.shared.counters.resting;
+        match (std::mem::replace(&mut self.rests, rests), rests) {
+            (false, true) => resting.fetch_add(1, Ordering::Relaxed),
+            (true, false) => resting.fetch_sub(1, Ordering::Relaxed),
+            _ => return,
+        };
     }
 }
 
 impl Drop for OpenStream {
     fn drop(&mut self) {
-        self.0.counters.streams.fetch_sub(1, Ordering::Relaxed);
+        self.rest(false);
+        self.shared.counters.streams.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -196,12 +212,13 @@ impl<M: Model> Worker<M> {
         }
     }
 
-    /// Waits for more windows, but not once every open stream has sent its own, nor longer than `batch_wait`.
+    /// Waits for more windows, but not once every open stream that does not rest has sent its own, nor longer than `batch_wait`.
     fn gather(&self, first: Job, queue: &Receiver<Job>) -> Vec<Job> {
         let deadline = Instant::now() + self.options.batch_wait;
         let mut batch = vec![first];
         while batch.len() < self.options.max_batch {
-            let all_here = batch.len() >= self.counters.streams.load(Ordering::Relaxed);
+            let resting = self.counters.resting.load(Ordering::Relaxed);
+            let all_here = batch.len() + resting >= self.counters.streams.load(Ordering::Relaxed);
             let next =
                 if all_here { queue.try_recv().ok() } else { queue.recv_timeout(deadline.saturating_duration_since(Instant::now())).ok() };
             match next {

@@ -1,6 +1,7 @@
 //! The whole detector in the caller's thread: for virtual time, tools and whole clips.
 
 use super::gate::{VadEvent, VadGate};
+use super::hush::Hush;
 use super::model::{Model, Row, Silero, State, fresh_state};
 use super::window::Windows;
 use super::{VadError, VadOptions};
@@ -13,6 +14,7 @@ pub struct InlineVad {
     state: State,
     windows: Windows,
     gate: VadGate,
+    hush: Hush,
 }
 
 impl InlineVad {
@@ -22,7 +24,7 @@ impl InlineVad {
     /// [`VadError::Options`], [`VadError::Runtime`] or [`VadError::Model`].
     pub fn new(options: VadOptions) -> Result<Self, VadError> {
         let gate = VadGate::new(&options)?;
-        Ok(Self { model: Silero::load()?, state: fresh_state(), windows: Windows::new(), gate })
+        Ok(Self { model: Silero::load()?, state: fresh_state(), windows: Windows::new(), gate, hush: Hush::default() })
     }
 
     /// Takes 16 kHz samples in chunks of any size and returns what the windows they fill bring.
@@ -34,12 +36,19 @@ impl InlineVad {
         self.windows.push(samples, |row| full.push(row));
         let mut events = Vec::new();
         for (at, input) in full.iter().enumerate() {
+            if let Some(probability) = self.hush.verdict(input) {
+                judged(&mut self.gate, probability, &mut events);
+                continue;
+            }
             let mut rows = [Row { input, state: &mut self.state, probability: 0.0 }];
             if let Err(reason) = self.model.judge(&mut rows) {
                 self.gate.skip((full.len() - at) as u64);
+                self.hush.forget();
                 return Err(VadError::Inference(reason));
             }
             let probability = rows[0].probability;
+            self.hush = self.hush.given([input]);
+            self.hush.judged(probability);
             judged(&mut self.gate, probability, &mut events);
         }
         Ok(events)

@@ -8,6 +8,7 @@
 
 mod engine;
 mod gate;
+mod hush;
 mod inline;
 mod model;
 mod options;

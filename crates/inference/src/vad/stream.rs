@@ -8,6 +8,7 @@ use tokio::time::timeout;
 
 use super::engine::{Answer, Job, OpenStream};
 use super::gate::{VadEvent, VadGate};
+use super::hush::Hush;
 use super::inline::judged;
 use super::model::{State, fresh_state};
 use super::window::{Input, Windows};
@@ -23,6 +24,7 @@ pub struct VadStream {
     answer_timeout: Duration,
     windows: Windows,
     gate: VadGate,
+    hush: Hush,
     /// `None` while a request is under way and carries it.
     state: Option<State>,
     pending: VecDeque<Input>,
@@ -46,6 +48,7 @@ impl VadStream {
             answer_timeout,
             windows: Windows::new(),
             gate: VadGate::new(options)?,
+            hush: Hush::default(),
             state: Some(fresh_state()),
             pending: VecDeque::new(),
             dropped: 0,
@@ -70,12 +73,18 @@ impl VadStream {
         }
         self.collect().await?;
         if self.dropped > 0 {
-            self.gate.skip(std::mem::take(&mut self.dropped));
+            let dropped = std::mem::take(&mut self.dropped);
+            self.skip(dropped);
+        }
+        while let Some(probability) = self.pending.front().and_then(|input| self.hush.verdict(input)) {
+            self.pending.pop_front();
+            judged(&mut self.gate, probability, &mut self.events);
         }
         if !self.pending.is_empty() {
             self.submit()?;
             self.collect().await?;
         }
+        self.engine.rest(self.hush.is_settled());
         Ok(std::mem::take(&mut self.events))
     }
 
@@ -109,14 +118,23 @@ impl VadStream {
         let state = self.state.take().ok_or(VadError::Stopped)?;
         let (reply, answer) = oneshot::channel();
         let inputs = Vec::from(std::mem::take(&mut self.pending));
-        let windows = inputs.len();
+        let (windows, hush) = (inputs.len(), self.hush.given(&inputs));
         if let Err((job, error)) = self.engine.submit(Job { inputs, state, reply }) {
             self.pending = job.inputs.into();
             self.state = Some(job.state);
             return Err(error);
         }
         self.under_way = Some(UnderWay { answer, windows });
+        self.hush = hush;
         Ok(())
+    }
+
+    /// Windows that nobody judged.
+    fn skip(&mut self, windows: u64) {
+        if windows > 0 {
+            self.hush.forget();
+        }
+        self.gate.skip(windows);
     }
 
     /// Waits for the request under way, if any, and passes its probabilities through the gate.
@@ -131,14 +149,15 @@ impl VadStream {
         let windows = request.windows;
         self.under_way = None;
         let Ok(Answer { state, probabilities, failure }) = answer else {
-            self.gate.skip(windows as u64);
+            self.skip(windows as u64);
             return Err(VadError::Stopped);
         };
         self.state = Some(state);
         for probability in &probabilities {
+            self.hush.judged(*probability);
             judged(&mut self.gate, *probability, &mut self.events);
         }
-        self.gate.skip(windows.saturating_sub(probabilities.len()) as u64);
+        self.skip(windows.saturating_sub(probabilities.len()) as u64);
         failure.map_or(Ok(()), |reason| Err(VadError::Inference(reason)))
     }
 }

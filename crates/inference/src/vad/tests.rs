@@ -239,3 +239,21 @@ async fn bad_options_open_no_stream() {
     assert!(matches!(rig.engine.stream(options), Err(VadError::Options(_))));
     assert_eq!(rig.engine.stats().streams, 0);
 }
+
+#[tokio::test]
+async fn a_line_on_which_nothing_is_heard_costs_nothing_and_is_not_waited_for() {
+    let rig = Rig::new(EngineOptions { batch_wait: Duration::from_secs(60), ..EngineOptions::default() });
+    let mut hushed = rig.engine.stream(VadOptions::default()).unwrap();
+    rig.allow(18);
+    for _ in 0..60 {
+        let events = hushed.push(&[0; WINDOW_SAMPLES]).await.unwrap();
+        assert_eq!(probabilities(&events), 1, "each window has its verdict");
+    }
+    assert_eq!((rig.engine.stats().windows, hushed.position()), (16, 60 * WINDOW_SAMPLES as u64));
+    // Another's window does not wait a minute for one of this stream.
+    let mut other = rig.engine.stream(VadOptions::default()).unwrap();
+    assert_eq!(probabilities(&other.push(&loud(1)).await.unwrap()), 1);
+    let heard = hushed.push(&loud(1)).await.unwrap();
+    assert!(matches!(heard[0], VadEvent::Probability { probability, .. } if probability > 0.8), "something is heard");
+    assert_eq!(rig.engine.stats().windows, 18);
+}

@@ -57,6 +57,8 @@ pub struct AudioPublisher {
     sequence: u16,
     timestamp: u32,
     written: Option<Instant>,
+    /// When the first frame was written, and its timestamp.
+    zero: Option<(Instant, u32)>,
     silence: Silence,
     dropped: Arc<AtomicU64>,
 }
@@ -71,7 +73,9 @@ impl AudioPublisher {
     /// [`WriteError`]; a dropped frame is a lost packet for listeners, and is counted.
     pub fn write(&mut self, frame: &[i16]) -> Result<(), WriteError> {
         if frame.len() == self.rate.samples_in_ms(FRAME_MS) && self.silence.is_skipped(frame) {
-            self.start_talk_spurt(Instant::now());
+            let now = Instant::now();
+            self.written = Some(now);
+            self.follow_the_clock(now);
             self.timestamp = self.timestamp.wrapping_add(FRAME_TICKS);
             return if self.packets.is_closed() { Err(RoomClosed.into()) } else { Ok(()) };
         }
@@ -132,14 +136,27 @@ impl AudioPublisher {
     /// Whether this frame starts a talk spurt; moves the timestamp over the pause.
     fn start_talk_spurt(&mut self, now: Instant) -> bool {
         let frame = Duration::from_millis(u64::from(FRAME_MS));
-        let Some(written) = self.written.replace(now) else { return true };
-        let idle = now.duration_since(written).saturating_sub(frame);
-        if idle < TALK_SPURT_GAP {
-            return false;
+        let Some(written) = self.written.replace(now) else {
+            self.zero = Some((now, self.timestamp));
+            return true;
+        };
+        let starts = now.duration_since(written) >= frame + TALK_SPURT_GAP;
+        if starts {
+            self.follow_the_clock(now);
         }
-        let frames = u32::try_from(idle.as_millis() / u128::from(FRAME_MS)).unwrap_or(0);
-        self.timestamp = self.timestamp.wrapping_add(frames.wrapping_mul(FRAME_TICKS));
-        true
+        starts
+    }
+
+    /// Where nothing is said, the timestamp makes up for frames that were not written in time, so that what is said next is not late
+    /// for ever after.
+    fn follow_the_clock(&mut self, now: Instant) {
+        let (since, ticks) = *self.zero.get_or_insert((now, self.timestamp));
+        let frames = u32::try_from(now.duration_since(since).as_millis() / u128::from(FRAME_MS)).unwrap_or(0);
+        let due = ticks.wrapping_add(frames.wrapping_mul(FRAME_TICKS));
+        // As a signed step: a writer may be ahead of the clock.
+        if due.wrapping_sub(self.timestamp).cast_signed() > 0 {
+            self.timestamp = due;
+        }
     }
 }
 
@@ -198,6 +215,7 @@ pub(super) fn publisher(
         sequence: rand::random(),
         timestamp: rand::random(),
         written: None,
+        zero: None,
         silence: Silence::default(),
         dropped: dropped.clone(),
     };
@@ -229,6 +247,22 @@ async fn send(track: Arc<TrackLocalStaticRTP>, mut packets: mpsc::Receiver<Packe
 mod tests {
     use super::*;
 
+    fn publisher_into(packets: mpsc::Sender<Packet>) -> AudioPublisher {
+        AudioPublisher {
+            encoder: Encoder::new(SampleRate::HZ_24000).unwrap(),
+            packets,
+            rate: SampleRate::HZ_24000,
+            track_sid: "TR".into(),
+            ssrc: 1,
+            sequence: 7,
+            timestamp: 0,
+            written: None,
+            zero: None,
+            silence: Silence::default(),
+            dropped: Arc::default(),
+        }
+    }
+
     #[test]
     fn of_a_long_silence_little_is_sent_and_speech_goes_out_at_once() {
         let mut silence = Silence::default();
@@ -243,20 +277,42 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn frames_that_were_not_written_in_time_are_made_up_for_where_nothing_is_said() {
+        let (packets, mut receiver) = mpsc::channel(100);
+        let mut publisher = AudioPublisher { timestamp: u32::MAX - 5 * FRAME_TICKS, ..publisher_into(packets) };
+        let mut last = |publisher: &mut AudioPublisher, value: i16| {
+            publisher.write(&[value; 480]).unwrap();
+            let mut sent = None;
+            while let Ok(packet) = receiver.try_recv() {
+                sent = Some(packet.header.timestamp);
+            }
+            sent
+        };
+        let first = last(&mut publisher, 900).unwrap();
+        let mut late = 0;
+        for frame in 1..=40_u32 {
+            // One frame of the speech is missed, and two of the silence after it, of which some is left out.
+            let missed = match frame {
+                5 => 1,
+                35 => 2,
+                _ => 0,
+            };
+            late += missed;
+            tokio::time::advance(Duration::from_millis(20) * (1 + missed)).await;
+            let sent = last(&mut publisher, if frame < 8 { 900 } else { 0 });
+            if frame < 8 {
+                assert_eq!(sent, Some(first.wrapping_add(frame * FRAME_TICKS)), "speech has no holes");
+            }
+        }
+        tokio::time::advance(Duration::from_millis(20)).await;
+        let spoken = last(&mut publisher, 900).unwrap();
+        assert_eq!(spoken.wrapping_sub(first) / FRAME_TICKS, 41 + late, "as late as the clock says");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn timestamps_go_on_through_silence_and_sequence_numbers_do_not() {
         let (packets, mut receiver) = mpsc::channel(100);
-        let mut publisher = AudioPublisher {
-            encoder: Encoder::new(SampleRate::HZ_24000).unwrap(),
-            packets,
-            rate: SampleRate::HZ_24000,
-            track_sid: "TR".into(),
-            ssrc: 1,
-            sequence: 7,
-            timestamp: 0,
-            written: None,
-            silence: Silence::default(),
-            dropped: Arc::default(),
-        };
+        let mut publisher = publisher_into(packets);
         let mut sent = Vec::new();
         for n in 0..60_u32 {
             let value = if (1..50).contains(&n) { 0 } else { 900 };
