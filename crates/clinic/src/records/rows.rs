@@ -42,8 +42,13 @@ pub(super) async fn of(store: &ClinicStore, connection: &mut PgConnection, key: 
     let mut all = Map::new();
     for table in tables {
         // The names come from the catalogue, and ours need no quoting beyond this.
-        // Where a table has no such column, the row's JSON has no such key.
-        let alone = if key == Key::CallAlone { "AND to_jsonb(t) ->> 'about_patient' IS NULL" } else { "" };
+        // Where a table has no such column, the row's JSON has no such key. Notices of such a message name it as their subject.
+        let alone = if key == Key::CallAlone {
+            "AND to_jsonb(t) ->> 'about_patient' IS NULL AND NOT EXISTS (SELECT FROM public.messages m
+                 WHERE m.about_patient IS NOT NULL AND m.message_id::text = to_jsonb(t) ->> 'subject')"
+        } else {
+            ""
+        };
         let statement = format!("SELECT to_jsonb(t) FROM public.\"{table}\" t WHERE t.{column}::text = $1 {alone} LIMIT 100000");
         let rows: Vec<Value> = sqlx::query_scalar(AssertSqlSafe(statement)).bind(value).fetch_all(&mut *connection).await?;
         let mut opened = Vec::with_capacity(rows.len());
