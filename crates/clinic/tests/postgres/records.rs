@@ -60,7 +60,8 @@ pub(crate) async fn years_pass(test: &TestDatabase, years: i32) {
     sql(
         test,
         &format!(
-            "UPDATE appointments SET during = tstzrange(lower(during) - interval '{years} years', upper(during) - interval '{years} years');
+            "UPDATE appointments SET during = tstzrange(lower(during) - interval '{years} years', upper(during) - interval '{years} years')
+                 WHERE status <> 'cancelled';
              UPDATE call_records SET started_at = started_at - interval '{years} years', ended_at = ended_at - interval '{years} years';
              UPDATE messages SET created_at = created_at - interval '{years} years';
              UPDATE patients SET created_at = created_at - interval '{years} years';
