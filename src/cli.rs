@@ -67,6 +67,9 @@ pub enum Command {
     /// Talk to the agent in this terminal, by text or with a WAV file; no telephone, no LiveKit
     #[cfg(feature = "demo")]
     Console(Console),
+    /// Play recorded callers through the whole agent, and print its replies, what it learnt, and what came of each call
+    #[cfg(feature = "demo")]
+    Batch(Batch),
     /// Look after the clinics' files
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -210,7 +213,7 @@ pub struct Console {
     /// The clinic's folder below the tenants' directory
     #[arg(long, default_value = "demo")]
     pub tenant: String,
-    /// The caller's audio, mono: it is played into the call, and nothing is read from the terminal
+    /// The caller's audio, WAV or MP3: it is played into the call, and nothing is read from the terminal
     #[arg(long, value_name = "FILE")]
     pub wav: Option<PathBuf>,
     /// A sentence that the simulated recogniser shall know; may be repeated
@@ -219,6 +222,36 @@ pub struct Console {
     /// Where speech and language come from: simulated, or cloud (needs the providers' keys)
     #[arg(long, env = "PROVIDERS", value_enum, default_value_t = ProviderChoice::Simulated)]
     pub providers: ProviderChoice,
+}
+
+/// Which recordings to play.
+#[cfg(feature = "demo")]
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Each file is one call, in real time, one after the other at one clinic: what the first books is taken for the second. The \
+    database is a scratch one on the project's cluster (scripts/postgres start) and is gone afterwards. The exit code is 1 if a file cannot \
+    be read, its call failed, or nothing was heard in it.\n\n\
+    The simulated recogniser hears nothing but what it was taught: give the sentences of the files with --utterance, or use PROVIDERS=cloud."
+)]
+pub struct Batch {
+    /// Recordings of callers, WAV or MP3; several channels are averaged
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// The clinic's folder below the tenants' directory
+    #[arg(long, default_value = "demo")]
+    pub tenant: String,
+    /// A sentence that the simulated recogniser shall know; may be repeated
+    #[arg(long, value_name = "TEXT")]
+    pub utterance: Vec<String>,
+    /// Where speech and language come from: simulated, or cloud (needs the providers' keys)
+    #[arg(long, env = "PROVIDERS", value_enum, default_value_t = ProviderChoice::Simulated)]
+    pub providers: ProviderChoice,
+    /// Write all that came of the calls as JSON to a new file, readable by nobody else
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Minutes that a recording may last
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=60))]
+    pub max_minutes: u32,
 }
 
 /// Which calls to rehearse.

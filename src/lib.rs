@@ -14,4 +14,5 @@ pub mod logging;
 pub mod measures;
 pub mod notifications;
 pub mod reception;
+mod recordings;
 pub mod rescue;

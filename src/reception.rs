@@ -18,7 +18,7 @@ use frontdesk_clinic::audit::SecurityEvent;
 use frontdesk_clinic::insurance::service::{EligibilityCheck, EligibilityOptions, EligibilityService};
 use frontdesk_clinic::leases::{Claim, Lease, LeaseOptions, LeasedCall, Leases, Watcher};
 use frontdesk_clinic::limits::Gate;
-use frontdesk_clinic::tools::{message_desk, tool_set_with};
+use frontdesk_clinic::tools::{message_desk, recording_tool, tool_set_with};
 use frontdesk_clinic::{
     ClinicStore, Clock, Database, DatabaseOptions, DbError, Keyring, PgCallStore, PhoneNumber, Tenant, TenantDirectory, TenantId,
 };
@@ -36,6 +36,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clinics::{ClinicFiles, Clinics, LOOK_EVERY};
 use crate::config::{Config, Llm, Secret, Stt, Tts};
+use crate::recordings::Recordings;
 use crate::rescue::{self, Rescue};
 
 const APOLOGY: &[u8] = include_bytes!("../assets/apology.wav");
@@ -87,7 +88,7 @@ pub struct Reception {
     targets: LatencyTargets,
     eligibility: Option<Arc<dyn EligibilityCheck>>,
     calls_dir: Option<PathBuf>,
-    record_audio: bool,
+    recordings: Option<Recordings>,
     duration_max: Duration,
     /// The moment that clinics take for now, in a rehearsal.
     now: Option<DateTime<Utc>>,
@@ -125,7 +126,7 @@ impl Reception {
             targets: config.latency_targets.to_session(),
             eligibility: eligibility(config)?,
             calls_dir: config.calls.dir.as_ref().map(PathBuf::from),
-            record_audio: config.calls.record_audio,
+            recordings: Recordings::of(&config.calls),
             duration_max: Duration::from_secs(config.calls.duration_max_s),
             now: config.tenants.fixed_now(),
             gate: Gate::default(),
@@ -270,10 +271,21 @@ impl Reception {
         let store = self.store(tenant).with_lease(Arc::clone(&held.lease));
         let calls = Arc::new(PgCallStore::new(store.clone()).calling_from(caller));
         let tools = if is_busy { message_desk(&store, tenant) } else { tool_set_with(&store, tenant, self.eligibility.clone()) };
+        let recording = match &self.recordings {
+            Some(recordings) => recordings.of_call(&store, tenant, &call_id, held.age.is_some()).await,
+            None => None,
+        };
+        let tools = match &recording {
+            Some(recording) => tools.with(recording_tool(&store, &recording.consent)),
+            None => tools,
+        };
         let mut options = SessionOptions::new(call_id, tenant.id.as_str());
         options.conversation = tenant.conversation_config(self.now.unwrap_or_else(Utc::now), tools.specs());
         if is_busy {
             tenant.tell_busy(&mut options.conversation);
+        }
+        if recording.is_some() {
+            tenant.tell_recorded(&mut options.conversation);
         }
         options.conversation.duration_max = self.duration_max;
         options.hurry = hurry;
@@ -283,9 +295,10 @@ impl Reception {
         options.voices = tenant.voice.by_language.clone();
         options.temperature = Some(self.temperature);
         options.targets = self.targets.clone();
+        options.prices = tenant.price_table();
         options.fallback = Some(self.fallback.clone());
         options.record_dir = self.calls_dir.clone();
-        options.recording_dir = self.calls_dir.clone().filter(|_| self.record_audio);
+        options.recording = recording;
         // Who is taken out of the room gives the call up in good order; who has lost it does not any more.
         options.lost = held.lease.lost().child_token();
         options.resumed = self.resumed(&mut held, calls.as_ref()).await;

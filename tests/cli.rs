@@ -30,6 +30,7 @@ fn help_and_version_work_without_any_configuration() {
         "demo",
         "eval",
         "console",
+        "batch",
         "config",
         "tenant",
         "calls",

@@ -34,6 +34,9 @@ pub enum CallsCommand {
         /// What is personal, too
         #[command(flatten)]
         access: Access,
+        /// Write this call's recording instead, as WAV: caller left, agent right. Needs --phi, --purpose and --output
+        #[arg(long, value_name = "CALL", requires_all = ["phi", "purpose", "output"], conflicts_with_all = ["since", "until"])]
+        recording: Option<String>,
         /// The file to write, readable by nobody else [default: standard output]
         #[arg(long, value_name = "FILE")]
         output: Option<PathBuf>,
@@ -93,8 +96,13 @@ pub(super) async fn run(command: &CallsCommand, config: &Config) -> Result<(), C
             desk.close().await;
             operator::write_json(&call.ok_or_else(|| CommandError::new(format!("{call_id}: no such call")))?, None)
         }
-        CallsCommand::Export { which, access, output } => {
+        CallsCommand::Export { which, access, recording, output } => {
             let desk = operator::desk(config, which.tenant.as_deref()).await?;
+            if let (Some(call_id), Some(purpose), Some(output)) = (recording, access.purpose(), output) {
+                let exported = super::recording::export(&desk, config, call_id, (purpose, output)).await;
+                desk.close().await;
+                return exported;
+            }
             let mut lines = String::new();
             for call in list(&desk, which).await? {
                 let whole = records::show_call(&desk.store, &call.call_id, access.purpose()).await.map_err(CommandError::new)?;

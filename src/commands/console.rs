@@ -10,7 +10,7 @@ use chrono::Utc;
 use frontdesk_agent::session::{Providers, Session, SessionOptions};
 use frontdesk_agent::transport::TranscriptLine;
 use frontdesk_agent::{Observation, Pii, SessionEvent, SttOptions, ToolPhase, TransportEvent, TtsOptions};
-use frontdesk_audio::{SampleRate, resample, wav};
+use frontdesk_audio::{SampleRate, clip, resample};
 use frontdesk_clinic::PgCallStore;
 use frontdesk_clinic::tools::tool_set;
 use frontdesk_conversation::{CallTime, Speaker, TurnMetrics};
@@ -51,17 +51,13 @@ pub(super) async fn run(console: Console, config: &Config) -> Result<(), Command
 
 async fn talk(console: &Console, config: &Config, clinic: &Clinic, audio: Option<Vec<i16>>) -> Result<(), CommandError> {
     let mut providers = match console.providers {
-        ProviderChoice::Simulated => simulated(console).await?,
+        ProviderChoice::Simulated => simulated(&console.utterance).await?,
         ProviderChoice::Cloud => crate::reception::providers(config).map_err(CommandError::new)?,
     };
     providers.store = Some(Arc::new(PgCallStore::new(clinic.store.clone())));
     let call_id = format!("console-{}", std::process::id());
     let (observer, observations) = broadcast::channel(OBSERVATIONS_MAX);
-    let mut options = SessionOptions::new(call_id.clone(), clinic.tenant.id.as_str());
-    options.tools = tool_set(&clinic.store, &clinic.tenant);
-    options.conversation = clinic.tenant.conversation_config(Utc::now(), options.tools.specs());
-    options.stt = SttOptions { language: Some(clinic.tenant.language.clone()), keyterms: clinic.tenant.voice.key_terms.clone() };
-    options.tts = TtsOptions { voice: clinic.tenant.voice.text_to_speech.clone(), rate: SampleRate::HZ_24000 };
+    let mut options = options(clinic, &call_id);
     options.observer = Some(observer);
     let (transport, end) = line(&call_id);
     let shown = tokio::spawn(show(observations, Paint(std::io::stdout().is_terminal())));
@@ -118,9 +114,21 @@ async fn talk(console: &Console, config: &Config, clinic: &Clinic, audio: Option
     Ok(())
 }
 
-async fn simulated(console: &Console) -> Result<Providers, CommandError> {
+/// A call of the clinic's, as its files say.
+pub(super) fn options(clinic: &Clinic, call_id: &str) -> SessionOptions {
+    let mut options = SessionOptions::new(call_id, clinic.tenant.id.as_str());
+    options.tools = tool_set(&clinic.store, &clinic.tenant);
+    options.conversation = clinic.tenant.conversation_config(Utc::now(), options.tools.specs());
+    options.stt = SttOptions { language: Some(clinic.tenant.language.clone()), keyterms: clinic.tenant.voice.key_terms.clone() };
+    options.tts = TtsOptions { voice: clinic.tenant.voice.text_to_speech.clone(), rate: SampleRate::HZ_24000 };
+    options.prices = clinic.tenant.price_table();
+    options
+}
+
+/// Services in this process; the recogniser knows these sentences.
+pub(super) async fn simulated(utterances: &[String]) -> Result<Providers, CommandError> {
     let inventory = Arc::new(Inventory::default());
-    inventory.register_async(console.utterance.clone()).await.map_err(CommandError::new)?;
+    inventory.register_async(utterances.to_vec()).await.map_err(CommandError::new)?;
     let engine = VadEngine::start().map_err(CommandError::new)?;
     let vad = frontdesk_agent::vad::SileroVad::new(engine, VadOptions::default()).map_err(CommandError::new)?;
     Ok(Providers {
@@ -134,7 +142,7 @@ async fn simulated(console: &Console) -> Result<Providers, CommandError> {
 }
 
 fn caller_audio(path: &Path) -> Result<Vec<i16>, CommandError> {
-    let frame = wav::read_mono(path).map_err(|error| CommandError::new(format!("{}: {error}", path.display())))?;
+    let frame = clip::read(path).map_err(|error| CommandError::new(format!("{}: {error}", path.display())))?;
     Ok(resample::convert(&frame.samples, frame.rate, SampleRate::HZ_16000))
 }
 

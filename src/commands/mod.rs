@@ -1,6 +1,8 @@
 //! The commands, one module each. A command's error is one or more lines for the terminal, each naming cause and remedy.
 
 pub mod audit;
+#[cfg(feature = "demo")]
+mod batch;
 pub mod calls;
 mod check;
 mod connect;
@@ -16,6 +18,7 @@ mod migrate;
 mod operator;
 mod outbox;
 pub mod patient;
+mod recording;
 mod rescue;
 pub mod retention;
 mod simulate;
@@ -88,6 +91,8 @@ pub async fn run(cli: Cli) -> Result<(), CommandError> {
         Command::Demo(demo) => demo::run(demo, &sources).await,
         #[cfg(feature = "demo")]
         Command::Console(console) => console::run(console, &load(&sources)?).await,
+        #[cfg(feature = "demo")]
+        Command::Batch(batch) => batch::run(batch, &load(&sources)?).await,
         #[cfg(feature = "demo")]
         Command::Eval(eval) => eval::run(eval, &load(&sources)?).await,
     }

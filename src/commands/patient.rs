@@ -84,12 +84,14 @@ pub(super) async fn run(command: &PatientCommand, config: &Config) -> Result<(),
             }
             let database = operator::database(config)?;
             let tenant = operator::tenant(&database, tenant.as_deref()).await?;
-            database.close().await;
             let mut owner = Owner::connect(operator::url(config)?, &operator::principal()).await.map_err(CommandError::new)?;
             let erased = records::erase_patient(&mut owner, &tenant, *id, Some(purpose.as_str())).await;
             owner.close().await;
             let erased = erased.map_err(CommandError::new)?;
             println!("erased: {} keys destroyed, {} values blanked, {} calls with them", erased.keys, erased.values, erased.calls);
+            let swept = crate::recordings::sweep_machine(&config.calls, &database, &tenant).await.map_err(CommandError::new)?;
+            database.close().await;
+            println!("files of these calls removed from this machine: {}; other machines do it within the hour", swept.removed);
             println!("backups from before still hold the wrapped keys: see docs/data.md, Backup");
             Ok(())
         }

@@ -52,8 +52,8 @@ pub(super) async fn run(command: &RetentionCommand, config: &Config) -> Result<(
     let database = operator::database(config)?;
     let tenants = operator::tenants(&database, tenant.as_deref()).await?;
     let mut owner = Owner::connect(operator::url(config)?, &operator::principal()).await.map_err(CommandError::new)?;
-    for tenant in tenants {
-        let retained = records::run_retention(&mut owner, &tenant, *dry_run).await.map_err(CommandError::new)?;
+    for tenant in &tenants {
+        let retained = records::run_retention(&mut owner, tenant, *dry_run).await.map_err(CommandError::new)?;
         let verb = if *dry_run { "would be erased" } else { "erased" };
         println!(
             "{tenant}: past {} years: {} patients and {} calls {verb}, {} on legal hold; {} old notices",
@@ -66,6 +66,12 @@ pub(super) async fn run(command: &RetentionCommand, config: &Config) -> Result<(
         if *dry_run {
             retained.patients.iter().for_each(|patient| println!("  patient:{patient}"));
             retained.calls.iter().for_each(|call| println!("  call:{call}"));
+        }
+    }
+    if !*dry_run {
+        for tenant in &tenants {
+            let swept = crate::recordings::sweep_machine(&config.calls, &database, tenant).await.map_err(CommandError::new)?;
+            println!("{tenant}: {} files of erased calls removed from this machine", swept.removed);
         }
     }
     // The log's years are all clinics' together.

@@ -15,6 +15,7 @@ use crate::config::{self, Config, Environment, Sources};
 use crate::health::Pages;
 use crate::notifications::Outside;
 use crate::reception::{Desk, Reception};
+use crate::recordings::run_sweeper;
 
 /// A LiveKit server to register with.
 struct Server {
@@ -40,7 +41,9 @@ pub(super) async fn open(config: &Config) -> Result<(Arc<Reception>, Arc<Keyring
     let reception = Reception::open(config, Arc::clone(&keys), &principal).map_err(CommandError::new)?;
     reception.check_database().await.map_err(CommandError::new)?;
     if config.calls.dir.is_some() {
-        tracing::warn!("calls.dir is set: records, and recordings if enabled, are written to disk unencrypted");
+        let is_plain = config.calls.record_audio && config.calls.recordings_dir.is_none();
+        let what = if is_plain { "records and recordings" } else { "records" };
+        tracing::warn!("calls.dir is set: {what} are written to disk unencrypted");
     }
     Ok((Arc::new(reception), keys, credentials))
 }
@@ -82,11 +85,15 @@ pub(super) async fn run(config: Config, sources: &Sources) -> Result<(), Command
         let (reception, following_ends) = (Arc::clone(&reception), following_ends.clone());
         async move { reception.follow_files(following_ends).await }
     });
+    let sweeper = tokio::spawn(run_sweeper(config.calls.clone(), reception.database().clone(), following_ends.clone()));
     let care = Care::begin(&desks, config.worker.rescue.then_some(config.livekit.agent_name.as_str()), &shutdown);
     let outcome = serve(workers, &shutdown).await;
     following_ends.cancel();
     if let Err(error) = following.await {
         tracing::error!(%error, "changes of the clinics' files are not taken up any more");
+    }
+    if let Err(error) = sweeper.await {
+        tracing::error!(%error, "the sweeper of recordings failed");
     }
     care.end().await;
     // The last calls have told what they had to tell; what is not sent by now, another worker sends.

@@ -175,7 +175,13 @@ pub const SETTINGS: &[Setting] = &[
     plain("tenants.dir", "FRONTDESK_TENANTS_DIR", "agent-config", "folder with one folder a tenant"),
     plain("tenants.now", "FRONTDESK_NOW", "", "for rehearsals: the moment that clinics take for now, as 2026-11-30T12:00:00Z; empty: now"),
     plain("calls.dir", "FRONTDESK_CALLS_DIR", "", "folder for plain JSON records and recordings; empty: only sealed in Postgres"),
-    plain("calls.record_audio", "FRONTDESK_RECORD_AUDIO", "false", "true or false: stereo WAV into calls.dir, unencrypted"),
+    plain("calls.recordings_dir", "FRONTDESK_RECORDINGS_DIR", "", "folder for sealed recordings; empty: none"),
+    plain(
+        "calls.record_audio",
+        "FRONTDESK_RECORD_AUDIO",
+        "false",
+        "true or false: record calls of clinics with [recording], sealed into calls.recordings_dir, else as plain WAV into calls.dir",
+    ),
     plain(
         "calls.duration_max_s",
         "FRONTDESK_CALL_DURATION_MAX_S",

@@ -380,7 +380,11 @@ pub struct Calls {
     /// Folder for plain JSON records and recordings; empty for none (they are kept, sealed, in Postgres).
     #[serde(default, deserialize_with = "scalar::optional_text")]
     pub dir: Option<String>,
-    /// Whether calls are recorded as stereo WAV files into `dir`, unencrypted.
+    /// Folder for sealed recordings; empty for none.
+    #[serde(default, deserialize_with = "scalar::optional_text")]
+    pub recordings_dir: Option<String>,
+    /// Whether calls are recorded, if their clinic says how callers consent: sealed into `recordings_dir`, else as plain WAV files
+    /// into `dir`.
     pub record_audio: bool,
     /// How long a call may last, in seconds; zero for as long as it takes.
     pub duration_max_s: u64,

@@ -58,9 +58,11 @@ fn ranges(config: &Config, faults: &mut Vec<String>) {
     if config.tenants.now.is_some() && config.tenants.fixed_now().is_none() {
         faults.push(fault("tenants.now", config.tenants.now.as_deref().unwrap_or_default()));
     }
-    if config.calls.record_audio && config.calls.dir.is_none() {
+    if config.calls.record_audio && config.calls.recordings_dir.is_none() && config.calls.dir.is_none() {
         faults.push(
-            "calls.record_audio (FRONTDESK_RECORD_AUDIO) = true needs calls.dir (FRONTDESK_CALLS_DIR): the folder for recordings".into(),
+            "calls.record_audio (FRONTDESK_RECORD_AUDIO) = true needs calls.recordings_dir (FRONTDESK_RECORDINGS_DIR): the folder for \
+             sealed recordings"
+                .into(),
         );
     }
 }

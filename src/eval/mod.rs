@@ -23,7 +23,7 @@ mod words;
 
 pub use caller::{Act, ActKind};
 pub(crate) use clinic::{Clinic, Clinics};
-pub(crate) use line::line;
+pub(crate) use line::{CALLER_RATE, CallerEnd, line};
 pub use load::{LoadError, load};
 pub use run::{Outcome, Rehearsal, Verdict};
 pub use scenario::{Depth, Scenario};

@@ -52,8 +52,14 @@ async fn make_example() -> Example {
     let outcome = call.outcome().await;
     let record = desk.records(1).await.remove(0);
     let appointments = desk.appointments().await;
-    let recording = stereo(Path::new(record.recording.as_ref().expect("a recording was made")));
+    let sealed = Path::new(record.recording.as_ref().expect("a recording was made"));
+    assert!(sealed.starts_with(desk.recordings_dir()), "{sealed:?}");
     let operator = operators::answers(&desk.database.url(), &record.call_id).await;
+    let exported_wav = desk.calls_dir().join("exported.wav");
+    let told = operators::export_recording(&desk, &record.call_id, &exported_wav).await;
+    assert!(exported_wav.exists(), "{told}");
+    let recording = stereo(&exported_wav);
+    std::fs::remove_file(&exported_wav).expect("it can be removed");
     let verdict = verdict(&desk.database.url()).await;
     let exported = [exported(&desk, "appointments.csv", 2).await, exported(&desk, "calls.csv", 2).await];
     let logs = [desk.bridge.log_text(), desk.worker.log_text()];

@@ -31,6 +31,7 @@ fn tenant(away_s: f64) -> String {
         "id = \"{TENANT}\"\nname = \"Riverside Clinic\"\nzone = \"America/New_York\"\nlanguage = \"en-US\"\ncountry_calling_code = \"1\"\n\
          dialled_numbers = [\"{NUMBER}\"]\ngreeting = \"{GREETING}\"\nslot_minutes = 30\nlead_minutes = 60\n\
          [turn_taking]\nturn_detection = \"vad\"\nuser_away_timeout = {away_s:.1}\n\
+         [recording]\nconsent = \"elsewhere\"\n\
          [notifications.csv]\non = [\"appointment_booked\", \"call_ended\"]\nfields = [\"code\"]\n{}{}\
          [[transfer_targets]]\nname = \"front office\"\nnumber = \"{OFFICE}\"\nwhen = \"the caller asks for a person\"\n\
          [[services]]\ncode = \"checkup\"\nname = \"check-up\"\nduration_minutes = 30\n",

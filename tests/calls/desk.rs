@@ -100,6 +100,7 @@ impl Desk {
                 .variable("FRONTDESK_SIP_RULES_DIR", path("rules"))
                 .variable("FRONTDESK_TENANTS_DIR", path("tenants"))
                 .variable("FRONTDESK_CALLS_DIR", path("calls"))
+                .variable("FRONTDESK_RECORDINGS_DIR", path("recordings"))
                 .variable("FRONTDESK_RECORD_AUDIO", "true")
                 .variable("FRONTDESK_EXPORT_DIR", path("exports"))
         };
@@ -172,9 +173,14 @@ impl Desk {
         self.gate.as_ref().expect("a gated service").open();
     }
 
-    /// Where records and recordings are written.
+    /// Where records are written.
     pub(crate) fn calls_dir(&self) -> PathBuf {
         self.folder.path().join("calls")
+    }
+
+    /// Where recordings are written, sealed.
+    pub(crate) fn recordings_dir(&self) -> PathBuf {
+        self.folder.path().join("recordings")
     }
 
     /// Where notices are written.

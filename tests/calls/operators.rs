@@ -1,9 +1,11 @@
 //! What a person at the clinic sees of a call, by the program's own commands.
 
+use std::path::Path;
+
 use tokio::process::Command;
 
 use crate::booking::{CALLER, Example, example};
-use crate::desk::MASTER_KEY;
+use crate::desk::{Desk, MASTER_KEY};
 use crate::run_alone;
 
 /// What each command answered, in the order in which they were given.
@@ -20,11 +22,16 @@ pub(crate) struct Answers {
 
 /// Standard output and error of the program with these arguments.
 async fn ask(url: &str, arguments: &[&str]) -> String {
+    ask_with(url, &[], arguments).await
+}
+
+async fn ask_with(url: &str, variables: &[(&str, &str)], arguments: &[&str]) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_frontdesk"))
         .args(arguments)
         .current_dir(std::env::temp_dir())
         .env_clear()
         .envs([("DATABASE_URL", url), ("FRONTDESK_MASTER_KEY", MASTER_KEY), ("USER", "jane"), ("COLUMNS", "200")])
+        .envs(variables.iter().copied())
         .output()
         .await
         .expect("the program runs");
@@ -46,6 +53,17 @@ pub(crate) async fn answers(url: &str, call_id: &str) -> Answers {
         audit: ask(url, &["audit", "verify"]).await,
         found,
     }
+}
+
+/// Has a call's sealed recording written as WAV; what the program says to it. Without a purpose nothing is written.
+pub(crate) async fn export_recording(desk: &Desk, call_id: &str, path: &Path) -> String {
+    let folder = desk.recordings_dir().display().to_string();
+    let (url, path_text) = (desk.database.url(), path.display().to_string());
+    let variables = [("FRONTDESK_RECORDINGS_DIR", folder.as_str())];
+    let command = ["calls", "export", "--recording", call_id, "--output", path_text.as_str()];
+    let refused = ask_with(&url, &variables, &command).await;
+    assert!(refused.contains("--phi") && refused.contains("--purpose") && !path.exists(), "{refused}");
+    ask_with(&url, &variables, &[command.as_slice(), &["--phi", "--purpose", "complaint 12"]].concat()).await
 }
 
 #[test]

@@ -5,6 +5,7 @@ pub use frontdesk_conversation::{Message, ToolCall, ToolCallId};
 use serde_json::Value;
 
 use crate::error::ProviderError;
+use crate::usage::TokenUsage;
 
 /// A service that answers a history.
 #[async_trait]
@@ -48,6 +49,16 @@ pub struct ToolSchema {
 pub trait ModelStream: Send {
     /// The next piece. Cancel-safe. `Ok(None)` after `Done`.
     async fn next_event(&mut self) -> Result<Option<ModelEvent>, ProviderError>;
+
+    /// What the answer took, once `Done` was given; may wait a moment for the service to say so. `None` if it does not.
+    async fn usage(&mut self) -> Option<TokenUsage> {
+        None
+    }
+
+    /// Who answers, where that is not the one who was asked.
+    fn provider(&self) -> Option<&'static str> {
+        None
+    }
 }
 
 /// A piece of an answer.

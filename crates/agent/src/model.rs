@@ -14,11 +14,14 @@ use tracing::{Instrument, Span};
 
 use crate::error::ProviderError;
 use crate::helpers::Tasks;
-use crate::llm::{LanguageModel, ModelEvent, ModelRequest, ToolSchema};
+use crate::llm::{LanguageModel, ModelEvent, ModelRequest, ModelStream, ToolSchema};
 use crate::numbers;
 
 /// The whole of one answer; clients bound its stages.
 const ANSWER_MAX: Duration = Duration::from_secs(60);
+
+/// How long the service may take to say what an answer took, once it is complete; nobody waits for that.
+const USAGE_MAX: Duration = Duration::from_secs(1);
 
 /// A piece of an answer, or the end of the request.
 #[derive(Debug)]
@@ -58,17 +61,22 @@ impl Model {
         let answer = async move {
             let clock = Clock { asked: Instant::now(), first: OnceLock::new() };
             let answering = AssertUnwindSafe(answer(service, request, generation, &reports, &clock)).catch_unwind();
-            let answered = timeout(ANSWER_MAX, answering).await;
+            let mut answered = timeout(ANSWER_MAX, answering).await;
+            let took = clock.asked.elapsed();
             let error = match &answered {
-                Ok(Ok(Ok(()))) => None,
+                Ok(Ok(Ok(_))) => None,
                 Ok(Ok(Err(error))) => Some(error.kind()),
                 Ok(Err(_)) => Some("panic"),
                 Err(_) => Some("timeout"),
             };
             Span::current().record("error.type", error);
-            numbers::chat(name, clock.first.get().copied(), clock.asked.elapsed(), error);
+            numbers::chat(name, clock.first.get().copied(), took, error);
+            if let Ok(Ok(Ok(stream))) = &mut answered {
+                // The stream itself knows who counts.
+                let _ = timeout(USAGE_MAX, stream.usage()).await;
+            }
             let failure = match answered {
-                Ok(Ok(Ok(()))) => return,
+                Ok(Ok(Ok(_))) => return,
                 Ok(Ok(Err(error))) => error,
                 Ok(Err(_)) => ProviderError::Broken { provider: name, reason: "the client panicked".into() },
                 Err(_) => ProviderError::Timeout { provider: name, stage: "end of answer", limit_ms: ANSWER_MAX.as_millis() as u64 },
@@ -110,17 +118,17 @@ async fn answer(
     generation: GenerationId,
     reports: &mpsc::Sender<ModelReport>,
     clock: &Clock,
-) -> Result<(), ProviderError> {
+) -> Result<Box<dyn ModelStream>, ProviderError> {
     let mut stream = service.ask(request).await?;
     let mut done = false;
     while let Some(event) = stream.next_event().await? {
         clock.first.get_or_init(|| clock.asked.elapsed());
         done = event == ModelEvent::Done;
         if reports.send(ModelReport::Event(generation, event)).await.is_err() || done {
-            return Ok(());
+            return Ok(stream);
         }
     }
-    if done { Ok(()) } else { Err(ProviderError::Broken { provider: service.name(), reason: "the answer ended early".into() }) }
+    if done { Ok(stream) } else { Err(ProviderError::Broken { provider: service.name(), reason: "the answer ended early".into() }) }
 }
 
 /// The tool by which the model confirms a prepared commit; the conversation handles it itself.

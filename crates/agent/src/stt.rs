@@ -38,6 +38,11 @@ pub trait SttStream: Send {
     /// The next result. Cancel-safe. `Ok(None)` once the stream was closed by us.
     async fn next_event(&mut self) -> Result<Option<SttEvent>, ProviderError>;
 
+    /// Who hears, where that is not the one who was asked.
+    fn provider(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Closes the stream politely, within a bound.
     async fn close(&mut self);
 }

@@ -45,6 +45,11 @@ pub trait SpeechStream: Send {
     /// The next event. Cancel-safe; waits for ever while nothing was asked for. `Ok(None)` once closed by us.
     async fn next_event(&mut self) -> Result<Option<SpeechEvent>, ProviderError>;
 
+    /// Who speaks, where that is not the one who was asked.
+    fn provider(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Closes the connection politely, within a bound.
     async fn close(&mut self);
 }

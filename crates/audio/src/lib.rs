@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod clip;
 mod frame;
 pub mod g711;
 pub mod jitter;

@@ -7,6 +7,7 @@
 //! - [`elsewhere`] knows when practitioners are taken by their own calendars.
 //! - [`outbox`] holds what has to be told to others, written with the act it tells of, and sends it.
 //! - [`limits`] counts a clinic's calls, over all workers.
+//! - [`recordings`] keeps calls' recordings sealed, opens them for a purpose, and removes those that were erased.
 //! - [`audit`] seals and verifies the audit log.
 //! - [`tools::tool_set`] makes the tools that the language model may call.
 //!
@@ -35,6 +36,7 @@ pub mod migrate;
 pub mod outbox;
 mod owner;
 pub mod patients;
+pub mod recordings;
 pub mod records;
 pub mod schedule;
 pub mod slots;

@@ -45,6 +45,8 @@ pub(crate) fn assemble(
         language: summary.language,
         outcome: summary.end,
         recording,
+        usage: Vec::new(),
+        cost: None,
         incidents,
     }
 }

@@ -16,6 +16,7 @@ pub(crate) use assemble::assemble;
 pub use lost::of_lost_call;
 
 use crate::numbers::Stage;
+use crate::usage::{RecordCost, RecordUsage};
 
 /// Version of the document; raised with every change that a reader could notice.
 pub const RECORD_VERSION: u32 = 1;
@@ -63,8 +64,14 @@ pub struct CallRecord {
     /// Every transfer to a person, whatever came of it.
     #[serde(default)]
     pub transfers: Vec<RecordTransfer>,
-    /// Path of the recording, if one was made.
+    /// Where the recording is, if one was made: a path. Of a sealed one, `frontdesk calls export --recording` makes a WAV file.
     pub recording: Option<String>,
+    /// What was used of each provider.
+    #[serde(default)]
+    pub usage: Vec<RecordUsage>,
+    /// What that costs by the clinic's prices; null where it has none.
+    #[serde(default)]
+    pub cost: Option<RecordCost>,
     /// Faults that the call lived through (a provider that failed, a database away).
     pub incidents: Vec<String>,
 }

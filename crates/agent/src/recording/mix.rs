@@ -35,6 +35,11 @@ impl Mix {
         self.left.extend(samples.iter().skip(surplus));
     }
 
+    /// Samples a side that were handed out.
+    pub(super) const fn done(&self) -> u64 {
+        self.done
+    }
+
     pub(super) fn agent(&mut self, samples: &[i16]) {
         self.right.extend(samples);
     }

@@ -10,6 +10,7 @@ use super::breaker::{Breaker, ProviderKind};
 use super::chain::{Chain, FallbackOptions, ProviderHealth, late};
 use crate::error::ProviderError;
 use crate::llm::{LanguageModel, ModelEvent, ModelRequest, ModelStream};
+use crate::usage::TokenUsage;
 
 /// Language models, the primary first.
 #[derive(Clone)]
@@ -82,5 +83,13 @@ impl ModelStream for Watched {
         let late = late(self.breaker.provider(), "further data", self.silence);
         let event = timeout(self.silence, self.stream.next_event()).await.unwrap_or(Err(late));
         event.inspect_err(|error| self.breaker.failed(error))
+    }
+
+    async fn usage(&mut self) -> Option<TokenUsage> {
+        self.stream.usage().await
+    }
+
+    fn provider(&self) -> Option<&'static str> {
+        Some(self.breaker.provider())
     }
 }

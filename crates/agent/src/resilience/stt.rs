@@ -83,6 +83,10 @@ impl SttStream for Watched {
         self.note(event)
     }
 
+    fn provider(&self) -> Option<&'static str> {
+        Some(self.breaker.provider())
+    }
+
     async fn close(&mut self) {
         self.stream.close().await;
     }

@@ -112,6 +112,10 @@ impl SpeechStream for Watched {
         self.note(event)
     }
 
+    fn provider(&self) -> Option<&'static str> {
+        Some(self.breaker.provider())
+    }
+
     async fn close(&mut self) {
         self.stream.close().await;
     }

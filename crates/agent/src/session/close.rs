@@ -7,9 +7,10 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::driver::Driver;
-use super::start::Start;
+use super::start::{Start, with_usage};
 use crate::observe::SessionEvent;
 use crate::record::{CallRecord, assemble};
+use crate::recording::safe_name;
 use crate::storage;
 use crate::store::StoreError;
 
@@ -98,7 +99,7 @@ pub(crate) const fn blank_summary(end: EndReason, ended_at: CallTime) -> CallSum
 
 impl Start {
     /// Makes the record and keeps it; what fails on the way is in the record that is returned.
-    pub(super) async fn finish(mut self, summary: CallSummary, recording: Option<std::path::PathBuf>) -> CallRecord {
+    pub(super) async fn finish(mut self, summary: CallSummary, recording: Option<String>) -> CallRecord {
         // A session that was never answered has helper tasks as well.
         self.helpers.cancel();
         let tasks = std::mem::take(&mut self.tasks);
@@ -113,9 +114,8 @@ impl Start {
         // Taken out of a call that nobody else can have: it was ended from outside.
         let end = if end == EndReason::TakenOver { EndReason::Stopped } else { end };
         let summary = CallSummary { end, ..summary };
-        let recording = recording.map(|path| path.display().to_string());
-        let make = |incidents| assemble(summary.clone(), &self.options, self.started_at, incidents, recording.clone());
-        let mut record = make(self.incidents.list());
+        let record = assemble(summary, &self.options, self.started_at, self.incidents.list(), recording);
+        let mut record = with_usage(record, &self.meter, &self.options);
         if let Some(store) = &self.providers.store
             && let Err(error) = storage::finish(store.as_ref(), &record).await
         {
@@ -128,7 +128,7 @@ impl Start {
         }
         record.incidents = self.incidents.list();
         if let Some(folder) = &self.options.record_dir {
-            let path = folder.join(file_name(&self.options.call_id, "json"));
+            let path = folder.join(format!("{}.json", safe_name(&self.options.call_id)));
             if let Err(error) = write(&path, &record).await {
                 tracing::error!(%error, "the record could not be written");
                 self.incidents.note("record: could not be written");
@@ -177,11 +177,4 @@ async fn write(path: &Path, record: &CallRecord) -> std::io::Result<()> {
         Ok(written) => written.map_err(std::io::Error::other)?,
         Err(_) => Err(std::io::ErrorKind::TimedOut.into()),
     }
-}
-
-/// A file's name for a call: whatever could leave the folder is replaced.
-pub(super) fn file_name(call_id: &str, extension: &str) -> String {
-    let safe = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_') { c } else { '_' };
-    let name: String = call_id.chars().map(safe).take(128).collect();
-    format!("{name}.{extension}")
 }

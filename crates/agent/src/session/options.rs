@@ -14,11 +14,13 @@ use crate::llm::LanguageModel;
 use crate::numbers::LatencyTargets;
 use crate::observe::Observer;
 use crate::playout::PlayoutLimits;
+use crate::recording::RecordingOptions;
 use crate::store::CallStore;
 use crate::stt::{SpeechToText, SttOptions};
 use crate::tool::ToolSet;
 use crate::tts::{TextToSpeech, TtsOptions};
 use crate::turn::TurnDetector;
+use crate::usage::PriceTable;
 use crate::vad::VoiceActivityDetector;
 
 /// The services of a call; one set usually serves a whole process.
@@ -74,8 +76,10 @@ pub struct SessionOptions {
     pub fallback: Option<Fallback>,
     /// Where `<call id>.json` is written; `None` for nowhere.
     pub record_dir: Option<PathBuf>,
-    /// Where `<call id>.wav` is written; `None` for no recording.
-    pub recording_dir: Option<PathBuf>,
+    /// Whether and where the call is recorded; `None` for no recording.
+    pub recording: Option<RecordingOptions>,
+    /// What the clinic pays its providers.
+    pub prices: PriceTable,
     /// Who watches.
     pub observer: Option<Observer>,
     /// Bounds of the playout.
@@ -120,7 +124,8 @@ impl SessionOptions {
             max_tokens: None,
             fallback: None,
             record_dir: None,
-            recording_dir: None,
+            recording: None,
+            prices: PriceTable::default(),
             observer: None,
             playout: PlayoutLimits::default(),
             targets: LatencyTargets::default(),

@@ -1,6 +1,5 @@
 //! From nothing to an answered call.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::close::{blank_summary, file_name};
+use super::close::blank_summary;
 use super::driver::{Driver, Parts, Reports};
 use super::fallback;
 use super::options::{Providers, SessionLimits, SessionOptions};
@@ -37,6 +36,7 @@ use crate::stt::SttStream;
 use crate::tool::ToolContext;
 use crate::tools::Tools;
 use crate::transport::{AudioSink, Transport, TransportError, TransportEvent};
+use crate::usage::{Meter, metered};
 
 /// Orders for the recogniser that wait at most: 2 s of audio.
 const HEARING_QUEUE: usize = 128;
@@ -54,6 +54,7 @@ pub(super) struct Start {
     began: Instant,
     pub(super) started_at: DateTime<Utc>,
     pub(super) incidents: Incidents,
+    pub(super) meter: Meter,
     pub(super) watch: Watch,
     pub(super) tasks: Tasks,
     pub(super) helpers: CancellationToken,
@@ -80,8 +81,8 @@ struct Voice {
 struct Recording {
     caller: CallerTap,
     agent: Box<dyn FrameTap>,
-    /// The path, once it is written.
-    written: oneshot::Receiver<Option<PathBuf>>,
+    /// Where it is, once it is written.
+    written: oneshot::Receiver<Option<String>>,
 }
 
 impl Start {
@@ -94,6 +95,8 @@ impl Start {
         for incident in &options.incidents {
             incidents.note(incident.as_str());
         }
+        let meter = Meter::default();
+        let providers = metered(providers, &meter);
         let watch = Watch { call_id: options.call_id.as_str().into(), observer: options.observer.clone() };
         Self {
             options: Arc::new(options),
@@ -101,6 +104,7 @@ impl Start {
             began: Instant::now(),
             started_at: Utc::now(),
             incidents,
+            meter,
             watch,
             tasks: Tasks::default(),
             helpers: CancellationToken::new(),
@@ -120,11 +124,13 @@ impl Start {
 
     /// Makes the record of a session that broke down before it could make one.
     pub(super) fn blank_record(&self) -> impl Fn(EndReason, &str) -> CallRecord + Send + Sync + use<> {
-        let (options, started_at, incidents, began) = (Arc::clone(&self.options), self.started_at, self.incidents.clone(), self.began);
+        let (options, meter) = (Arc::clone(&self.options), self.meter.clone());
+        let (started_at, incidents, began) = (self.started_at, self.incidents.clone(), self.began);
         move |reason, incident| {
             incidents.note(incident);
             let ended_at = CallTime::ZERO + began.elapsed();
-            crate::record::assemble(blank_summary(reason, ended_at), &options, started_at, incidents.list(), None)
+            let record = crate::record::assemble(blank_summary(reason, ended_at), &options, started_at, incidents.list(), None);
+            with_usage(record, &meter, &options)
         }
     }
 
@@ -366,11 +372,11 @@ impl Start {
     }
 
     fn record_audio(&mut self) -> Option<Recording> {
-        let dir = self.options.recording_dir.as_ref()?;
-        // What another worker has recorded stays.
-        let part = self.options.resumed.as_ref().map(|resumed| format!("-from-{}s", resumed.age.as_secs())).unwrap_or_default();
-        let path = dir.join(file_name(&format!("{}{part}", self.options.call_id), "wav"));
-        let (caller, agent, recorder) = Recorder::new(path, self.options.tts.rate, self.incidents.clone());
+        let options = self.options.recording.clone()?;
+        // The clock of a call that was taken over goes on; what another worker has recorded stays beside this part.
+        let age = self.options.resumed.as_ref().map(|_| self.began.elapsed()).unwrap_or_default();
+        let begins = (CallTime::ZERO + age, self.options.tts.rate);
+        let (caller, agent, recorder) = Recorder::new(options, &self.options.call_id, begins, self.incidents.clone());
         let (report, written) = oneshot::channel();
         self.tasks.spawn(async move {
             // Fails only when nobody waits for the record any more.
@@ -378,6 +384,12 @@ impl Start {
         });
         Some(Recording { caller, agent, written })
     }
+}
+
+/// The record with what the call used of its providers.
+pub(super) fn with_usage(record: CallRecord, meter: &Meter, options: &SessionOptions) -> CallRecord {
+    let usage = meter.list();
+    CallRecord { cost: options.prices.cost(&usage), usage, ..record }
 }
 
 /// A transport that has not joined yet has no events.

@@ -11,6 +11,7 @@ use tokio::time::sleep;
 
 use crate::error::ProviderError;
 use crate::llm::{LanguageModel, ModelEvent, ModelRequest, ModelStream};
+use crate::usage::TokenUsage;
 
 /// One scripted answer.
 #[derive(Debug, Clone)]
@@ -144,6 +145,9 @@ impl LanguageModel for FakeLlm {
     }
 }
 
+/// What each answer of a [`FakeLlm`] takes, as it says.
+pub const FAKE_USAGE: TokenUsage = TokenUsage { input: 100, output: 10 };
+
 struct Stream {
     llm: FakeLlm,
     pieces: VecDeque<ModelEvent>,
@@ -163,6 +167,10 @@ impl ModelStream for Stream {
         let piece = self.pieces.pop_front();
         self.ended = self.pieces.is_empty();
         Ok(piece)
+    }
+
+    async fn usage(&mut self) -> Option<TokenUsage> {
+        Some(FAKE_USAGE)
     }
 }
 

@@ -15,7 +15,7 @@ mod vad;
 
 use std::sync::Arc;
 
-pub use llm::{Answer, FakeLlm};
+pub use llm::{Answer, FAKE_USAGE, FakeLlm};
 pub use store::FakeStore;
 pub use stt::FakeStt;
 pub use tools::FakeTool;

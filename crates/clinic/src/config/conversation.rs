@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use frontdesk_agent::{Price, PriceTable};
 use frontdesk_conversation::{Config, Phrases, ToolSpec};
 
-use super::model::Tenant;
+use super::model::{PriceConfig, Tenant};
 
 /// Deepgram's name for speech in whichever of its languages.
 const MULTILINGUAL: &str = "multi";
@@ -66,10 +67,31 @@ impl Tenant {
         config.trouble_transfer = None;
     }
 
+    /// Makes it a call that is, or may be, recorded: it begins with the tenant's notice.
+    pub fn tell_recorded(&self, config: &mut Config) {
+        if let Some(notice) = self.recording.as_ref().and_then(|recording| recording.notice.as_ref()) {
+            config.greeting = format!("{} {}", notice.trim(), config.greeting);
+        }
+    }
+
     /// What the recogniser is to listen for: one language, or several where the agent speaks several.
     #[must_use]
     pub fn recognised_language(&self) -> String {
         if self.voice.by_language.is_empty() { self.language.clone() } else { MULTILINGUAL.into() }
+    }
+
+    /// What the clinic pays its providers.
+    #[must_use]
+    pub fn price_table(&self) -> PriceTable {
+        let price = |price: &PriceConfig| Price {
+            service: price.service,
+            provider: price.provider.clone(),
+            per_minute: price.per_minute,
+            per_1000_characters: price.per_1000_characters,
+            per_million_tokens_in: price.per_million_tokens_in,
+            per_million_tokens_out: price.per_million_tokens_out,
+        };
+        PriceTable { currency: self.currency.clone(), prices: self.prices.iter().map(price).collect() }
     }
 
     /// The numbers behind the names of the transfer targets.

@@ -22,8 +22,8 @@ pub use error::{ConfigError, Problem};
 pub use import::{ImportError, import};
 pub use load::load_tenant;
 pub use model::{
-    CoverageRow, Emergency, Hours, Limits, LocationConfig, PractitionerConfig, Question, ServiceConfig, Tenant, TimeOff, TransferTarget,
-    TurnTaking, Voice,
+    ConsentBy, CoverageRow, Emergency, Hours, Limits, LocationConfig, PractitionerConfig, PriceConfig, Question, RecordingConfig,
+    ServiceConfig, Tenant, TimeOff, TransferTarget, TurnTaking, Voice,
 };
 pub use notifications::{CalendarNotices, CsvNotices, EmailNotices, Notifications, SheetsNotices, SmsNotices, WebhookNotices};
 pub use schema::tenant_schema;

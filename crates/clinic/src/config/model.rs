@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{NaiveDate, NaiveTime, Weekday};
 use chrono_tz::Tz;
+use frontdesk_agent::{Consent, ServiceKind};
 use frontdesk_conversation::EndpointingMode;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -77,6 +78,12 @@ pub struct Tenant {
     /// How long data is kept.
     #[serde(default)]
     pub retention: Retention,
+    /// What the clinic pays its providers, in its currency; without it, records tell what was used and not what it costs.
+    #[serde(default)]
+    pub prices: Vec<PriceConfig>,
+    /// How callers consent to being recorded; without it, no call of the clinic is.
+    #[serde(default)]
+    pub recording: Option<RecordingConfig>,
     /// How many calls are taken.
     #[serde(default)]
     pub limits: Limits,
@@ -108,6 +115,62 @@ pub struct Retention {
 impl Default for Retention {
     fn default() -> Self {
         Self { years: 6, notice_days: 90 }
+    }
+}
+
+/// What a provider asks, in units of the clinic's currency; what is left out is free.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PriceConfig {
+    /// What it does: `"stt"`, `"llm"` or `"tts"`.
+    pub service: ServiceKind,
+    /// Its name, as records have it: `"deepgram"`.
+    pub provider: String,
+    /// A minute of audio, for speech-to-text.
+    #[serde(default)]
+    pub per_minute: f64,
+    /// A thousand characters, for text-to-speech.
+    #[serde(default)]
+    pub per_1000_characters: f64,
+    /// A million tokens of questions, for the language model.
+    #[serde(default)]
+    pub per_million_tokens_in: f64,
+    /// A million tokens of answers, for the language model.
+    #[serde(default)]
+    pub per_million_tokens_out: f64,
+}
+
+/// How callers consent to being recorded. Whether calls are recorded at all is the operator's setting, `calls.record_audio`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RecordingConfig {
+    /// How.
+    pub consent: ConsentBy,
+    /// Said in front of the greeting of a call that is, or may be, recorded.
+    #[serde(default)]
+    pub notice: Option<String>,
+}
+
+/// By what a caller consents. What the law wants differs from place to place; ask before choosing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ConsentBy {
+    /// He is told by the notice and goes on; when he objects, what was recorded is deleted and nothing more is recorded.
+    Notice,
+    /// He is asked by the notice; nothing is recorded before his yes.
+    Ask,
+    /// He was told before the call comes here, say by an announcement of the trunk's. He can object as with a notice.
+    Elsewhere,
+}
+
+impl RecordingConfig {
+    /// How consent stands when a call begins.
+    #[must_use]
+    pub const fn consent_at_first(&self) -> Consent {
+        match self.consent {
+            ConsentBy::Notice | ConsentBy::Elsewhere => Consent::Given,
+            ConsentBy::Ask => Consent::Awaited,
+        }
     }
 }
 

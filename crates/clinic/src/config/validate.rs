@@ -4,11 +4,12 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use chrono::{NaiveTime, Timelike};
+use frontdesk_agent::ServiceKind;
 use frontdesk_conversation::Config;
 
 use super::conversation::phrases;
 use super::error::Problem;
-use super::model::{Hours, PractitionerConfig, Tenant, TimeOff};
+use super::model::{ConsentBy, Hours, PractitionerConfig, Tenant, TimeOff};
 use super::prompt;
 use crate::ids::LocationId;
 
@@ -44,6 +45,8 @@ pub(super) fn validate(tenant: &Tenant, folder: &Path, problems: &mut Vec<Proble
     let mut report = Report { folder, problems };
     identity(tenant, &mut report);
     limits(tenant, &mut report);
+    recording(tenant, &mut report);
+    prices(tenant, &mut report);
     people(tenant, &mut report);
     locations(tenant, &mut report);
     practitioners(tenant, &mut report);
@@ -154,6 +157,41 @@ fn limits(tenant: &Tenant, report: &mut Report<'_>) {
     let max = taking.max_endpointing_delay.unwrap_or(default.max_delay.as_secs_f64());
     report.require(min <= max, "turn_taking.max_endpointing_delay", || {
         format!("got {max}, expected at least min_endpointing_delay, which is {min}")
+    });
+}
+
+/// One price a service and provider, each a sum of money.
+fn prices(tenant: &Tenant, report: &mut Report<'_>) {
+    let mut known = HashSet::new();
+    for (index, price) in tenant.prices.iter().enumerate() {
+        let key = format!("prices[{index}]");
+        report.require(known.insert((price.service, &price.provider)), key.clone(), || {
+            format!("got {} of \"{}\" a second time, expected one entry for each", price.service.as_str(), price.provider)
+        });
+        report.require(!price.provider.trim().is_empty(), format!("{key}.provider"), || "got nothing, expected a provider's name".into());
+        let sums = [
+            ("per_minute", price.per_minute, ServiceKind::Stt),
+            ("per_1000_characters", price.per_1000_characters, ServiceKind::Tts),
+            ("per_million_tokens_in", price.per_million_tokens_in, ServiceKind::Llm),
+            ("per_million_tokens_out", price.per_million_tokens_out, ServiceKind::Llm),
+        ];
+        for (name, sum, service) in sums {
+            report.require((0.0..=1e6).contains(&sum), format!("{key}.{name}"), || format!("got {sum}, expected 0 to 1000000"));
+            report.require(sum == 0.0 || service == price.service, format!("{key}.{name}"), || {
+                format!("got {sum} for {}, expected it for {}", price.service.as_str(), service.as_str())
+            });
+        }
+    }
+}
+
+/// A caller who is asked or told must be so by some words.
+fn recording(tenant: &Tenant, report: &mut Report<'_>) {
+    let Some(recording) = &tenant.recording else { return };
+    let words = recording.notice.as_deref().map(str::trim).unwrap_or_default();
+    let is_said = words.chars().any(char::is_alphanumeric) && words.chars().count() <= TEXT_CHARS_MAX;
+    let is_right = if recording.consent == ConsentBy::Elsewhere { recording.notice.is_none() || is_said } else { is_said };
+    report.require(is_right, "recording.notice", || {
+        format!("got \"{words}\", expected a sentence of at most {TEXT_CHARS_MAX} characters that tells callers, or asks them")
     });
 }
 

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use crate::config::Tenant;
 use crate::db::DbError;
 use crate::ids::{AppointmentId, PatientId};
+use crate::messages::About;
 use crate::phone::PhoneNumber;
 use crate::schedule::{Place, Span};
 use crate::store::{ClinicStore, load_schedule, practitioner_id};
@@ -108,7 +109,7 @@ impl ClinicStore {
     pub(crate) async fn tell_of_message(
         &self,
         connection: &mut PgConnection,
-        call_id: &str,
+        (call_id, about): (&str, About),
         (id, taken_at): (Uuid, DateTime<Utc>),
         message: &crate::messages::CallerMessage,
         is_urgent: bool,
@@ -123,7 +124,11 @@ impl ClinicStore {
             name: message.caller_name.clone(),
             phone: message.phone.as_ref().map(|phone| phone.as_e164().to_owned().into()),
         });
-        self.tell(connection, call_id, &Told { notice, version: "0".into(), owner: OwnerOf::Call }, |_| true).await?;
+        let owner = match about {
+            About::Call => OwnerOf::Call,
+            About::Patient(patient) => OwnerOf::Patient(patient),
+        };
+        self.tell(connection, call_id, &Told { notice, version: "0".into(), owner }, |_| true).await?;
         Ok(())
     }
 

@@ -100,6 +100,7 @@ pub(super) async fn erase_in(
         erased.keys += keys;
         erased.values += values;
     }
+    erased.values += forget_in_passing(connection, patient).await?;
     let subject = patient.to_string();
     erased.keys += destroy_key(connection, "patient", &subject).await?;
     erased.values += blank(connection, "patient_id", &subject).await?;
@@ -108,6 +109,36 @@ pub(super) async fn erase_in(
         .await?;
     audit::append_for(connection, tenant, None, "patient.erased", Some(&subject), purpose).await?;
     Ok(erased)
+}
+
+/// Blanks what others' calls left about a patient, with the notices of it, and takes him off the waiting list; gives the number of
+/// values. What the patient's own calls left goes with them.
+async fn forget_in_passing(connection: &mut PgConnection, patient: PatientId) -> Result<u64, DbError> {
+    let notices = sqlx::query!(
+        "UPDATE outbox SET payload_sealed = ''
+         WHERE subject IN (SELECT message_id::text FROM messages WHERE about_patient = $1) AND payload_sealed <> ''",
+        patient.0
+    )
+    .execute(&mut *connection)
+    .await?;
+    let messages = sqlx::query!("UPDATE messages SET body_sealed = '' WHERE about_patient = $1 AND body_sealed <> ''", patient.0)
+        .execute(&mut *connection)
+        .await?;
+    // Nobody can call him any more, and the wish says when he had time.
+    sqlx::query!("DELETE FROM waiting_list WHERE patient_id = $1", patient.0).execute(&mut *connection).await?;
+    give_up_blank_notices(connection).await?;
+    Ok(notices.rows_affected() + messages.rows_affected())
+}
+
+/// A notice without its text cannot be sent; whoever is at it has lost it.
+async fn give_up_blank_notices(connection: &mut PgConnection) -> Result<(), DbError> {
+    sqlx::query!(
+        "UPDATE outbox SET status = 'dead', last_error = 'erased', lease_token = NULL, lease_until = NULL, updated_at = now()
+         WHERE status IN ('pending', 'sending') AND payload_sealed = ''"
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// Destroys a call's key and blanks what it left; gives the number of keys and of values.
@@ -119,6 +150,7 @@ pub(super) async fn erase_call_in(
 ) -> Result<(u64, u64), DbError> {
     let keys = destroy_key(connection, "call", call_id).await?;
     let values = blank(connection, "call_id", call_id).await?;
+    give_up_blank_notices(connection).await?;
     audit::append(connection, tenant, Some(call_id), Actor::Operator, action, None).await?;
     Ok((keys, values))
 }

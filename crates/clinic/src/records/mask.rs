@@ -89,7 +89,7 @@ const OWN: [&str; 11] = [
 
 /// Names of values that say nothing of a person and are shown, but for numbers in them. Everything that is not on the list is
 /// reduced to its length: a field that is added later is masked until somebody decides otherwise.
-const PLAIN: [&str; 32] = [
+const PLAIN: [&str; 34] = [
     "action",
     "actor",
     "agent",
@@ -106,6 +106,7 @@ const PLAIN: [&str; 32] = [
     "practitioner_name",
     "principal",
     "procedure_code",
+    "provider",
     "purpose",
     "record_key",
     "refusal",
@@ -119,6 +120,7 @@ const PLAIN: [&str; 32] = [
     "subject",
     "target",
     "tool",
+    "unpriced",
     "window_end",
     "window_start",
     "zone",

@@ -82,10 +82,11 @@ pub async fn export_patient(store: &ClinicStore, patient: PatientId, purpose: &P
     if own.get("patients").is_none() {
         return Ok(None);
     }
+    let about = rows::of(store, &mut transaction, rows::Key::About, &subject).await?;
     let call_ids = sqlx::query_scalar!(r#"SELECT calls_of_patient($1) AS "call!" ORDER BY 1"#, patient.0).fetch_all(&mut *transaction);
     let mut calls = serde_json::Map::new();
     for call_id in call_ids.await? {
-        let left = rows::of(store, &mut transaction, rows::Key::Call, &call_id).await?;
+        let left = rows::of(store, &mut transaction, rows::Key::CallAlone, &call_id).await?;
         calls.insert(call_id, Value::Object(left));
     }
     let disclosures = disclosures(&mut transaction, patient).await?;
@@ -97,6 +98,7 @@ pub async fn export_patient(store: &ClinicStore, patient: PatientId, purpose: &P
         "exported_at": now,
         "purpose": purpose.as_str(),
         "patient": own,
+        "about": about,
         "calls": calls,
         "audit": disclosures,
     })))

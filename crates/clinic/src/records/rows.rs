@@ -14,19 +14,24 @@ pub(super) enum Key {
     Patient,
     /// What a call left. Rows that belong to a patient are his, not the call's: another patient may have spoken in it.
     Call,
+    /// The same, less what is about a patient who had nothing to do with the call.
+    CallAlone,
+    /// What others' calls left about a patient.
+    About,
 }
 
 /// Table → rows, each an object without tenant, indexes and digests, its sealed values opened. Tables without rows are left out.
 pub(super) async fn of(store: &ClinicStore, connection: &mut PgConnection, key: Key, value: &str) -> Result<Map<String, Value>, DbError> {
     let column = match key {
         Key::Patient => "patient_id",
-        Key::Call => "call_id",
+        Key::Call | Key::CallAlone => "call_id",
+        Key::About => "about_patient",
     };
     let tables = sqlx::query_scalar!(
         r#"SELECT c.relname::text AS "table!" FROM pg_class c
            WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
              AND EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = $1::text::name AND NOT a.attisdropped)
-             AND ($1 = 'patient_id'
+             AND ($1 <> 'call_id'
                   OR NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'patient_id' AND NOT a.attisdropped))
              AND has_table_privilege(c.oid, 'SELECT')
            ORDER BY 1"#,
@@ -37,7 +42,14 @@ pub(super) async fn of(store: &ClinicStore, connection: &mut PgConnection, key: 
     let mut all = Map::new();
     for table in tables {
         // The names come from the catalogue, and ours need no quoting beyond this.
-        let statement = format!("SELECT to_jsonb(t) FROM public.\"{table}\" t WHERE t.{column}::text = $1 LIMIT 100000");
+        // Where a table has no such column, the row's JSON has no such key. Notices of such a message name it as their subject.
+        let alone = if key == Key::CallAlone {
+            "AND to_jsonb(t) ->> 'about_patient' IS NULL AND NOT EXISTS (SELECT FROM public.messages m
+                 WHERE m.about_patient IS NOT NULL AND m.message_id::text = to_jsonb(t) ->> 'subject')"
+        } else {
+            ""
+        };
+        let statement = format!("SELECT to_jsonb(t) FROM public.\"{table}\" t WHERE t.{column}::text = $1 {alone} LIMIT 100000");
         let rows: Vec<Value> = sqlx::query_scalar(AssertSqlSafe(statement)).bind(value).fetch_all(&mut *connection).await?;
         let mut opened = Vec::with_capacity(rows.len());
         for row in rows {

@@ -16,6 +16,7 @@ mod intent;
 mod list;
 mod message;
 mod practice;
+mod recording;
 mod register;
 mod reschedule;
 mod resend;
@@ -32,6 +33,8 @@ use crate::config::Tenant;
 use crate::insurance::service::EligibilityCheck;
 use crate::patients::REGISTER_TOOL;
 use crate::store::ClinicStore;
+
+pub use recording::recording_tool;
 
 /// What every tool works with.
 #[derive(Clone)]

@@ -10,7 +10,7 @@ use crate::booking::holds;
 use crate::db::DbError;
 use crate::ids::{PatientId, PractitionerId};
 use crate::local_time;
-use crate::messages::CallerMessage;
+use crate::messages::{About, CallerMessage};
 use crate::phone::PhoneNumber;
 use crate::schedule::Span;
 use crate::schedule::when::Wish;
@@ -66,7 +66,7 @@ async fn offer(
     // Somebody may have it again, for instance whoever moved his appointment by a quarter of an hour. Those whom another transaction
     // has in hand are not waited for.
     let candidates = sqlx::query!(
-        r#"SELECT w.entry_id, w.wish, w.offers, w.duration_minutes, patients.name_sealed, patients.phone_sealed, p.name AS practitioner_name
+        r#"SELECT w.entry_id, w.patient_id, w.wish, w.offers, w.duration_minutes, patients.name_sealed, patients.phone_sealed, p.name AS practitioner_name
            FROM waiting_list w
            JOIN patients USING (tenant_id, patient_id)
            JOIN practitioners p ON p.tenant_id = w.tenant_id AND p.practitioner_id = $1 AND p.is_active
@@ -111,7 +111,8 @@ async fn offer(
         );
         let message = CallerMessage { text: text.into(), recipient: None, caller_name: Some(name), phone: Some(phone) };
         let key = format!("waiting.{}.{}", one.entry_id, one.offers + 1);
-        store.insert_message(connection, (call_id, &key, now), Actor::System, &message, false).await?;
+        let about = About::Patient(PatientId(one.patient_id));
+        store.insert_message(connection, (call_id, &key, now), (Actor::System, about), &message, false).await?;
         note(connection, store, Some(call_id), "waiting.offered", one.entry_id).await?;
         return Ok(());
     }

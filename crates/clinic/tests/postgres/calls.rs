@@ -42,6 +42,8 @@ pub(crate) fn record(call_id: &str, tenant_id: &str) -> CallRecord {
         interruptions: 0,
         misunderstood: 0,
         transfers: Vec::new(),
+        usage: Vec::new(),
+        cost: None,
         recording: None,
         incidents: Vec::new(),
     }

@@ -86,7 +86,7 @@ async fn calls(clinic: &ClinicStore) {
 }
 
 /// Every row of every table as text, and all bytes in it decoded, with what cannot be text as dots.
-async fn dump(test: &TestDatabase) -> String {
+pub(crate) async fn dump(test: &TestDatabase) -> String {
     let tables: Vec<String> = sqlx::query_scalar(
         "SELECT quote_ident(relname) FROM pg_class
          WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'm') ORDER BY relname",

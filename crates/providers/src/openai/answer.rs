@@ -1,7 +1,7 @@
 //! Putting an answer together from its chunks.
 
 use frontdesk_agent::llm::{ToolCall, ToolCallId};
-use frontdesk_agent::{ModelEvent, ProviderError};
+use frontdesk_agent::{ModelEvent, ProviderError, TokenUsage};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -19,6 +19,9 @@ struct Chunk {
     #[serde(default)]
     choices: Vec<Choice>,
     error: Option<Fault>,
+    /// Whatever it holds, an answer shall not fail for it.
+    #[serde(default)]
+    usage: Value,
 }
 
 #[derive(Debug, Deserialize)]
@@ -71,12 +74,16 @@ struct Draft {
 pub(super) struct Answer {
     drafts: Vec<Draft>,
     finished: bool,
+    /// Whether the stream said that it is over.
+    ended: bool,
+    usage: Option<TokenUsage>,
 }
 
 impl Answer {
     /// Takes the data of one server-sent event and gives what it completes.
     pub(super) fn take(&mut self, data: &str) -> Result<Vec<ModelEvent>, ProviderError> {
         if data.trim() == "[DONE]" {
+            self.ended = true;
             return Ok(self.finish());
         }
         // serde_json's text may quote the message, so only its position is told.
@@ -84,6 +91,11 @@ impl Answer {
         if let Some(fault) = chunk.error {
             let code = [&fault.code, &fault.r#type].into_iter().find_map(Value::as_str).unwrap_or("an error");
             return Err(broken(format!("reported {}", clip(code))));
+        }
+        let count = |key: &str| chunk.usage.get(key).and_then(Value::as_u64);
+        if let (Some(input), Some(output)) = (count("prompt_tokens"), count("completion_tokens")) {
+            // Some servers count along with every chunk; the last one counts all.
+            self.usage = Some(TokenUsage { input, output });
         }
         let mut events = Vec::new();
         // One choice was asked for.
@@ -101,6 +113,16 @@ impl Answer {
             events.extend(self.finish());
         }
         Ok(events)
+    }
+
+    /// What the service said that the answer took.
+    pub(super) const fn usage(&self) -> Option<TokenUsage> {
+        self.usage
+    }
+
+    /// Whether nothing more comes.
+    pub(super) const fn has_ended(&self) -> bool {
+        self.ended
     }
 
     /// Whether `Done` was given.
@@ -192,7 +214,7 @@ mod tests {
             delta(json!({"content": "Good "})),
             delta(json!({"content": "morning."})),
             json!({"choices": [{"delta": {}, "finish_reason": "stop"}]}).to_string(),
-            json!({"choices": [], "usage": {"total_tokens": 3}}).to_string(),
+            json!({"choices": [], "usage": {"prompt_tokens": 2, "completion_tokens": 1, "total_tokens": 3}}).to_string(),
             "[DONE]".into(),
         ]);
         assert_eq!(events, [ModelEvent::Text("Good ".into()), ModelEvent::Text("morning.".into()), ModelEvent::Done]);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use eventsource_stream::Eventsource as _;
-use frontdesk_agent::{LanguageModel, ModelEvent, ModelRequest, ModelStream, ProviderError};
+use frontdesk_agent::{LanguageModel, ModelEvent, ModelRequest, ModelStream, ProviderError, TokenUsage};
 use futures_util::{Stream, StreamExt as _};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -284,5 +284,16 @@ impl ModelStream for Running {
                 self.ask_again(error)?;
             }
         }
+    }
+
+    /// The count follows the answer in a chunk of its own.
+    async fn usage(&mut self) -> Option<TokenUsage> {
+        while self.client.options.report_usage && self.answer.is_finished() && self.answer.usage().is_none() && !self.answer.has_ended() {
+            match self.events.next().await {
+                Some(Ok(data)) => drop(self.answer.take(&data).ok()?),
+                Some(Err(_)) | None => return None,
+            }
+        }
+        self.answer.usage()
     }
 }

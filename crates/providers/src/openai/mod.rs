@@ -31,6 +31,8 @@ pub struct OpenAiOptions {
     /// Sends the token limit as `max_tokens`, which OpenAI has deprecated but many compatible servers still want, instead of
     /// `max_completion_tokens`.
     pub legacy_max_tokens: bool,
+    /// Asks for the tokens of each answer; a few compatible servers refuse the question.
+    pub report_usage: bool,
 }
 
 impl OpenAiOptions {
@@ -43,6 +45,7 @@ impl OpenAiOptions {
             model: model.into(),
             timeouts: Timeouts::default(),
             legacy_max_tokens: false,
+            report_usage: true,
         }
     }
 }

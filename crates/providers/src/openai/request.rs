@@ -2,8 +2,8 @@
 
 use async_openai::types::chat::{
     ChatCompletionMessageToolCall, ChatCompletionMessageToolCalls, ChatCompletionRequestAssistantMessage, ChatCompletionRequestMessage,
-    ChatCompletionRequestSystemMessage, ChatCompletionRequestToolMessage, ChatCompletionRequestUserMessage, ChatCompletionTool,
-    ChatCompletionTools, CreateChatCompletionRequest, FunctionCall, FunctionObject,
+    ChatCompletionRequestSystemMessage, ChatCompletionRequestToolMessage, ChatCompletionRequestUserMessage, ChatCompletionStreamOptions,
+    ChatCompletionTool, ChatCompletionTools, CreateChatCompletionRequest, FunctionCall, FunctionObject,
 };
 use frontdesk_agent::llm::{Message, ToolCall};
 use frontdesk_agent::{ModelRequest, ToolSchema};
@@ -19,6 +19,7 @@ pub(super) fn build(options: &OpenAiOptions, request: ModelRequest) -> CreateCha
         messages: request.messages.into_iter().map(message).collect(),
         temperature: request.temperature,
         stream: Some(true),
+        stream_options: options.report_usage.then(|| ChatCompletionStreamOptions { include_usage: Some(true), include_obfuscation: None }),
         ..CreateChatCompletionRequest::default()
     };
     if !request.tools.is_empty() {
@@ -104,7 +105,7 @@ mod tests {
         assert_eq!(
             wire,
             json!({
-                "model": "model-1", "stream": true, "max_completion_tokens": 300,
+                "model": "model-1", "stream": true, "stream_options": {"include_usage": true}, "max_completion_tokens": 300,
                 "messages": [
                     {"role": "system", "content": "Be kind."},
                     {"role": "user", "content": "Hello"},

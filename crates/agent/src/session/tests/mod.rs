@@ -15,6 +15,7 @@ mod talk;
 mod tools;
 mod transfer;
 mod turn;
+mod usage;
 
 use std::sync::Arc;
 use std::time::Duration;
