@@ -20,6 +20,11 @@ pub trait CallStore: Send + Sync {
     /// Stores the record of a call that ended; idempotent by call id.
     async fn finish(&self, record: &CallRecord) -> Result<(), StoreError>;
 
+    /// Whether the call can go on at another worker now. Never waits.
+    fn is_leased(&self, _call_id: &str) -> bool {
+        false
+    }
+
     /// Lets go of a call that goes on at another worker; whether it was ours to let go. Without leases it never is.
     async fn give_up(&self, _call_id: &str) -> Result<bool, StoreError> {
         Ok(false)

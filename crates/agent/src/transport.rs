@@ -86,7 +86,8 @@ pub enum TransportEvent {
     Text(Pii<String>),
     /// The caller hung up.
     CallerLeft,
-    /// The connection is lost for good.
+    /// The connection is lost for good. Another agent may have come meanwhile: [`Transport::hang_up`] then ends the call only if
+    /// none has.
     Disconnected,
     /// The room is no more: the server closed it, or somebody did by its API.
     RoomClosed,
@@ -99,10 +100,15 @@ pub enum TransportEvent {
 }
 
 impl TransportEvent {
-    /// Whether the call goes on without this agent: another was sent for, or has come.
+    /// Whether the call goes on without this agent: another was sent for, or has come. One that is cut off does not know; a call
+    /// that can change hands (`is_leased`) is had by another then, and any other has ended.
     #[must_use]
-    pub const fn is_left_to_another(&self) -> bool {
-        matches!(self, Self::Removed | Self::Replaced)
+    pub const fn is_left_to_another(&self, is_leased: bool) -> bool {
+        match self {
+            Self::Removed | Self::Replaced => true,
+            Self::Disconnected => is_leased,
+            _ => false,
+        }
     }
 
     /// Why the call is over for the agent with this event, if it is.

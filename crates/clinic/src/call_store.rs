@@ -157,6 +157,10 @@ impl CallStore for PgCallStore {
         finished.await.map_err(|error| store_error(call_id, error))
     }
 
+    fn is_leased(&self, _call_id: &str) -> bool {
+        self.clinic.epoch() > 0
+    }
+
     async fn give_up(&self, call_id: &str) -> Result<bool, StoreError> {
         self.clinic.yield_lease().await.map_err(|error| store_error(call_id, error))
     }

@@ -13,6 +13,7 @@ use frontdesk_livekit::room::{DisconnectReason, EndReason, OutgoingData, Partici
 use frontdesk_livekit::transfer::{BRIDGE_ATTRIBUTE, Reply, Request, TRANSFER_TOPIC};
 use frontdesk_livekit::transport::{LiveKitTransport, TransportOptions};
 use frontdesk_livekit::worker::JobContext;
+use support::proxy::Proxy;
 use support::server::Server;
 use support::{Events, join_sip, tone, within};
 use tokio_util::sync::CancellationToken;
@@ -234,6 +235,46 @@ async fn a_caller_who_is_removed_and_an_agent_that_is() {
     assert!(matches!(event(&mut last).await, TransportEvent::CallerRemoved));
     last.hang_up().await;
     assert!(call.api.list_rooms(&["removed"]).await.expect("a list").is_empty(), "nobody is left to talk to");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_that_was_cut_off_ends_no_call_that_another_has_by_now() {
+    let server = Server::start().await;
+    let (api, proxy) = (Arc::new(support::api(&server.url())), Proxy::start(server.port()).await);
+    let far = Arc::new(support::api(&proxy.url()));
+    let (caller, mut caller_events) = join_sip(&server.url(), "cut", "sip_1", &[(BRIDGE_ATTRIBUTE, "transfer")]).await;
+    let cut_off = async || {
+        let options = TransportOptions { resume_window: Duration::from_millis(500), ..TransportOptions::default() };
+        let mut agent = LiveKitTransport::join(&job(&far, "cut"), far.clone(), options).await.expect("joins");
+        within("media", agent.room().media_connected()).await.expect("connects");
+        proxy.cut(true);
+        assert!(matches!(event(&mut agent).await, TransportEvent::Disconnected));
+        agent
+    };
+
+    // It was removed and replaced, and does not know.
+    let mut lost = cut_off().await;
+    api.remove_participant("cut", "agent-AJ_1").await.expect("removed");
+    let mut second = job(&api, "cut");
+    let mut token = ParticipantToken::new("cut", "agent-AJ_2");
+    token.kind = ParticipantKind::Agent;
+    (second.token, second.participant_identity) = (api.participant_token(&token).expect("a token"), token.identity);
+    let mut next = LiveKitTransport::join(&second, api.clone(), TransportOptions::default()).await.expect("joins");
+    proxy.mend();
+    lost.hang_up().await;
+    drop(lost);
+    let mut present: Vec<String> = api.list_participants("cut").await.expect("a room").into_iter().map(|other| other.identity).collect();
+    present.sort();
+    assert_eq!(present, ["agent-AJ_2", "sip_1"], "the room and the new agent are still there");
+    next.leave().await;
+
+    // Nobody came in its place: its caller is not left in silence.
+    let mut lost = cut_off().await;
+    proxy.mend();
+    lost.hang_up().await;
+    let ended = |event| if let RoomEvent::Ended(reason) = event { Some(reason) } else { None };
+    assert_eq!(caller_events.find("the end", ended).await, EndReason::Server(DisconnectReason::RoomDeleted));
+    drop(caller);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

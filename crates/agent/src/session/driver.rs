@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Duration;
 
 use frontdesk_audio::SampleRate;
@@ -30,6 +31,7 @@ use crate::playout::{Playout, PlayoutEvent};
 use crate::recording::CallerTap;
 use crate::speech::{SpeechOrder, SpeechReport};
 use crate::storage::Storage;
+use crate::store::CallStore;
 use crate::tools::{ToolReport, Tools};
 use crate::vad::{VoiceActivity, VoiceEvent};
 
@@ -58,6 +60,8 @@ pub(super) struct Parts {
     /// Cancelled when the call is over, for tools that wait for the caller.
     pub(super) over: CancellationToken,
     pub(super) storage: Storage,
+    /// Where the call is kept, if it is.
+    pub(super) store: Option<Arc<dyn CallStore>>,
     pub(super) watch: Watch,
     pub(super) incidents: Incidents,
     pub(super) vad: Box<dyn VoiceActivity>,

@@ -56,8 +56,9 @@ impl Driver {
         if self.caller_gone {
             return;
         }
-        if event.is_left_to_another() {
-            tracing::warn!("another agent was sent for; the call is left to it");
+        let is_leased = self.parts.store.as_ref().is_some_and(|store| store.is_leased(&self.parts.watch.call_id));
+        if event.is_left_to_another(is_leased) {
+            tracing::warn!("the call is left to another agent");
             self.parts.lost.cancel();
             return;
         }

@@ -192,7 +192,7 @@ impl Start {
         stop: &CancellationToken,
         (playout, order_queue, report): (&Playout, mpsc::Receiver<SpeechOrder>, mpsc::Sender<SpeechReport>),
     ) -> Opened {
-        let (tasks, options) = (&mut self.tasks, &self.options);
+        let (tasks, options, store) = (&mut self.tasks, &self.options, &self.providers.store);
         let service = (Arc::clone(&self.providers.tts), options.tts.clone());
         let helpers = self.helpers.clone();
         let warm = warm::open(&self.providers, options, |stream| {
@@ -219,7 +219,7 @@ impl Start {
                     }
                 },
                 event = next_event(&mut transport) => {
-                    if event.is_left_to_another() {
+                    if event.is_left_to_another(store.as_ref().is_some_and(|store| store.is_leased(&options.call_id))) {
                         options.lost.cancel();
                     } else if let Some(reason) = event.end() {
                         return Opened::Over(transport, reason);
@@ -341,6 +341,7 @@ impl Start {
             model,
             tools,
             storage,
+            store: self.providers.store.clone(),
             watch: self.watch.clone(),
             incidents: self.incidents.clone(),
             over,

@@ -99,6 +99,10 @@ impl CallStore for FakeStore {
         Ok(())
     }
 
+    fn is_leased(&self, _call_id: &str) -> bool {
+        self.kept().leased
+    }
+
     async fn give_up(&self, _call_id: &str) -> Result<bool, StoreError> {
         Ok(self.there().await?.leased)
     }

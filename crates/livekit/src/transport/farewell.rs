@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use crate::api::{ApiError, LiveKit};
-use crate::room::{DisconnectReason, Room};
+use crate::room::{DisconnectReason, Participant, ParticipantKind, Room};
 
 /// How long hanging up is waited for; it goes on in the background.
 const WAIT: Duration = Duration::from_millis(2500);
@@ -16,6 +16,17 @@ const WAIT: Duration = Duration::from_millis(2500);
 const ATTEMPTS: u32 = 5;
 /// The first wait between tries; doubles.
 const BACKOFF: Duration = Duration::from_millis(300);
+
+/// Which room is deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Deletes {
+    /// Ours, as long as we are in it.
+    Always,
+    /// We were cut off, and another agent may have come.
+    UnlessServed,
+    /// Somebody else's.
+    Never,
+}
 
 /// Deletes the room and leaves it, once, even if it is dropped instead of said.
 pub(super) struct Farewell {
@@ -27,18 +38,28 @@ struct Parts {
     api: Arc<LiveKit>,
     room: Arc<Room>,
     name: String,
-    deletes: bool,
+    deletes: Deletes,
 }
 
 impl Farewell {
     pub(super) fn new(api: Arc<LiveKit>, room: Arc<Room>, name: String) -> Self {
-        Self { parts: Some(Parts { api, room, name, deletes: true }), task: None }
+        Self { parts: Some(Parts { api, room, name, deletes: Deletes::Always }), task: None }
     }
 
     /// The room is left, and not deleted.
     pub(super) fn leave_the_room_be(&mut self) {
-        if let Some(parts) = &mut self.parts {
-            parts.deletes = false;
+        self.deletes(Deletes::Never);
+    }
+
+    /// The room is deleted only if no other agent is in it.
+    pub(super) fn end_only_what_nobody_serves(&mut self) {
+        self.deletes(Deletes::UnlessServed);
+    }
+
+    fn deletes(&mut self, deletes: Deletes) {
+        // What was given to somebody else stays so.
+        if let Some(parts) = self.parts.as_mut().filter(|parts| parts.deletes != Deletes::Never) {
+            parts.deletes = deletes;
         }
     }
 
@@ -85,16 +106,14 @@ impl fmt::Debug for Farewell {
 
 impl Parts {
     async fn run(self) {
-        if self.deletes {
-            self.delete().await;
-        }
+        self.delete().await;
         self.room.leave(DisconnectReason::ClientInitiated).await;
     }
 
     async fn delete(&self) {
         let mut wait = BACKOFF;
         for attempt in 1..=ATTEMPTS {
-            match self.api.delete_room(&self.name).await {
+            match self.try_delete().await {
                 Ok(()) | Err(ApiError::NotFound { .. }) => break,
                 Err(error) if error.is_retryable() && attempt < ATTEMPTS => {
                     tracing::warn!(%error, attempt, "the room is not deleted yet");
@@ -107,5 +126,40 @@ impl Parts {
                 }
             }
         }
+    }
+
+    async fn try_delete(&self) -> Result<(), ApiError> {
+        match self.deletes {
+            Deletes::Never => return Ok(()),
+            Deletes::UnlessServed => {
+                let ours = self.room.local_participant().sid;
+                if is_served(&self.api.list_participants(&self.name).await?, &ours) {
+                    tracing::info!("the caller has another agent; the room is left to it");
+                    return Ok(());
+                }
+            }
+            Deletes::Always => {}
+        }
+        self.api.delete_room(&self.name).await
+    }
+}
+
+/// Whether another agent than the one of this id is there. The server may still count us among those present; who joins anew, even
+/// under our identity, has another id.
+fn is_served(present: &[Participant], ours: &str) -> bool {
+    present.iter().any(|other| other.kind == ParticipantKind::Agent && other.sid != ours)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_room_is_served_by_another_agent_and_not_by_what_the_server_still_takes_for_us() {
+        let participant = |sid: &str, kind| Participant { sid: sid.into(), identity: "agent".into(), kind, ..Participant::default() };
+        let (caller, ours) = (participant("PA_1", ParticipantKind::Sip), participant("PA_2", ParticipantKind::Agent));
+        assert!(!is_served(&[], "PA_2"));
+        assert!(!is_served(&[caller.clone(), ours.clone()], "PA_2"));
+        assert!(is_served(&[caller, ours, participant("PA_3", ParticipantKind::Agent)], "PA_2"));
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! The same behind our own SIP bridge and LiveKit's: the caller is the participant of kind SIP (or, without one, any that is
 //! no agent), publishing our track is what answers the call, and deleting the room is what hangs up. An agent that goes
-//! away without deleting the room would leave its caller in silence, so a dropped transport deletes it as well.
+//! away without deleting the room would leave its caller in silence, so a dropped transport deletes it as well. One that was cut off
+//! from the room for good looks first whether the caller has another agent by now.
 
 mod caller;
 mod farewell;
@@ -66,6 +67,7 @@ impl LiveKitTransport {
         let mut room_options = RoomOptions::new(&job.url, &job.token);
         room_options.subscribe_rate = CALLER_RATE;
         room_options.fill_silence_after = options.fill_silence_after;
+        room_options.resume_window = options.resume_window;
         let connected = tokio::select! {
             () = job.stop.cancelled() => return Err(TransportError::Ended),
             connected = Room::connect(room_options) => connected,
@@ -163,9 +165,12 @@ impl LiveKitTransport {
             RoomEvent::Ended(reason) => {
                 tracing::info!(?reason, "the room ended");
                 let event = ended(reason);
-                if matches!(event, TransportEvent::Removed | TransportEvent::Replaced) {
-                    // The caller may have another agent by now: the room is not ours any more.
-                    self.farewell.leave_the_room_be();
+                match event {
+                    // The caller has, or will have, another agent: the room is not ours any more.
+                    TransportEvent::Removed | TransportEvent::Replaced => self.farewell.leave_the_room_be(),
+                    // He may have another one by now. If not, he is not left in silence.
+                    TransportEvent::Disconnected => self.farewell.end_only_what_nobody_serves(),
+                    _ => {}
                 }
                 Some(event)
             }
@@ -200,7 +205,10 @@ impl Transport for LiveKitTransport {
                 biased;
                 event = self.events.recv() => match event {
                     Some(event) => self.translate(event),
-                    None => Some(TransportEvent::Disconnected),
+                    None => {
+                        self.farewell.end_only_what_nobody_serves();
+                        Some(TransportEvent::Disconnected)
+                    }
                 },
                 frame = next_frame(&mut self.audio) => frame.map(TransportEvent::Audio),
             };

@@ -13,6 +13,8 @@ pub struct TransportOptions {
     pub latency: Duration,
     /// Silence of the caller's track that is filled in; see [`crate::room::RoomOptions::fill_silence_after`].
     pub fill_silence_after: Option<Duration>,
+    /// How long a dropped signal connection is resumed; see [`crate::room::RoomOptions::resume_window`].
+    pub resume_window: Duration,
 }
 
 impl Default for TransportOptions {
@@ -22,6 +24,7 @@ impl Default for TransportOptions {
             media_wait: Duration::from_secs(2),
             latency: Duration::from_millis(60),
             fill_silence_after: Some(Duration::from_millis(80)),
+            resume_window: Duration::from_secs(30),
         }
     }
 }

@@ -79,21 +79,26 @@ async fn a_line_that_is_lost_stands_in_the_record() {
         (TransportEvent::Disconnected, EndReason::ConnectionLost),
     ] {
         let call = Call::greeted(Fakes::default(), options()).await;
-        call.caller.tell(event);
+        let caller = call.caller.clone();
+        caller.tell(event);
         let record = call.ended(Duration::from_secs(30)).await;
         assert_eq!(record.outcome, outcome);
+        assert!(caller.was_hung_up().is_some() && !caller.was_left(), "without a lease nobody else can have it");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_call_that_another_agent_has_is_left_to_it() {
-    for event in [TransportEvent::Removed, TransportEvent::Replaced] {
+    for event in [TransportEvent::Removed, TransportEvent::Replaced, TransportEvent::Disconnected] {
         let fakes = Fakes::default();
         fakes.store.set_leased(true);
+        let store = fakes.store.clone();
         let call = Call::greeted(fakes, options()).await;
-        call.caller.tell(event);
+        let caller = call.caller.clone();
+        caller.tell(event);
         let record = call.ended(Duration::from_secs(30)).await;
         assert_eq!(record.outcome, EndReason::TakenOver);
+        assert_eq!((caller.was_left(), caller.was_hung_up(), store.records().len()), (true, None, 0), "it is another's");
     }
 }
 
