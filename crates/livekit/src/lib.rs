@@ -14,6 +14,7 @@
 
 pub mod api;
 mod credentials;
+mod https;
 pub mod pulse;
 pub mod room;
 mod server_url;

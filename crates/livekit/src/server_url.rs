@@ -75,8 +75,13 @@ impl ServerUrl {
     /// Whether the server runs on this machine's loopback interface, where media must be bound as well.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
-        self.host.eq_ignore_ascii_case("localhost") || self.host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+        is_loopback(&self.host)
     }
+}
+
+/// Whether a host, without brackets, is this machine's loopback interface.
+pub(crate) fn is_loopback(host: &str) -> bool {
+    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 impl std::fmt::Display for ServerUrl {

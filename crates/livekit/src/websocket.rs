@@ -6,7 +6,7 @@
 //!
 //! A proxy that the environment names is not used: media would not pass through it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -21,6 +21,8 @@ use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue};
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
+use crate::https::SignalRequests;
+
 /// An open WebSocket.
 pub(crate) type WebSocket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
@@ -30,9 +32,16 @@ pub(crate) async fn connect(request: Request) -> Result<WebSocket, WsError> {
     tokio_tungstenite::connect_async_with_config(request, None, disable_nagle).await.map(|(socket, _)| socket)
 }
 
-/// Has LiveKit's signal client connect as [`connect`] does, unless the program has chosen a client of its own.
+/// Has LiveKit's signal client connect as [`connect`] does, and ask over HTTPS, unless the program has chosen clients of its own. TLS
+/// must have been prepared.
 pub(crate) fn prepare_signalling() {
-    livekit_net::set_ws_client(Arc::new(SignalSockets));
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        livekit_net::set_ws_client(Arc::new(SignalSockets));
+        if let Some(requests) = SignalRequests::new() {
+            livekit_net::set_http_client(Arc::new(requests));
+        }
+    });
 }
 
 /// Opens the signal client's connections.

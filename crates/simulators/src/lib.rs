@@ -6,6 +6,7 @@ pub mod caller;
 pub mod eligibility;
 pub mod features;
 pub mod llm;
+pub mod network;
 pub mod providers;
 pub mod receivers;
 pub mod stack;

@@ -202,3 +202,7 @@ mod tests {
         assert_eq!(decoder.run(&Step::Silence { ticks: 1920 }).samples, [0; 320]);
     }
 }
+
+#[cfg(test)]
+#[path = "lossy_tests.rs"]
+mod lossy_tests;

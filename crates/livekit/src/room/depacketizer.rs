@@ -109,19 +109,25 @@ impl Depacketizer {
 
     /// When [`Self::tick`] wants to be called next.
     pub(super) fn deadline(&self) -> Option<Duration> {
-        let held = self.held.front().map(|packet| packet.arrived + HELD_TIME);
-        let fill = self.fill_after.zip(self.expected.as_ref()).map(|(fill_after, expected)| {
+        if let Some(packet) = self.held.front() {
+            return Some(packet.arrived + HELD_TIME);
+        }
+        self.fill_after.zip(self.expected.as_ref()).map(|(fill_after, expected)| {
             // The packet before covers the first frame's time itself.
             let next = ticks_to_time(expected.filled_ticks.saturating_add(2 * FRAME_TICKS));
             expected.since + next.max(fill_after)
-        });
-        held.into_iter().chain(fill).min()
+        })
     }
 
     /// Gives up on packets that are overdue, and fills silence in.
     pub(super) fn tick(&mut self, now: Duration, steps: &mut Vec<Step>) {
         if self.held.front().is_some_and(|packet| now >= packet.arrived + HELD_TIME) {
             self.give_up(steps);
+        }
+        // Somebody is talking: what is missing before the packets that wait is concealed when they are released, and silence as well
+        // would stretch the speech.
+        if !self.held.is_empty() {
+            return;
         }
         let (Some(fill_after), Some(expected)) = (self.fill_after, self.expected.as_mut()) else { return };
         let idle = now.saturating_sub(expected.since);

@@ -59,6 +59,10 @@ impl ConnectError {
     }
 }
 
+/// What to do when media does not connect.
+pub(super) const MEDIA_REMEDY: &str = "open UDP to the server's media ports (rtc.udp_port, or rtc.port_range_start to _end), or give \
+     LiveKit server a TURN server over UDP (turn.udp_port); media goes neither over TCP nor through TURN over TCP or TLS";
+
 /// The room has ended, or its participant has left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the room has ended")]
@@ -74,7 +78,13 @@ pub enum PublishError {
     /// Opus does not encode from this rate.
     #[error(transparent)]
     Rate(#[from] OpusError),
-    /// The server did not acknowledge the track, or media did not connect.
+    /// Media did not connect: between here and the server a firewall stands. Joining again does not help.
+    #[error("media did not connect within {limit_ms} ms: {MEDIA_REMEDY}")]
+    NoMedia {
+        /// The bound.
+        limit_ms: u128,
+    },
+    /// The server did not acknowledge the track.
     #[error("the track was not published within {limit_ms} ms")]
     Timeout {
         /// The bound.

@@ -17,6 +17,7 @@ use super::audio_out::AudioPublisher;
 use super::engine::{Command, Shared, Started, dtmf_code, start};
 use super::error::{AttributeError, ConnectError, DataError, PublishError, RoomClosed};
 use super::event::{EndReason, RoomEvent};
+use super::ice::SkippedIceServer;
 use super::options::RoomOptions;
 use super::participant::{DisconnectReason, Participant};
 use super::streams;
@@ -111,6 +112,12 @@ impl Room {
         }
     }
 
+    /// ICE servers that LiveKit offered and that media cannot go through here. Told in the log once, too.
+    #[must_use]
+    pub fn skipped_ice_servers(&self) -> &[SkippedIceServer] {
+        &self.shared.skipped_ice_servers
+    }
+
     /// Waits until data can be sent and received. What others send before is lost to us.
     ///
     /// # Errors
@@ -137,6 +144,7 @@ impl Room {
         match tokio::time::timeout(PUBLISH_TIMEOUT, result).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(RoomClosed.into()),
+            Err(_) if !*self.shared.media_up.borrow() => Err(PublishError::NoMedia { limit_ms: PUBLISH_TIMEOUT.as_millis() }),
             Err(_) => Err(PublishError::Timeout { limit_ms: PUBLISH_TIMEOUT.as_millis() }),
         }
     }

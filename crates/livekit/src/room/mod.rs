@@ -31,6 +31,7 @@ pub use audio_out::{AudioPublisher, WriteError};
 pub use error::{AttributeError, ConnectError, DataError, PublishError, RoomClosed};
 pub use event::{DataMessage, DtmfDigit, EndReason, RoomEvent, TextMessage};
 pub use handle::{DATA_LIMIT_BYTES, OutgoingData, Room};
+pub use ice::{SkipReason, SkippedIceServer};
 pub use options::RoomOptions;
 pub use packets_in::{EncodedPacket, RemotePackets};
 pub use participant::{DisconnectReason, Participant, ParticipantKind};

@@ -23,8 +23,11 @@ pub struct RoomOptions {
     pub event_capacity: usize,
     /// Frames of one remote track that may wait; the oldest is dropped and counted.
     pub audio_capacity_frames: usize,
-    /// Local UDP addresses for media. Empty: 127.0.0.1 for a server on loopback, else every interface.
+    /// Local UDP addresses for media. Empty: loopback for a server on loopback, else every interface; those with IPv6 addresses as
+    /// well if this machine has a way to the IPv6 internet.
     pub udp_addresses: Vec<String>,
+    /// Whether media goes through a TURN server only, as it must where nothing but the TURN server is let through.
+    pub relay_only: bool,
     /// Bound of the first signal connection.
     pub connect_timeout: Duration,
     /// How long a dropped signal connection is resumed before the room counts as lost.
@@ -45,6 +48,7 @@ impl RoomOptions {
             event_capacity: 256,
             audio_capacity_frames: 100,
             udp_addresses: Vec::new(),
+            relay_only: false,
             connect_timeout: Duration::from_secs(5),
             resume_window: Duration::from_secs(30),
             media_timeout: Duration::from_secs(20),

@@ -187,6 +187,10 @@ impl Peer {
             tracing::debug!(side = ?self.side, "malformed ICE candidate ignored");
             return;
         };
+        if is_tcp(&candidate) {
+            // The stack would dial, and have no candidate of its own to pair it with.
+            return;
+        }
         if self.described {
             self.add(candidate).await;
         } else if self.waiting.len() < WAITING_CANDIDATES_MAX {
@@ -219,6 +223,11 @@ impl Peer {
             tracing::debug!(side = ?self.side, %error, "ICE candidate refused");
         }
     }
+}
+
+/// Whether a candidate is reached over TCP (RFC 6544).
+fn is_tcp(candidate: &RTCIceCandidateInit) -> bool {
+    candidate.candidate.split(' ').nth(2).is_some_and(|protocol| protocol.eq_ignore_ascii_case("tcp"))
 }
 
 /// The defaults cost calls more than a second: when the server's check beats its trickled candidate, the remote candidate is
@@ -283,6 +292,9 @@ mod tests {
             peer.add_candidate("{\"candidate\":\"candidate:1 1 udp 1 127.0.0.1 9 typ host\"}").await;
         }
         assert!(peer.waiting.len() <= WAITING_CANDIDATES_MAX);
+        peer.waiting.clear();
+        peer.add_candidate("{\"candidate\":\"candidate:1 1 tcp 1 127.0.0.1 9 typ host tcptype passive\"}").await;
+        assert!(peer.waiting.is_empty(), "media does not go over TCP");
         peer.close().await;
     }
 }

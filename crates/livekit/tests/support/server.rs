@@ -13,8 +13,14 @@ pub struct Server {
 
 impl Server {
     pub async fn start() -> Self {
+        Self::start_with(|_| ()).await
+    }
+
+    /// Starts one that differs.
+    pub async fn start_with(change: impl FnOnce(&mut LiveKitOptions)) -> Self {
         let log = tempfile::tempdir().expect("a temporary folder");
         let mut options = LiveKitOptions::new(log.path().join("livekit.log"));
+        change(&mut options);
         options.api_key = KEY.to_owned();
         options.api_secret = SECRET.to_owned();
         let server = LiveKitServer::start(options).await.unwrap_or_else(|error| panic!("LiveKit server: {error}"));

@@ -30,6 +30,8 @@ pub struct LiveKitOptions {
     pub api_secret: String,
     /// UDP ports for media: two for every participant.
     pub udp_ports: u16,
+    /// Whether it is a TURN server over UDP as well.
+    pub turn: bool,
 }
 
 impl LiveKitOptions {
@@ -41,6 +43,7 @@ impl LiveKitOptions {
             api_key: "devkey".to_owned(),
             api_secret: format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple()),
             udp_ports: 200,
+            turn: false,
         }
     }
 }
@@ -65,9 +68,25 @@ pub enum LiveKitError {
 pub struct LiveKitServer {
     options: LiveKitOptions,
     binary: PathBuf,
-    port: u16,
-    first_udp: u16,
+    ports: Ports,
     process: Process,
+}
+
+/// Where it listens.
+#[derive(Debug, Clone, Copy)]
+struct Ports {
+    signal: u16,
+    first_udp: u16,
+    /// 0 for none.
+    turn: u16,
+}
+
+impl Ports {
+    fn find(options: &LiveKitOptions) -> Result<Self, FindError> {
+        let port = |wanted: bool| if wanted { free_port() } else { Ok(0) };
+        let first_udp = free_udp_range(options.udp_ports)?;
+        Ok(Self { signal: free_port()?, first_udp, turn: port(options.turn)? })
+    }
 }
 
 impl LiveKitServer {
@@ -80,10 +99,9 @@ impl LiveKitServer {
         let mut tries = 0;
         loop {
             tries += 1;
-            let port = free_port()?;
-            let first_udp = free_udp_range(options.udp_ports)?;
-            match run(&options, &binary, port, first_udp).await {
-                Ok(process) => return Ok(Self { options, binary, port, first_udp, process }),
+            let ports = Ports::find(&options)?;
+            match run(&options, &binary, ports).await {
+                Ok(process) => return Ok(Self { options, binary, ports, process }),
                 Err(ProcessError::Ended { tail, .. }) if tries < START_TRIES && tail.contains("address already in use") => {}
                 Err(error) => return Err(error.into()),
             }
@@ -93,13 +111,13 @@ impl LiveKitServer {
     /// Its address, `ws://127.0.0.1:…`.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("ws://127.0.0.1:{}", self.port)
+        format!("ws://127.0.0.1:{}", self.ports.signal)
     }
 
     /// The port of its signalling and API.
     #[must_use]
     pub const fn port(&self) -> u16 {
-        self.port
+        self.ports.signal
     }
 
     /// The API key.
@@ -138,7 +156,7 @@ impl LiveKitServer {
     /// [`LiveKitError::Start`].
     pub async fn restart(&mut self) -> Result<(), LiveKitError> {
         self.kill().await;
-        self.process = run(&self.options, &self.binary, self.port, self.first_udp).await?;
+        self.process = run(&self.options, &self.binary, self.ports).await?;
         Ok(())
     }
 
@@ -151,21 +169,27 @@ impl LiveKitServer {
 }
 
 /// Everything on loopback, and no STUN server that could be reached.
-fn config(options: &LiveKitOptions, port: u16, first_udp: u16) -> String {
+fn config(options: &LiveKitOptions, ports: Ports) -> String {
     let LiveKitOptions { log_level, api_key, api_secret, udp_ports, .. } = options;
+    let Ports { signal, first_udp, turn } = ports;
+    // Peers on loopback are refused otherwise.
+    let turn = match turn {
+        0 => String::new(),
+        port => format!("turn: {{enabled: true, domain: localhost, udp_port: {port}, allow_restricted_peer_cidrs: [127.0.0.0/8]}}\n"),
+    };
     format!(
-        "port: {port}\nbind_addresses: [127.0.0.1]\nlogging: {{level: {log_level}}}\nkeys: {{{api_key}: {api_secret}}}\n\
+        "port: {signal}\nbind_addresses: [127.0.0.1]\nlogging: {{level: {log_level}}}\nkeys: {{{api_key}: {api_secret}}}\n\
          rtc:\n  node_ip: 127.0.0.1\n  enable_loopback_candidate: true\n  interfaces: {{includes: [lo]}}\n  tcp_port: 0\n  \
-         port_range_start: {first_udp}\n  port_range_end: {}\n  stun_servers: [\"127.0.0.1:3478\"]\n",
+         port_range_start: {first_udp}\n  port_range_end: {}\n  stun_servers: [\"127.0.0.1:3478\"]\n{turn}",
         first_udp + udp_ports - 1
     )
 }
 
-async fn run(options: &LiveKitOptions, binary: &std::path::Path, port: u16, first_udp: u16) -> Result<Process, ProcessError> {
+async fn run(options: &LiveKitOptions, binary: &std::path::Path, ports: Ports) -> Result<Process, ProcessError> {
     // In the environment rather than the arguments, where every user of the machine could read the secret.
-    let process = ProcessOptions::new("livekit-server", binary, &options.log).variable("LIVEKIT_CONFIG", config(options, port, first_udp));
+    let process = ProcessOptions::new("livekit-server", binary, &options.log).variable("LIVEKIT_CONFIG", config(options, ports));
     let mut process = Process::spawn(&process)?;
-    process.ready("an answer to our key", START_TIMEOUT, async |_| answers(options, port).await).await?;
+    process.ready("an answer to our key", START_TIMEOUT, async |_| answers(options, ports.signal).await).await?;
     Ok(process)
 }
 

@@ -21,6 +21,7 @@ use tokio_util::task::TaskTracker;
 use super::data::{DataChannels, Incoming};
 use super::error::AttributeError;
 use super::event::{EndReason, EventSink};
+use super::ice::SkippedIceServer;
 use super::options::RoomOptions;
 use super::packets_in::EncodedPacket;
 use super::participant::{DisconnectReason, Roster};
@@ -56,6 +57,8 @@ pub(super) struct Shared {
     pub(super) room_sid: String,
     pub(super) roster: Mutex<Roster>,
     pub(super) data: Arc<DataChannels>,
+    /// Servers of the join response that media cannot go through.
+    pub(super) skipped_ice_servers: Vec<SkippedIceServer>,
     /// Whether both connections have been up.
     pub(super) media_up: watch::Sender<bool>,
     /// Set once, when the engine has torn everything down.

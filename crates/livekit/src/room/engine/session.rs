@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::{Engine, SEND_TIMEOUT};
-use crate::room::error::{AttributeError, RoomClosed};
+use crate::room::error::{AttributeError, MEDIA_REMEDY, PublishError, RoomClosed};
 use crate::room::event::{EndReason, RoomEvent};
 use crate::room::resume::{Resumed, resume};
 
@@ -83,8 +83,9 @@ impl Engine {
     }
 
     pub(super) async fn keep_house(&mut self) {
-        if self.media_down_since.is_some_and(|since| since.elapsed() > self.options.media_timeout) {
-            tracing::warn!(url = %self.url, "media is not connected: check that UDP to the server is open");
+        let Some(down) = self.media_down_since.map(|since| since.elapsed()) else { return };
+        if down > self.options.media_timeout {
+            tracing::warn!(url = %self.url, remedy = MEDIA_REMEDY, "media is not connected");
             self.finish(EndReason::MediaLost);
         }
     }
@@ -101,7 +102,11 @@ impl Engine {
                 tracing::debug!(%error, "track not removed");
             }
             if let Some(pending) = local.pending {
-                let _ = pending.reply.send(Err(RoomClosed.into()));
+                let error = match reason {
+                    EndReason::MediaLost => PublishError::NoMedia { limit_ms: self.options.media_timeout.as_millis() },
+                    _ => RoomClosed.into(),
+                };
+                let _ = pending.reply.send(Err(error));
             }
         }
         for (_, reply) in self.pending_attributes.drain() {

@@ -119,7 +119,8 @@ async fn set_up(
 ) -> webrtc::error::Result<(Engine, Started)> {
     let (peer_sender, peer_events) = mpsc::channel(PEER_EVENTS);
     let addresses = ice::udp_addresses(&url, &options);
-    let configuration = ice::configuration(&url, &joined);
+    let (configuration, skipped) = ice::configuration(&url, &options, &joined);
+    ice::warn_of(&skipped, &configuration);
     let publisher = Peer::new(Side::Publisher, configuration.clone(), addresses.clone(), peer_sender.clone()).await?;
     let subscriber = Peer::new(Side::Subscriber, configuration, addresses, peer_sender).await?;
     let media_cancel = cancel.child_token();
@@ -137,6 +138,7 @@ async fn set_up(
         roster: Mutex::new(Roster::new(&local, &joined.other_participants)),
         data: channels,
         media_up: watch::Sender::new(false),
+        skipped_ice_servers: skipped,
         ended: watch::Sender::new(None),
         cancel,
     });
