@@ -29,9 +29,13 @@ SCHEDULES ?= 1000000
 SEED ?= random
 HISTORY_OPS ?= 100000
 KILLS ?= 50
-test-long: ## Try a million random calls on the invariants (SCHEDULES=, SEED=), long booking histories (HISTORY_OPS=), and kill -9 (KILLS=)
+ROOMS ?= 1000
+CUT_S ?= 20
+test-long: ## Try a million random calls on the invariants (SCHEDULES=, SEED=), long booking histories (HISTORY_OPS=), kill -9 (KILLS=), rooms (ROOMS=), and a cut network (CUT_S=)
 	FRONTDESK_SCHEDULES=$(SCHEDULES) FRONTDESK_SEED=$(SEED) cargo test --locked --release -p frontdesk-conversation --test invariants --test any_input --test barge_in -- --nocapture
 	@scripts/postgres start
+	FRONTDESK_ROOMS=$(ROOMS) cargo test --locked -p frontdesk-livekit --test rooms -- --nocapture
+	FRONTDESK_CUT_S=$(CUT_S) cargo test --locked --test calls -- --nocapture network::
 	FRONTDESK_HISTORY_OPS=$(HISTORY_OPS) FRONTDESK_KILLS=$(KILLS) cargo test --locked -p frontdesk-clinic --test postgres -- --nocapture history:: killed::
 
 bench-latency: setup ## Measure the time to the answer against livekit-agents; writes bench/RESULTS.md (about 15 minutes)

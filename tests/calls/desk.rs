@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use frontdesk_simulators::network::Network;
 use frontdesk_simulators::stack::{Database, Process, ProcessOptions, free_port, free_udp_range};
 use tempfile::TempDir;
 
@@ -44,11 +45,15 @@ pub(crate) struct DeskOptions {
     pub(crate) gated: Option<Service>,
     /// Calls at once of the first worker.
     pub(crate) max_jobs: u32,
+    /// Whether its workers reach LiveKit server through a network that the test can cut.
+    pub(crate) has_network: bool,
+    /// Whether it has servers of its own, which the test may restart.
+    pub(crate) has_own_servers: bool,
 }
 
 impl Default for DeskOptions {
     fn default() -> Self {
-        Self { log: "info", away_s: 15.0, gated: None, max_jobs: 50 }
+        Self { log: "info", away_s: 15.0, gated: None, max_jobs: 50, has_network: false, has_own_servers: false }
     }
 }
 
@@ -65,12 +70,13 @@ pub(crate) struct Desk {
     /// How its worker was started.
     worker_options: ProcessOptions,
     gate: Option<Gate>,
+    network: Option<Network>,
     folder: TempDir,
 }
 
 impl Desk {
     pub(crate) async fn open(options: DeskOptions) -> Self {
-        let shared = Shared::get().await;
+        let shared = if options.has_own_servers { Arc::new(Shared::start().await) } else { Shared::get().await };
         let folder = tempfile::tempdir().expect("a folder");
         let agent = format!("desk-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
         clinic::write(&folder.path().join("tenants"), options.away_s);
@@ -102,13 +108,19 @@ impl Desk {
             .argument(format!("stt.base_url={}", urls.stt))
             .argument("--set")
             .argument(format!("tts.base_url={}", urls.tts));
-        let worker_options = worker;
+        let mut worker_options = worker;
+        let mut network = None;
+        if options.has_network {
+            let before = Network::before(shared.livekit.port()).await.expect("a network");
+            worker_options = worker_options.variable("LIVEKIT_URL", before.url());
+            network = Some(before);
+        }
         let first = worker_options.clone().variable("FRONTDESK_MAX_JOBS", options.max_jobs.to_string());
         let mut worker = Process::spawn(&first).expect("the worker starts");
         let mut bridge = Process::spawn(&environment("sip")).expect("the bridge starts");
         bridge.logged("taking calls over SIP", START_TIMEOUT).await.expect("the bridge gets ready");
         worker.logged("registered with LiveKit", START_TIMEOUT).await.expect("the worker gets ready");
-        Self { shared, database, worker, bridge, sip, agent, worker_options, gate, folder }
+        Self { shared, database, worker, bridge, sip, agent, worker_options, gate, network, folder }
     }
 
     /// Another worker for the same calls, with a log of its own.
@@ -118,6 +130,20 @@ impl Desk {
         let mut worker = Process::spawn(&options).expect("the worker starts");
         worker.logged("registered with LiveKit", START_TIMEOUT).await.expect("the worker gets ready");
         worker
+    }
+
+    /// Another worker, which the network is not in the way of.
+    pub(crate) async fn hire_nearby(&self, name: &str) -> Process {
+        let mut options = self.worker_options.clone().variable("LIVEKIT_URL", self.shared.livekit.url());
+        options.log = self.folder.path().join(format!("{name}.log"));
+        let mut worker = Process::spawn(&options).expect("the worker starts");
+        worker.logged("registered with LiveKit", START_TIMEOUT).await.expect("the worker gets ready");
+        worker
+    }
+
+    /// The network before its workers.
+    pub(crate) const fn network(&self) -> &Network {
+        self.network.as_ref().expect("a network")
     }
 
     /// What looks after calls whose worker is gone, alone.

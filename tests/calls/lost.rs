@@ -21,7 +21,7 @@ use crate::people::{GOODBYE, PEOPLE, Person, SECOND, WISH, YES};
 use crate::run;
 
 /// Longer than a take-over takes on a busy machine.
-const TAKE_OVER_MAX: Duration = Duration::from_secs(30);
+pub(crate) const TAKE_OVER_MAX: Duration = Duration::from_secs(30);
 
 /// A caller who says nothing when he is asked for his number, until he is told that he was lost.
 fn cut_off(person: &Person) -> Reactive {
@@ -41,17 +41,17 @@ fn cut_off(person: &Person) -> Reactive {
 }
 
 /// A call whose caller has introduced himself and was asked for his number.
-struct Asked {
-    person: &'static Person,
-    placed: Placed,
+pub(crate) struct Asked {
+    pub(crate) person: &'static Person,
+    pub(crate) placed: Placed,
     /// When it was answered, as far as a test can tell.
-    answered: Instant,
+    pub(crate) answered: Instant,
     /// Ends it.
-    hang_up: Arc<AtomicBool>,
+    pub(crate) hang_up: Arc<AtomicBool>,
 }
 
 /// Places calls, and waits until each caller was asked for his number.
-async fn asked(desk: &Desk, people: &'static [Person]) -> Vec<Asked> {
+pub(crate) async fn asked(desk: &Desk, people: &'static [Person]) -> Vec<Asked> {
     let place = |person: &'static Person| {
         let hang_up = Arc::new(AtomicBool::new(false));
         (person, desk.place(UntilTold { inner: cut_off(person), hang_up: Arc::clone(&hang_up) }), hang_up)
@@ -76,7 +76,7 @@ fn signal(process: &Process, signal: Signal) {
 }
 
 /// Waits until the bridge has heard another agent in so many calls.
-async fn heard_again(desk: &Desk, calls: usize) -> Instant {
+pub(crate) async fn heard_again(desk: &Desk, calls: usize) -> Instant {
     let deadline = Instant::now() + TAKE_OVER_MAX;
     while desk.bridge.log_text().matches("another agent is heard").count() < calls {
         assert!(Instant::now() < deadline, "no other agent is heard:\n{}", desk.tails());
@@ -86,7 +86,7 @@ async fn heard_again(desk: &Desk, calls: usize) -> Instant {
 }
 
 /// When the caller heard the new agent: the first sound after the bridge had dropped what it said itself.
-fn first_sound(outcome: &CallOutcome, answered: Instant, after: Instant) -> Instant {
+pub(crate) fn first_sound(outcome: &CallOutcome, answered: Instant, after: Instant) -> Instant {
     let since = usize::try_from((after - answered).as_millis() * 8).expect("a sample");
     let later = outcome.recording.agent[since.min(outcome.recording.agent.len())..].chunks(80);
     let blocks = later.take_while(|block| block.iter().all(|sample| sample.unsigned_abs() <= 1000)).count();
@@ -112,7 +112,7 @@ fn assert_whole(record: &CallRecord, person: &Person) {
 }
 
 /// How often the audit log tells of an act.
-async fn audited(desk: &Desk, action: &str) -> i64 {
+pub(crate) async fn audited(desk: &Desk, action: &str) -> i64 {
     let mut connection = desk.database.connect().await.expect("the database is there");
     let count = sqlx::query("SELECT count(*) AS count FROM audit_events WHERE action = $1").bind(action);
     count.fetch_one(&mut connection).await.expect("a readable table").get("count")

@@ -12,6 +12,7 @@ mod documents;
 mod endings;
 mod gate;
 mod lost;
+mod network;
 mod operators;
 mod outages;
 mod people;

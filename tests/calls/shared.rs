@@ -37,7 +37,8 @@ impl Shared {
         started
     }
 
-    async fn start() -> Self {
+    /// Everything anew, for one desk alone.
+    pub(crate) async fn start() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let livekit = LiveKitServer::start(LiveKitOptions::new(folder.path().join("livekit.log"))).await.expect("LiveKit server starts");
         let options = SimulatorOptions { utterances: people::utterances(), ..SimulatorOptions::default() };
