@@ -50,6 +50,14 @@ fn a_small_swap_is_put_right_without_loss() {
 }
 
 #[test]
+fn no_silence_is_filled_in_while_packets_wait_for_a_lost_one() {
+    // The third is late, and waits for the second until 60 ms after it came; the silence would be due at 80 ms.
+    let (steps, _) = run(Some(ms(80)), &[(0, 1, 0), (75, 3, 1920), (136, 4, 2880)]);
+    let lost = Step::Recover { next: packet(3), ticks: 960 };
+    assert_eq!(steps, [Step::Decode(packet(1)), lost, Step::Decode(packet(3)), Step::Decode(packet(4))]);
+}
+
+#[test]
 fn a_lost_packet_is_rebuilt_before_the_next() {
     let (steps, counts) = run(None, &[(0, 1, 0), (40, 3, 1920), (60, 4, 2880), (110, 5, 3840)]);
     let lost = Step::Recover { next: packet(3), ticks: 960 };
