@@ -390,7 +390,7 @@ fn synthesisers(config: &Config) -> Vec<Arc<dyn TextToSpeech>> {
     std::iter::once(client(base_url, api_key, voice)).chain(secondary).collect()
 }
 
-fn models(config: &Config) -> Result<Vec<Arc<dyn LanguageModel>>, ReceptionError> {
+pub(crate) fn models(config: &Config) -> Result<Vec<Arc<dyn LanguageModel>>, ReceptionError> {
     let Llm { base_url, api_key, model, secondary_base_url, secondary_api_key, secondary_model, .. } = &config.llm;
     let client = |base_url: &String, key: &Option<Secret>, model: &String| -> Result<Arc<dyn LanguageModel>, ReceptionError> {
         let mut options = OpenAiOptions::new(key.as_ref().map(Secret::expose).unwrap_or_default().to_owned(), model);
