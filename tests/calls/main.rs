@@ -6,6 +6,7 @@
 
 mod booking;
 mod calls;
+mod client;
 mod clinic;
 mod desk;
 mod documents;

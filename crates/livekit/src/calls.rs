@@ -29,6 +29,7 @@ use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{LiveKit, random_id};
+use crate::room::{RpcError, RpcRequest};
 use crate::server_url::ServerUrl;
 use crate::transport::{LiveKitTransport, TransportOptions};
 use crate::worker::{JobAnswer, JobContext, JobEntry, JobFailure, JobRequest, TENANT_ATTRIBUTE, Worker, WorkerError, WorkerOptions};
@@ -211,7 +212,21 @@ impl Calls {
         self
     }
 
-    /// How rooms are joined.
+    /// A method that others in the room may call (LiveKit's RPC), besides [`crate::transport::STATE_METHOD`].
+    #[must_use]
+    pub fn rpc_method<Fut>(
+        mut self,
+        name: impl Into<String>,
+        method: impl Fn(RpcRequest) -> Fut + Send + Sync + 'static,
+    ) -> Self
+    where
+        Fut: Future<Output = Result<String, RpcError>> + Send + 'static,
+    {
+        self.transport.methods.add(name, method);
+        self
+    }
+
+    /// How rooms are joined. Before [`Calls::rpc_method`], or the methods are those of `options`.
     #[must_use]
     pub fn transport(mut self, options: TransportOptions) -> Self {
         self.transport = options;

@@ -23,6 +23,7 @@ mod peer;
 mod publication;
 mod queue;
 mod resume;
+mod rpc;
 mod sdp;
 mod streams;
 
@@ -34,3 +35,4 @@ pub use handle::{DATA_LIMIT_BYTES, OutgoingData, Room};
 pub use options::RoomOptions;
 pub use packets_in::{EncodedPacket, RemotePackets};
 pub use participant::{DisconnectReason, Participant, ParticipantKind};
+pub use rpc::{RPC_PAYLOAD_BYTES_MAX, RpcError, RpcRequest};

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::methods::RpcMethods;
+
 /// Settings of a [`super::LiveKitTransport`].
 #[derive(Debug, Clone)]
 pub struct TransportOptions {
@@ -13,6 +15,11 @@ pub struct TransportOptions {
     pub latency: Duration,
     /// Silence of the caller's track that is filled in; see [`crate::room::RoomOptions::fill_silence_after`].
     pub fill_silence_after: Option<Duration>,
+    /// Whether the agent leaves a telephone call to a person who joins it later and speaks: one of kind `STANDARD` who publishes
+    /// audio. Who only listens is no such person, and in a room without a telephone everybody may speak.
+    pub yields_to_people: bool,
+    /// Methods that others in the room may call, besides our own.
+    pub methods: RpcMethods,
 }
 
 impl Default for TransportOptions {
@@ -22,6 +29,8 @@ impl Default for TransportOptions {
             media_wait: Duration::from_secs(2),
             latency: Duration::from_millis(60),
             fill_silence_after: Some(Duration::from_millis(80)),
+            yields_to_people: true,
+            methods: RpcMethods::default(),
         }
     }
 }

@@ -28,6 +28,7 @@ use super::peer::{Peer, PeerEvent};
 use super::publication::{LocalTrack, Negotiation, PublishReply};
 use super::queue::Queue;
 use super::resume::{Flapping, HeldRequests, Resumed};
+use super::rpc::Rpc;
 use super::streams::TextStreams;
 use crate::server_url::ServerUrl;
 
@@ -56,6 +57,7 @@ pub(super) struct Shared {
     pub(super) room_sid: String,
     pub(super) roster: Mutex<Roster>,
     pub(super) data: Arc<DataChannels>,
+    pub(super) rpc: Rpc,
     /// Whether both connections have been up.
     pub(super) media_up: watch::Sender<bool>,
     /// Set once, when the engine has torn everything down.
