@@ -275,7 +275,9 @@ impl Reception {
         if is_busy {
             tenant.tell_busy(&mut options.conversation);
         }
-        options.conversation.duration_max = self.duration_max;
+        if tenant.limits.call_duration_max_s.is_none() {
+            options.conversation.duration_max = self.duration_max;
+        }
         options.hurry = hurry;
         options.tools = tools;
         options.stt = SttOptions { language: Some(tenant.recognised_language()), keyterms: tenant.voice.key_terms.clone() };

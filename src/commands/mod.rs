@@ -12,6 +12,7 @@ mod dispatch;
 #[cfg(feature = "demo")]
 mod eval;
 pub mod keys;
+mod invite;
 mod migrate;
 mod operator;
 mod outbox;
@@ -66,6 +67,11 @@ pub async fn run(cli: Cli) -> Result<(), CommandError> {
         Command::Dev => {
             let mut config = load(&sources)?;
             config.log.level = "warn,frontdesk=debug".into();
+            if let Some(credentials) = livekit_credentials(&config, &mut Vec::new()) {
+                for link in invite::links(&config, &credentials)? {
+                    println!("talk with {link}");
+                }
+            }
             start::run(config, &sources).await
         }
         Command::Connect(connect) => connect::run(connect, &load(&sources)?).await,

@@ -16,6 +16,7 @@ mod lost;
 mod operators;
 mod outages;
 mod people;
+mod playground;
 mod privacy;
 mod referrals;
 mod rescued;
