@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use frontdesk_agent::resilience::BreakerOptions;
 use frontdesk_agent::session::{Fallback, Providers, Resumed, Session, SessionOptions};
 use frontdesk_agent::{
-    CallInfo, CallStore, FallbackLlm, FallbackOptions, FallbackStt, FallbackTts, LanguageModel, LatencyTargets, Pii, SmartTurn,
+    Background, CallInfo, CallStore, FallbackLlm, FallbackOptions, FallbackStt, FallbackTts, LanguageModel, LatencyTargets, Pii, SmartTurn,
     SpeechToText, SttOptions, TextToSpeech, Transport, TtsOptions,
 };
 use frontdesk_audio::SampleRate;
@@ -283,6 +283,7 @@ impl Reception {
         options.stt = SttOptions { language: Some(tenant.recognised_language()), keyterms: tenant.voice.key_terms.clone() };
         options.tts = TtsOptions { voice: tenant.voice.text_to_speech.clone(), rate: SampleRate::HZ_24000 };
         options.voices = tenant.voice.by_language.clone();
+        options.background = tenant.voice.thinking_sound.then(Background::thinking);
         options.temperature = Some(self.temperature);
         options.targets = self.targets.clone();
         options.fallback = Some(self.fallback.clone());

@@ -32,7 +32,9 @@ fn link(server: &LiveKit, agent_name: &str, tenant: &str) -> Result<String, Comm
     token.attributes.insert(TENANT_ATTRIBUTE.into(), tenant.into());
     token.room_settings = Some(RoomSettings { agents: vec![AgentDispatch::new(agent_name, "")], ..RoomSettings::default() });
     let jwt = server.participant_token(&token).map_err(CommandError::new)?;
-    let query: String =
-        form_urlencoded::Serializer::new(String::new()).append_pair("liveKitUrl", &server.url().to_string()).append_pair("token", &jwt).finish();
+    let query: String = form_urlencoded::Serializer::new(String::new())
+        .append_pair("liveKitUrl", &server.url().to_string())
+        .append_pair("token", &jwt)
+        .finish();
     Ok(format!("{tenant}: {PAGE}?{query}"))
 }

@@ -11,8 +11,8 @@ pub mod demo;
 mod dispatch;
 #[cfg(feature = "demo")]
 mod eval;
-pub mod keys;
 mod invite;
+pub mod keys;
 mod migrate;
 mod operator;
 mod outbox;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use frontdesk::agents::{
-    Calls, CallRecord, FnModel, JobAnswer, JobFailure, JobRequest, Message, ModelEvent, ModelRequest, TextTransport, ToolCall, Worker,
+    CallRecord, Calls, FnModel, JobAnswer, JobFailure, JobRequest, Message, ModelEvent, ModelRequest, TextTransport, ToolCall, Worker,
     WorkerOptions,
 };
 use frontdesk_conversation::ToolCallId;

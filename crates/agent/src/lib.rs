@@ -6,6 +6,7 @@
 
 pub mod agent;
 pub mod arguments;
+pub mod background;
 mod control;
 pub mod email;
 pub mod error;
@@ -42,6 +43,7 @@ pub mod turn;
 pub mod vad;
 
 pub use agent::Agent;
+pub use background::Background;
 pub use control::CallControl;
 pub use email::EmailAddress;
 pub use error::ProviderError;

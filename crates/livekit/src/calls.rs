@@ -214,11 +214,7 @@ impl Calls {
 
     /// A method that others in the room may call (LiveKit's RPC), besides [`crate::transport::STATE_METHOD`].
     #[must_use]
-    pub fn rpc_method<Fut>(
-        mut self,
-        name: impl Into<String>,
-        method: impl Fn(RpcRequest) -> Fut + Send + Sync + 'static,
-    ) -> Self
+    pub fn rpc_method<Fut>(mut self, name: impl Into<String>, method: impl Fn(RpcRequest) -> Fut + Send + Sync + 'static) -> Self
     where
         Fut: Future<Output = Result<String, RpcError>> + Send + 'static,
     {

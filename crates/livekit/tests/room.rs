@@ -204,7 +204,8 @@ async fn methods_are_called_and_answered() {
     let answering = tokio::spawn(async move {
         let mut seen = Vec::new();
         while seen.len() < 3 {
-            let request = bob_events.find("a call of a method", |event| if let RoomEvent::Rpc(request) = event { Some(request) } else { None });
+            let request =
+                bob_events.find("a call of a method", |event| if let RoomEvent::Rpc(request) = event { Some(request) } else { None });
             let request = request.await;
             let outcome = match request.method.as_str() {
                 "greet" => Ok(format!("hello {} from {}", request.payload, request.caller)),

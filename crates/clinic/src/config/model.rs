@@ -141,6 +141,8 @@ pub struct Voice {
     /// The synthesiser's voices for further languages, by primary tag: `{ es = "aura-2-celeste-es" }`. The call follows a caller into
     /// one of them.
     pub by_language: BTreeMap<String, String>,
+    /// Whether two soft notes are heard while the agent thinks for longer than a second and a half.
+    pub thinking_sound: bool,
 }
 
 /// What is an emergency, and the answer to it: said at once and whole, without asking the language model.
