@@ -112,7 +112,7 @@ async fn a_call_is_handed_from_agent_to_agent() {
         ("the front brake", "ready on Friday: the front brake"),
     ];
     let record = talk(&calls, "the bicycle shop", &script).await;
-    assert_eq!(record.hand_offs.iter().map(|hand_off| hand_off.to.as_str()).collect::<Vec<_>>(), ["workshop"]);
+    assert_eq!(record.hand_offs.iter().map(|hand_off| hand_off.agent.as_str()).collect::<Vec<_>>(), ["workshop"]);
     let offered = |room: &str| calls.answer(&JobRequest { room: room.into(), ..JobRequest::default() });
     assert_eq!((offered("shop-12"), offered("studio-12")), (JobAnswer::default(), JobAnswer::Refuse));
 }
