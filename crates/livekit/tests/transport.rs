@@ -269,6 +269,7 @@ async fn the_agent_answers_calls_of_its_methods() {
     let mut agent = LiveKitTransport::join(&job(&api, "methods"), api.clone(), options).await.expect("joins");
     within("data", caller.data_connected()).await.unwrap();
     within("data", agent.room().data_connected()).await.unwrap();
+    support::eventually("the agent is known", async || !caller.participants().is_empty()).await;
     agent.set_state(AgentState::Thinking).await;
     let wait = Duration::from_secs(15);
     let asking = async {
