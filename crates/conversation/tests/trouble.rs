@@ -4,7 +4,7 @@ mod support;
 
 use std::time::Duration;
 
-use frontdesk_conversation::{Command, Config, Conversation, EndReason, Failure, Input, Message};
+use frontdesk_conversation::{CallTime, Command, Config, Conversation, EndReason, Failure, Input, Message};
 use serde_json::json;
 use support::script::{Answer, bits, call, final_words, say};
 use support::{World, checks, ms};
