@@ -82,6 +82,8 @@ fn an_agent_is_brought_into_a_room_without_a_dispatch() {
         let status = agent.ended(PATIENCE).await.expect("it ends with the call");
         assert!(status.success(), "{status}:\n{}", agent.log_text());
         let record = std::fs::read_to_string(folder.path().join("calls/undispatched.json")).expect("a record");
-        assert!(record.contains("\"caller_hung_up\"") && record.contains(clinic::GREETING), "{record}");
+        // What of the greeting was heard by then depends on the machine.
+        let record: serde_json::Value = serde_json::from_str(&record).expect("JSON");
+        assert_eq!((&record["outcome"], &record["tenant_id"]), (&"caller_hung_up".into(), &clinic::TENANT.into()), "{record}");
     });
 }

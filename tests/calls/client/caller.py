@@ -142,7 +142,7 @@ async def call() -> dict:
     answered = await caller.until("the answer", lambda: caller.final(agent, heard_before))
     state = await local.perform_rpc(destination_identity=agent, method="frontdesk.state", payload="")
     refused = await refusal(local, agent)
-    witness = await caller.until("somebody's data", lambda: caller.data)
+    await caller.until("somebody's data", lambda: caller.data)
     await local.publish_dtmf(code=5, digit="5")
     await local.publish_data(b"caller's data", reliable=True, topic="of-the-test")
     before_text = len(caller.lines)
@@ -161,7 +161,7 @@ async def call() -> dict:
         "typed": typed[0],
         "state": json.loads(state),
         "refused": refused,
-        "data": witness[0],
+        "data": caller.data,
     }
     await room.disconnect()
     return report
