@@ -90,7 +90,10 @@ async fn the_minimal_agent_greets_answers_and_leaves_a_record() {
     };
     let (keep, mut kept) = mpsc::unbounded_channel();
     let calls = super::minimal::calls().providers(Fakes::default().providers()).llm(FnModel(model));
-    let calls = calls.after(move |record| std::future::ready(keep.send(record).expect("somebody listens")));
+    let calls = calls.after(move |record| {
+        keep.send(record).expect("somebody listens");
+        std::future::ready(())
+    });
     let house = House::open(calls).await;
     let (caller, mut events) = house.caller().await;
     let audio = |event| match event {

@@ -398,7 +398,10 @@ mod tests {
             .options(|_, options| options.call_id = "call-7".into())
             .after(|_| async { panic!("a hook with a fault") })
             .after(|_| std::future::pending())
-            .after(move |record| std::future::ready(tell.send(record.call_id.clone()).expect("somebody listens")));
+            .after(move |record| {
+                tell.send(record.call_id.clone()).expect("somebody listens");
+                std::future::ready(())
+            });
         let record = calls.take(nobody(), Default::default(), Default::default()).await.expect("it was taken").expect("a record");
         assert_eq!(format!("{:?}", record.outcome), "CallerHungUp");
         assert_eq!(told.recv().await.as_deref(), Some("call-7"));
