@@ -44,7 +44,7 @@ pub struct Global {
 pub enum Command {
     /// Run the worker: register with LiveKit and answer calls until SIGTERM, then finish the running ones
     Start,
-    /// Run the worker with verbose logs
+    /// Run the worker with verbose logs, and print links to talk with it in a browser
     Dev,
     /// Answer the call in one room, without being dispatched there, and end with it
     Connect(Connect),

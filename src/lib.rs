@@ -1,7 +1,10 @@
 //! frontdesk: the command line, configuration and wiring. No logic lives here that a crate could own.
+//!
+//! Whoever writes voice agents of his own begins at [`agents`].
 
 #![forbid(unsafe_code)]
 
+pub mod agents;
 pub mod cli;
 pub mod clinics;
 pub mod commands;

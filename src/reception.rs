@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use frontdesk_agent::resilience::BreakerOptions;
 use frontdesk_agent::session::{Fallback, Providers, Resumed, Session, SessionOptions};
 use frontdesk_agent::{
-    CallInfo, CallStore, FallbackLlm, FallbackOptions, FallbackStt, FallbackTts, LanguageModel, LatencyTargets, Pii, SmartTurn,
+    Background, CallInfo, CallStore, FallbackLlm, FallbackOptions, FallbackStt, FallbackTts, LanguageModel, LatencyTargets, Pii, SmartTurn,
     SpeechToText, SttOptions, TextToSpeech, Transport, TtsOptions,
 };
 use frontdesk_audio::SampleRate;
@@ -287,12 +287,15 @@ impl Reception {
         if recording.is_some() {
             tenant.tell_recorded(&mut options.conversation);
         }
-        options.conversation.duration_max = self.duration_max;
+        if tenant.limits.call_duration_max_s.is_none() {
+            options.conversation.duration_max = self.duration_max;
+        }
         options.hurry = hurry;
         options.tools = tools;
         options.stt = SttOptions { language: Some(tenant.recognised_language()), keyterms: tenant.voice.key_terms.clone() };
         options.tts = TtsOptions { voice: tenant.voice.text_to_speech.clone(), rate: SampleRate::HZ_24000 };
         options.voices = tenant.voice.by_language.clone();
+        options.background = tenant.voice.thinking_sound.then(Background::thinking);
         options.temperature = Some(self.temperature);
         options.targets = self.targets.clone();
         options.prices = tenant.price_table();
@@ -403,7 +406,7 @@ fn synthesisers(config: &Config) -> Vec<Arc<dyn TextToSpeech>> {
     std::iter::once(client(base_url, api_key, voice)).chain(secondary).collect()
 }
 
-fn models(config: &Config) -> Result<Vec<Arc<dyn LanguageModel>>, ReceptionError> {
+pub(crate) fn models(config: &Config) -> Result<Vec<Arc<dyn LanguageModel>>, ReceptionError> {
     let Llm { base_url, api_key, model, secondary_base_url, secondary_api_key, secondary_model, .. } = &config.llm;
     let client = |base_url: &String, key: &Option<Secret>, model: &String| -> Result<Arc<dyn LanguageModel>, ReceptionError> {
         let mut options = OpenAiOptions::new(key.as_ref().map(Secret::expose).unwrap_or_default().to_owned(), model);

@@ -1,11 +1,6 @@
 //! `frontdesk connect`: answers the call in one room.
 
-use std::time::Instant;
-
-use frontdesk_livekit::api::{ParticipantToken, random_id};
-use frontdesk_livekit::room::ParticipantKind;
-use frontdesk_livekit::worker::{JobContext, JobEntry, JobKind};
-
+use frontdesk_livekit::worker::{JobContext, JobEntry};
 use tokio_util::sync::CancellationToken;
 
 use super::{CommandError, shutdown_in_two_steps, start, start_logging};
@@ -18,28 +13,8 @@ pub(super) async fn run(connect: Connect, config: &Config) -> Result<(), Command
     let (hurry, stop) = shutdown_in_two_steps()?;
     let (reception, _keys, credentials) = start::open(config).await?;
     let desk = reception.desk(&config.livekit.url, credentials, connect.tenant.as_deref()).map_err(CommandError::new)?;
-    let job_id = random_id("local_");
-    let mut token = ParticipantToken::new(&connect.room, format!("agent-{job_id}"));
-    token.kind = ParticipantKind::Agent;
-    token.name.clone_from(&config.livekit.agent_name);
-    let server = desk.livekit();
-    let rooms = server.list_rooms(&[&connect.room]).await.map_err(CommandError::new)?;
-    let job = JobContext {
-        room_sid: rooms.into_iter().next().map(|room| room.sid).unwrap_or_else(|| job_id.clone()),
-        job_id,
-        kind: JobKind::Room,
-        dispatch_id: String::new(),
-        room: connect.room,
-        url: server.url().to_string(),
-        token: server.participant_token(&token).map_err(CommandError::new)?,
-        metadata: String::new(),
-        attributes: Default::default(),
-        participant: None,
-        participant_identity: token.identity,
-        stop,
-        hurry,
-        assigned_at: Instant::now(),
-    };
+    let job = JobContext::undispatched(desk.livekit(), &connect.room, &config.livekit.agent_name).await.map_err(CommandError::new)?;
+    let job = JobContext { stop, hurry, ..job };
     let ends = CancellationToken::new();
     let call = async {
         let outcome = desk.run(job).await;

@@ -13,6 +13,7 @@ pub mod demo;
 mod dispatch;
 #[cfg(feature = "demo")]
 mod eval;
+mod invite;
 pub mod keys;
 mod migrate;
 mod operator;
@@ -69,6 +70,11 @@ pub async fn run(cli: Cli) -> Result<(), CommandError> {
         Command::Dev => {
             let mut config = load(&sources)?;
             config.log.level = "warn,frontdesk=debug".into();
+            if let Some(credentials) = livekit_credentials(&config, &mut Vec::new()) {
+                for link in invite::links(&config, &credentials)? {
+                    println!("talk with {link}");
+                }
+            }
             start::run(config, &sources).await
         }
         Command::Connect(connect) => connect::run(connect, &load(&sources)?).await,
@@ -103,12 +109,12 @@ fn load(sources: &Sources) -> Result<Config, CommandError> {
     Ok(config::load(sources)?)
 }
 
-fn start_logging(config: &Config) -> Result<(), CommandError> {
+pub(crate) fn start_logging(config: &Config) -> Result<(), CommandError> {
     crate::logging::start(&config.log).map_err(CommandError::new)
 }
 
 /// A setting that this command cannot do without.
-fn required<'a, T>(key: &str, value: Option<&'a T>, missing: &mut Vec<String>) -> Option<&'a T> {
+pub(crate) fn required<'a, T>(key: &str, value: Option<&'a T>, missing: &mut Vec<String>) -> Option<&'a T> {
     if value.is_none() {
         let setting = SETTINGS.iter().find(|setting| setting.key == key);
         let (env, help) = setting.map_or(("", ""), |setting| (setting.env, setting.help));
@@ -118,13 +124,13 @@ fn required<'a, T>(key: &str, value: Option<&'a T>, missing: &mut Vec<String>) -
 }
 
 /// The LiveKit credentials, or what is missing of them.
-fn livekit_credentials(config: &Config, missing: &mut Vec<String>) -> Option<frontdesk_livekit::Credentials> {
+pub(crate) fn livekit_credentials(config: &Config, missing: &mut Vec<String>) -> Option<frontdesk_livekit::Credentials> {
     let key = required("livekit.api_key", config.livekit.api_key.as_ref(), missing);
     let secret = required("livekit.api_secret", config.livekit.api_secret.as_ref(), missing);
     Some(frontdesk_livekit::Credentials::new(key?, secret?.expose()))
 }
 
-fn none_missing(missing: Vec<String>) -> Result<(), CommandError> {
+pub(crate) fn none_missing(missing: Vec<String>) -> Result<(), CommandError> {
     if missing.is_empty() { Ok(()) } else { Err(ConfigError(missing).into()) }
 }
 
@@ -142,7 +148,7 @@ fn shutdown_on_signals() -> Result<CancellationToken, CommandError> {
 
 /// The first token fires at the first SIGTERM or Ctrl-C: what runs may finish. The second at the second: what runs ends soon, and
 /// politely. The third ends the process at once.
-fn shutdown_in_two_steps() -> Result<(CancellationToken, CancellationToken), CommandError> {
+pub(crate) fn shutdown_in_two_steps() -> Result<(CancellationToken, CancellationToken), CommandError> {
     let (shutdown, hurry) = (CancellationToken::new(), CancellationToken::new());
     on_signals(vec![
         (shutdown.clone(), "told to stop: no new calls, running ones may finish; a second signal ends them politely, a third at once"),

@@ -6,6 +6,7 @@
 
 mod booking;
 mod calls;
+mod client;
 mod clinic;
 mod desk;
 mod documents;
@@ -16,6 +17,7 @@ mod network;
 mod operators;
 mod outages;
 mod people;
+mod playground;
 mod privacy;
 mod referrals;
 mod rescued;

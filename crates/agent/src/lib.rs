@@ -6,9 +6,11 @@
 
 pub mod agent;
 pub mod arguments;
+pub mod background;
 mod control;
 pub mod email;
 pub mod error;
+mod fn_tool;
 mod hearing;
 mod helpers;
 mod incidents;
@@ -42,9 +44,11 @@ pub mod usage;
 pub mod vad;
 
 pub use agent::Agent;
+pub use background::Background;
 pub use control::CallControl;
 pub use email::EmailAddress;
 pub use error::ProviderError;
+pub use fn_tool::FnTool;
 pub use llm::{LanguageModel, Message, ModelEvent, ModelRequest, ModelStream, ToolCall, ToolSchema};
 pub use numbers::{LatencyTargets, Stage};
 pub use observe::{Observation, Observer, SessionEvent, ToolPhase};

@@ -93,6 +93,8 @@ pub enum TransportEvent {
     RoomClosed,
     /// Somebody removed the caller by the server's API, LiveKit's way to hang up for him.
     CallerRemoved,
+    /// A person in the call speaks to the caller now, and has taken it over; the caller stays.
+    TakenByPerson,
     /// The agent was removed from the call, which may go on without it.
     Removed,
     /// Another agent has taken this one's place in the call.
@@ -120,6 +122,7 @@ impl TransportEvent {
             Self::Disconnected => Some(EndReason::ConnectionLost),
             Self::RoomClosed => Some(EndReason::RoomClosed),
             Self::CallerRemoved => Some(EndReason::CallerRemoved),
+            Self::TakenByPerson => Some(EndReason::Transferred),
             Self::Removed => Some(EndReason::Removed),
             Self::Replaced => Some(EndReason::Replaced),
         }

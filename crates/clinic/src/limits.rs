@@ -244,7 +244,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_process_counts_calls_at_once_and_those_of_a_minute() {
-        let limits = Limits { calls_at_once: Some(2), new_calls_per_minute: Some(3), busy: None };
+        let limits = Limits { calls_at_once: Some(2), new_calls_per_minute: Some(3), ..Limits::default() };
         let mut local = Local::default();
         assert_eq!([local.enter(&limits), local.enter(&limits), local.enter(&limits)], [Ok(()), Ok(()), Err(Busy::CallsAtOnce)]);
         let mut begin = || local.begin(&limits, Instant::now());

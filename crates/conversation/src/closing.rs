@@ -37,6 +37,25 @@ impl Conversation {
         (!limit.is_zero() && self.state.winding_down.is_none()).then(|| CallTime::ZERO + limit)
     }
 
+    /// When the caller is to be told that the time is nearly up; while somebody speaks it waits.
+    pub(crate) fn time_nearly_up_at(&self) -> Option<CallTime> {
+        let (limit, before) = (self.config.duration_max, self.config.duration_warning);
+        let is_announced = !before.is_zero() && limit >= before.saturating_mul(2) && !self.phrases().time_nearly_up.is_empty();
+        let is_open = self.state.winding_down.is_none() && !self.state.time_told && self.is_quiet();
+        (is_announced && is_open).then(|| CallTime::ZERO + (limit - before))
+    }
+
+    /// Tells the caller that the time is nearly up; whether that was due.
+    pub(crate) fn time_nearly_up_due(&mut self, now: CallTime) -> bool {
+        let due = self.time_nearly_up_at().is_some_and(|at| at <= now);
+        if due {
+            self.state.time_told = true;
+            let words = self.phrases().time_nearly_up.clone();
+            self.start_reply(now, Purpose::Notice, None, Some(words), After::Floor);
+        }
+        due
+    }
+
     /// Says that the call ends, and ends it, once it must and nothing is being said that is never cut off; whether that was due.
     pub(crate) fn winding_down_due(&mut self, now: CallTime) -> bool {
         if self.time_up_at().is_some_and(|at| at <= now) {

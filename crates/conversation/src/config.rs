@@ -33,6 +33,8 @@ pub struct Config {
     pub transfer_timeout: Duration,
     /// How long a call may last, from the answer; then the agent says so and hangs up. Zero for as long as it takes.
     pub duration_max: Duration,
+    /// How long before that the caller is told, once nobody speaks; zero for never. A limit of less than twice as long is not announced.
+    pub duration_warning: Duration,
     /// The language in which the call begins: a primary language tag, `en`.
     pub language: String,
     /// Sentences that the agent says by itself, in the language in which the call begins.
@@ -68,6 +70,7 @@ impl Default for Config {
             trouble_transfer: None,
             transfer_timeout: Duration::from_secs(45),
             duration_max: Duration::from_secs(30 * 60),
+            duration_warning: Duration::from_secs(60),
             language: "en".into(),
             phrases: Phrases::default(),
             languages: BTreeMap::new(),
@@ -305,6 +308,8 @@ pub struct Phrases {
     pub apology: String,
     /// Nothing works any more, but there is a person to transfer the caller to; also said when the model transfers him without a word.
     pub put_through: String,
+    /// The call is about to reach the longest time; said [`Config::duration_warning`] before, unless empty.
+    pub time_nearly_up: String,
     /// The call has lasted as long as one may; said before hanging up.
     pub time_up: String,
     /// The worker goes down, and nobody is there to transfer the caller to; said before hanging up.
@@ -329,6 +334,7 @@ impl Default for Phrases {
             goodbye: "I can't hear you, so I'll hang up now. Please call again. Goodbye.".into(),
             apology: "I'm sorry, I can't go on at the moment. Please call again a little later. Goodbye.".into(),
             put_through: "I'll put you through to a colleague.".into(),
+            time_nearly_up: "Just so you know, this call can go on for about one more minute.".into(),
             time_up: "I'm sorry, we have reached the longest time a call may take, so I have to end it here. Please call again. Goodbye."
                 .into(),
             closing: "I'm sorry, I have to end this call now. Please call again in a few minutes. Goodbye.".into(),
@@ -364,6 +370,7 @@ impl Phrases {
             goodbye: "No le oigo, así que voy a colgar. Por favor, llame de nuevo. Adiós.".into(),
             apology: "Lo siento, ahora no puedo continuar. Por favor, llame de nuevo un poco más tarde. Adiós.".into(),
             put_through: "Le paso con un compañero.".into(),
+            time_nearly_up: "Le aviso de que a esta llamada le queda más o menos un minuto.".into(),
             time_up:
                 "Lo siento, hemos llegado al tiempo máximo de una llamada y tengo que terminarla aquí. Por favor, llame de nuevo. Adiós."
                     .into(),

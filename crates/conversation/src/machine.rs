@@ -110,6 +110,7 @@ impl Conversation {
                     self.model_timeout_at(),
                     self.filler_at(),
                     self.away_at(),
+                    self.time_nearly_up_at(),
                     self.time_up_at(),
                 ];
                 times.into_iter().flatten().min()
@@ -256,6 +257,7 @@ impl Conversation {
                         || self.reply_step(now)
                         || self.draft_due()
                         || self.filler_due(now)
+                        || self.time_nearly_up_due(now)
                         || self.away_due(now)
                 }
             };

@@ -35,6 +35,8 @@ pub(crate) enum Purpose {
     Resumed,
     /// The caller is silent.
     Away,
+    /// The call has nearly lasted as long as it may.
+    Notice,
     /// The caller stayed silent.
     Goodbye,
     /// The agent cannot go on. Not to be interrupted: there is nothing that could answer.

@@ -56,9 +56,14 @@ impl Conversation {
 
     /// When the caller has been silent for too long.
     pub(crate) fn away_at(&self) -> Option<CallTime> {
+        self.is_quiet().then(|| self.state.floor_since + self.config.silence.away_after.max(Duration::from_secs(1)))
+    }
+
+    /// Whether the agent has nothing to say and the caller says nothing and presses no keys.
+    pub(crate) fn is_quiet(&self) -> bool {
         let busy = self.state.reply.is_some() || self.state.playout.flushing.is_some();
         let active = !self.state.caller.is_idle() || self.state.caller.is_speaking() || self.state.keypad.due_at().is_some();
-        (!busy && !active).then(|| self.state.floor_since + self.config.silence.away_after.max(Duration::from_secs(1)))
+        !busy && !active
     }
 
     /// Asks a silent caller, and at the second time says goodbye; whether that was due.

@@ -179,6 +179,8 @@ pub(crate) struct State {
     pub(crate) transfer: Option<Transfer>,
     /// Why the call is to end soon, if it is.
     pub(crate) winding_down: Option<EndReason>,
+    /// Whether the caller was told that the call will soon have lasted as long as it may.
+    pub(crate) time_told: bool,
 }
 
 impl Conversation {

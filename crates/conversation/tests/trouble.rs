@@ -4,7 +4,7 @@ mod support;
 
 use std::time::Duration;
 
-use frontdesk_conversation::{Command, Config, Conversation, EndReason, Failure, Input, Message};
+use frontdesk_conversation::{CallTime, Command, Config, Conversation, EndReason, Failure, Input, Message};
 use serde_json::json;
 use support::script::{Answer, bits, call, final_words, say};
 use support::{World, checks, ms};
@@ -355,6 +355,48 @@ fn a_call_that_lasts_too_long_is_told_so_and_ended() {
     let last = summary.transcript.last().expect("it was said");
     assert!(last.text.ends_with("Goodbye.") && !last.interrupted, "{last:?}");
     checks::check(&world);
+}
+
+#[test]
+fn a_caller_is_told_once_that_the_time_is_nearly_up_when_nobody_speaks() {
+    let mut world = World::scripted(vec![bits([say("Which day would suit you, and at what time of the day?")]), bits([say("Very well.")])]);
+    world.restart_with(|config| {
+        (config.duration_max, config.duration_warning) = (Duration::from_secs(60), Duration::from_secs(30));
+        config.silence.away_after = Duration::from_secs(90);
+    });
+    let nearly_up = Config::default().phrases.time_nearly_up;
+    let told = |world: &World| -> Vec<CallTime> {
+        let is_it = |command: &Command| matches!(command, Command::Synthesise { text, .. } if nearly_up.starts_with(text.as_str()));
+        world.commands().filter(|(_, command)| is_it(command)).map(|(at, _)| at).collect()
+    };
+    world.run_until_time(ms(29_500));
+    assert_eq!(told(&world), []);
+    // The caller has the floor when it is due: he is not cut off, and neither is the answer.
+    world.says("I would like an appointment");
+    world.run_until("question", asked);
+    assert_eq!(told(&world), []);
+    world.run_until_listening();
+    world.run_until("hang-up", |command| *command == Command::HangUp);
+    let at = told(&world);
+    assert!(matches!(at.as_slice(), [at] if *at > ms(30_000) && *at < ms(60_000)), "{at:?}");
+    let summary = world.summary();
+    assert_eq!(summary.end, EndReason::TimeLimit);
+    assert!(summary.transcript.iter().any(|line| line.text == nearly_up && !line.interrupted), "{:?}", summary.transcript);
+    checks::check(&world);
+}
+
+#[test]
+fn a_short_limit_is_not_announced() {
+    for (limit, announced) in [(119, false), (120, true)] {
+        let mut config = Config { duration_max: Duration::from_secs(limit), greeting: String::new(), ..Config::default() };
+        config.silence.away_after = Duration::from_secs(1000);
+        let nearly_up = config.phrases.time_nearly_up.clone();
+        let mut talk = Conversation::new(config);
+        talk.handle(ms(0), Input::Answered);
+        talk.handle(ms((limit - 60) * 1000), Input::Tick);
+        let is_it = |command: Command| matches!(command, Command::Synthesise { text, .. } if nearly_up.starts_with(text.as_str()));
+        assert_eq!(std::iter::from_fn(|| talk.poll()).any(is_it), announced, "{limit} s");
+    }
 }
 
 #[test]

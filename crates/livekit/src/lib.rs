@@ -5,6 +5,7 @@
 //! - [`worker`]: registers an agent with the server and runs the jobs that the server assigns.
 //! - [`transfer`]: how an agent asks our bridge to hand its caller to a person.
 //! - [`pulse`]: how an agent shows our bridge that it is still there.
+//! - [`calls`]: jobs answered by agents of one's own, in a few lines.
 //! - [`transport`]: a job's room as the agent's [`frontdesk_agent::Transport`].
 //!
 //! Signalling comes from LiveKit's own crates, WebRTC from the `webrtc` crate; nothing here needs a prebuilt library
@@ -13,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 pub mod api;
+pub mod calls;
 mod credentials;
 mod https;
 pub mod pulse;
@@ -23,5 +25,6 @@ pub mod transport;
 mod websocket;
 pub mod worker;
 
+pub use calls::Calls;
 pub use credentials::Credentials;
 pub use server_url::{ServerUrl, ServerUrlError};

@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use frontdesk_audio::SampleRate;
-use frontdesk_livekit::room::{DisconnectReason, EndReason, OutgoingData, ParticipantKind, PublishError, RoomEvent};
+use frontdesk_livekit::room::{
+    DisconnectReason, EndReason, OutgoingData, ParticipantKind, PublishError, RPC_PAYLOAD_BYTES_MAX, RoomEvent, RpcError,
+};
 use support::server::Server;
 use support::{Events, eventually, join, join_sip, tone, within};
 
@@ -184,4 +186,46 @@ async fn joining_and_leaving_leaves_no_task() {
         }
     }
     eventually("all tasks to end", async || tasks() <= before).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn methods_are_called_and_answered() {
+    let server = Server::start().await;
+    let (alice, _alice_events) = join(&server.url(), "rpc", "alice").await;
+    let (bob, mut bob_events) = join(&server.url(), "rpc", "bob").await;
+    let code = |outcome: Result<String, RpcError>| outcome.expect_err("an error").code;
+    let wait = Duration::from_secs(15);
+    assert_eq!(code(alice.perform_rpc("nobody", "greet", "", wait).await), RpcError::RECIPIENT_NOT_FOUND);
+    let large = "x".repeat(RPC_PAYLOAD_BYTES_MAX + 1);
+    assert_eq!(code(alice.perform_rpc("bob", "greet", &large, wait).await), RpcError::REQUEST_PAYLOAD_TOO_LARGE);
+    // What is sent before is lost to the other side.
+    within("data", async { tokio::try_join!(alice.data_connected(), bob.data_connected()) }).await.unwrap();
+    eventually("both are known", async || !alice.participants().is_empty()).await;
+    let answering = tokio::spawn(async move {
+        let mut seen = Vec::new();
+        while seen.len() < 3 {
+            let request =
+                bob_events.find("a call of a method", |event| if let RoomEvent::Rpc(request) = event { Some(request) } else { None });
+            let request = request.await;
+            let outcome = match request.method.as_str() {
+                "greet" => Ok(format!("hello {} from {}", request.payload, request.caller)),
+                "fail" => Err(RpcError { code: 42, message: "no".into(), data: "{}".into() }),
+                _ => Err(RpcError::of(RpcError::UNSUPPORTED_METHOD)),
+            };
+            bob.answer_rpc(&request, outcome).await.unwrap();
+            seen.push((request.method, request.response_timeout));
+        }
+        (bob, seen)
+    });
+    assert_eq!(alice.perform_rpc("bob", "greet", "Ann", wait).await, Ok("hello Ann from alice".to_owned()));
+    let failed = alice.perform_rpc("bob", "fail", "", wait).await;
+    assert_eq!(failed, Err(RpcError { code: 42, message: "no".into(), data: "{}".into() }));
+    assert_eq!(code(alice.perform_rpc("bob", "other", "", wait).await), RpcError::UNSUPPORTED_METHOD);
+    let (bob, seen) = answering.await.unwrap();
+    assert_eq!(seen.iter().map(|(method, _)| method.as_str()).collect::<Vec<_>>(), ["greet", "fail", "other"]);
+    assert!(seen.iter().all(|(_, timeout)| *timeout == wait));
+    // Nobody answers any more: who is asked leaves.
+    let asking = async { code(alice.perform_rpc("bob", "greet", "", Duration::from_secs(60)).await) };
+    let (told, ()) = tokio::join!(asking, bob.leave(DisconnectReason::ClientInitiated));
+    assert!([RpcError::RECIPIENT_DISCONNECTED, RpcError::RECIPIENT_NOT_FOUND].contains(&told), "{told}");
 }

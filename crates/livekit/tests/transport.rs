@@ -9,13 +9,13 @@ use frontdesk_agent::transport::{AgentState, Speaker, TranscriptLine, TransferOu
 use frontdesk_agent::{Transport, TransportError, TransportEvent};
 use frontdesk_audio::SampleRate;
 use frontdesk_livekit::api::{LiveKit, NewRoom, ParticipantToken};
-use frontdesk_livekit::room::{DisconnectReason, EndReason, OutgoingData, ParticipantKind, Room, RoomEvent};
+use frontdesk_livekit::room::{DisconnectReason, EndReason, OutgoingData, ParticipantKind, Room, RoomEvent, RpcRequest};
 use frontdesk_livekit::transfer::{BRIDGE_ATTRIBUTE, Reply, Request, TRANSFER_TOPIC};
-use frontdesk_livekit::transport::{LiveKitTransport, TransportOptions};
+use frontdesk_livekit::transport::{LiveKitTransport, STATE_METHOD, TransportOptions};
 use frontdesk_livekit::worker::JobContext;
 use support::proxy::Proxy;
 use support::server::Server;
-use support::{Events, join_sip, tone, within};
+use support::{Events, join, join_sip, tone, within};
 use tokio_util::sync::CancellationToken;
 
 const NUMBER: &str = "+15550100";
@@ -298,4 +298,79 @@ async fn nobody_to_talk_to() {
     stopped.stop.cancel();
     let error = LiveKitTransport::join(&stopped, api, options).await.unwrap_err();
     assert!(matches!(error, TransportError::Ended));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_agent_answers_calls_of_its_methods() {
+    let server = Server::start().await;
+    let api = Arc::new(support::api(&server.url()));
+    let (caller, _events) = join(&server.url(), "methods", "person").await;
+    let mut options = TransportOptions::default();
+    options.methods.add("menu", async |request: RpcRequest| Ok(format!("soup for {}", request.caller)));
+    let mut agent = LiveKitTransport::join(&job(&api, "methods"), api.clone(), options).await.expect("joins");
+    within("data", caller.data_connected()).await.unwrap();
+    within("data", agent.room().data_connected()).await.unwrap();
+    support::eventually("the agent is known", async || !caller.participants().is_empty()).await;
+    agent.set_state(AgentState::Thinking).await;
+    let wait = Duration::from_secs(15);
+    let asking = async {
+        let mut answers = Vec::new();
+        for method in [STATE_METHOD, "menu", "nothing"] {
+            answers.push(caller.perform_rpc("agent-AJ_1", method, "", wait).await.map_err(|error| error.code));
+        }
+        answers
+    };
+    let serving = async {
+        loop {
+            agent.next_event().await;
+        }
+    };
+    let answers = tokio::select! {
+        answers = within("the answers", asking) => answers,
+        () = serving => unreachable!("it serves for ever"),
+    };
+    let [state, menu, nothing] = answers.as_slice() else { panic!("three answers: {answers:?}") };
+    let state: serde_json::Value = serde_json::from_str(state.as_deref().expect("a state")).expect("JSON");
+    assert_eq!(state, serde_json::json!({ "state": "thinking", "call_id": "methods" }));
+    assert_eq!((menu, nothing), (&Ok("soup for person".to_owned()), &Err(1400)));
+    agent.hang_up().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_person_who_speaks_takes_the_call_over_and_one_who_listens_does_not() {
+    let mut call = call("colleague").await;
+    let (_listener, _events) = join(&call.api.url().to_string(), "colleague", "listener").await;
+    let (colleague, mut colleague_events) = join(&call.api.url().to_string(), "colleague", "colleague").await;
+    call.caller.send_dtmf('1').await.unwrap();
+    assert!(matches!(event(&mut call.agent).await, TransportEvent::Dtmf('1')), "who is only there changes nothing");
+    let _voice = tone::play(colleague.publish_audio(SampleRate::HZ_16000).await.unwrap(), 440.0);
+    let taken = event(&mut call.agent).await;
+    assert!(matches!(taken, TransportEvent::TakenByPerson), "{taken:?}");
+    assert_eq!(taken.end().map(|reason| reason.as_str()), Some("transferred"));
+    call.agent.hang_up().await;
+    let left = |event| match event {
+        RoomEvent::ParticipantLeft { participant, .. } => (participant.identity == "agent-AJ_1").then_some(()),
+        _ => None,
+    };
+    colleague_events.find("the agent's leave", left).await;
+    let present = call.api.list_participants("colleague").await.expect("the room is there");
+    let mut present: Vec<&str> = present.iter().map(|participant| participant.identity.as_str()).collect();
+    present.sort_unstable();
+    assert_eq!(present, ["colleague", "listener", &format!("sip_{NUMBER}")], "caller and colleague go on");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_a_room_without_a_telephone_everybody_may_speak() {
+    let server = Server::start().await;
+    let api = Arc::new(support::api(&server.url()));
+    let (caller, _events) = join(&server.url(), "meeting", "first").await;
+    let mut agent = LiveKitTransport::join(&job(&api, "meeting"), api.clone(), TransportOptions::default()).await.expect("joins");
+    let (second, mut second_events) = join(&server.url(), "meeting", "second").await;
+    let _voice = tone::play(second.publish_audio(SampleRate::HZ_16000).await.unwrap(), 440.0);
+    second_events.subscribed().await;
+    within("data", caller.data_connected()).await.unwrap();
+    within("data", agent.room().data_connected()).await.unwrap();
+    caller.send_dtmf('2').await.unwrap();
+    assert!(matches!(event(&mut agent).await, TransportEvent::Dtmf('2')), "the agent goes on");
+    agent.hang_up().await;
 }

@@ -18,6 +18,7 @@ use tracing::Span;
 use super::options::{Fallback, SessionLimits};
 use super::speakers::Speakers;
 use super::watchdog::{Heart, beat_interval};
+use crate::background::Thinking;
 use crate::hearing::clock::SampleClock;
 use crate::hearing::questions::TurnQuestions;
 use crate::hearing::{Heard, HearingOrder};
@@ -53,6 +54,8 @@ pub(super) struct Parts {
     pub(super) speech: mpsc::Sender<SpeechOrder>,
     /// Dropped to hang up.
     pub(super) line: Option<mpsc::Sender<LineOrder>>,
+    /// Told what the agent does, for the sound beneath its speech.
+    pub(super) thinking: Thinking,
     pub(super) model: Model,
     pub(super) tools: Tools,
     /// Who has the call.

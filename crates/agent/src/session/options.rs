@@ -10,6 +10,7 @@ use frontdesk_conversation::{Config, StoredState};
 use tokio_util::sync::CancellationToken;
 
 use crate::agent::Agent;
+use crate::background::Background;
 use crate::llm::LanguageModel;
 use crate::numbers::LatencyTargets;
 use crate::observe::Observer;
@@ -74,6 +75,8 @@ pub struct SessionOptions {
     pub max_tokens: Option<u32>,
     /// Played when a provider is not warm in time, or when the conversation breaks down.
     pub fallback: Option<Fallback>,
+    /// What is heard beneath the agent's speech; `None` for nothing.
+    pub background: Option<Background>,
     /// Where `<call id>.json` is written; `None` for nowhere.
     pub record_dir: Option<PathBuf>,
     /// Whether and where the call is recorded; `None` for no recording.
@@ -123,6 +126,7 @@ impl SessionOptions {
             temperature: None,
             max_tokens: None,
             fallback: None,
+            background: None,
             record_dir: None,
             recording: None,
             prices: PriceTable::default(),

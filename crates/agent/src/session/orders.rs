@@ -85,6 +85,7 @@ impl Driver {
                 self.parts.watch.tell(self.now(), SessionEvent::Language(language));
             }
             Command::SetState(state) => {
+                self.parts.thinking.tell(state);
                 self.signal(LineOrder::State(state));
                 self.parts.watch.tell(self.now(), SessionEvent::State(state));
             }

@@ -17,6 +17,7 @@ use super::options::{Providers, SessionLimits, SessionOptions};
 use super::speakers::Speakers;
 use super::warm;
 use super::watchdog::Heart;
+use crate::background::{self, Thinking};
 use crate::control::{CallControl, Shared};
 use crate::error::ProviderError;
 use crate::hearing::Hearing;
@@ -290,6 +291,8 @@ impl Start {
             line::hang_up(transport.as_mut()).await;
             return self.finish(blank_summary(EndReason::Failed, CallTime::ZERO), None).await;
         };
+        let thinking = Thinking::default();
+        let sink = background::mixed(sink, self.options.background.as_ref(), self.options.tts.rate, thinking.clone());
         let (caller_tap, agent_tap, written) = match self.record_audio() {
             Some(Recording { caller, agent, written }) => (Some(caller), Some(agent), Some(written)),
             None => (None, None, None),
@@ -344,6 +347,7 @@ impl Start {
             hearing,
             speech: voice.orders,
             line: Some(line),
+            thinking,
             model,
             tools,
             storage,

@@ -40,6 +40,9 @@ impl Tenant {
         config.trouble_transfer = self.transfer_targets.iter().find(|target| target.in_trouble).map(|target| target.name.clone());
         config.emergency_phrases.clone_from(&self.emergency.phrases);
         config.phrases.emergency.clone_from(&self.emergency.text);
+        if let Some(seconds) = self.limits.call_duration_max_s {
+            config.duration_max = Duration::from_secs(seconds.into());
+        }
         let taking = &self.turn_taking;
         let set = |value: Option<f64>, target: &mut Duration| {
             if let Some(seconds) = value {

@@ -174,7 +174,7 @@ impl RecordingConfig {
     }
 }
 
-/// How many calls are taken, over all workers together; what is left out is without limit.
+/// How many calls are taken, over all workers together, and how long one may last; what is left out is without limit.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
@@ -186,6 +186,9 @@ pub struct Limits {
     pub new_calls_per_minute: Option<u32>,
     /// Said to a caller beyond the limit, who can then leave a message and do nothing else; without it, such a call is not answered.
     pub busy: Option<String>,
+    /// Seconds that a call may last, in the place of the worker's `calls.duration_max_s`; the caller is told a minute before.
+    #[schemars(range(min = 30, max = 86400))]
+    pub call_duration_max_s: Option<u32>,
 }
 
 /// How the agent sounds; what is left out is the provider's default.
@@ -201,6 +204,8 @@ pub struct Voice {
     /// The synthesiser's voices for further languages, by primary tag: `{ es = "aura-2-celeste-es" }`. The call follows a caller into
     /// one of them.
     pub by_language: BTreeMap<String, String>,
+    /// Whether two soft notes are heard while the agent thinks for longer than a second and a half.
+    pub thinking_sound: bool,
 }
 
 /// What is an emergency, and the answer to it: said at once and whole, without asking the language model.

@@ -86,6 +86,12 @@ fn every_fault_names_file_line_and_key() {
             "[limits]\ncalls_at_once = 0\n[voice]\n",
             "limits.calls_at_once: got 0, expected calls from 1 to 10000",
         ),
+        (
+            "tenant.toml",
+            "[voice]\n",
+            "[limits]\ncall_duration_max_s = 29\n[voice]\n",
+            "limits.call_duration_max_s: got 29, expected seconds from 30 to 86400",
+        ),
         ("tenant.toml", "[voice]\n", "[limits]\nbusy = \" \"\n[voice]\n", "limits.busy: got nothing, expected a sentence"),
         ("tenant.toml", "zone = \"America/New_York\"", "zone = 5", "demo/tenant.toml: `zone = 5"),
         ("tenant.toml", "language = \"en-US\"", "langauge = \"en-US\"", "unknown field `langauge`"),

@@ -135,6 +135,10 @@ fn limits(tenant: &Tenant, report: &mut Report<'_>) {
             format!("got {}, expected calls from 1 to 10000; leave it out for no limit", count.unwrap_or_default())
         });
     }
+    let duration = tenant.limits.call_duration_max_s;
+    report.require(duration.is_none_or(|seconds| (30..=86_400).contains(&seconds)), "limits.call_duration_max_s", || {
+        format!("got {}, expected seconds from 30 to 86400; leave it out for the worker's", duration.unwrap_or_default())
+    });
     report.require(tenant.limits.busy.as_ref().is_none_or(|text| !text.trim().is_empty()), "limits.busy", || {
         "got nothing, expected a sentence; leave it out, and calls beyond the limit are not answered".into()
     });

@@ -11,7 +11,7 @@ use super::support::proxy::Proxy;
 use super::support::{TestDatabase, clinic};
 
 const fn at_once(calls: u32) -> Limits {
-    Limits { calls_at_once: Some(calls), new_calls_per_minute: None, busy: None }
+    Limits { calls_at_once: Some(calls), new_calls_per_minute: None, busy: None, call_duration_max_s: None }
 }
 
 fn refusal(admitted: Result<Pass, Busy>) -> Option<Busy> {
@@ -59,7 +59,7 @@ async fn of_many_at_once_exactly_as_many_are_admitted_as_there_are_places() {
 async fn calls_that_begin_in_a_minute_are_counted_whether_they_have_ended_or_not() {
     let test = TestDatabase::new().await;
     let clinic = test.clinic();
-    let limits = Limits { calls_at_once: None, new_calls_per_minute: Some(3), busy: None };
+    let limits = Limits { new_calls_per_minute: Some(3), ..Limits::default() };
     let (one, other) = (Gate::default(), Gate::default());
     let mut admitted = 0;
     for number in 0..5 {

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use super::audio_in::RemoteAudio;
 use super::packets_in::RemotePackets;
 use super::participant::{DisconnectReason, Participant};
+use super::rpc::RpcRequest;
 
 /// Something that happened in the room.
 #[derive(Debug)]
@@ -40,6 +41,8 @@ pub enum RoomEvent {
     Text(TextMessage),
     /// A telephone key, from the SIP side.
     Dtmf(DtmfDigit),
+    /// Another participant calls a method of ours; it waits for [`super::Room::answer_rpc`].
+    Rpc(RpcRequest),
     /// Both media connections are up: what others say is heard from here on, and what we publish reaches them at once.
     MediaConnected,
     /// The signal connection dropped and is being resumed; media goes on.

@@ -20,6 +20,7 @@ use super::event::{EndReason, RoomEvent};
 use super::ice::SkippedIceServer;
 use super::options::RoomOptions;
 use super::participant::{DisconnectReason, Participant};
+use super::rpc::{self, RpcError, RpcRequest};
 use super::streams;
 use crate::api::random_id;
 
@@ -217,6 +218,57 @@ impl Room {
         let dtmf = proto::SipDtmf { code, digit: digit.to_ascii_uppercase().to_string() };
         let identity = self.shared.roster().local().identity.clone();
         self.send_packet(identity, true, Vec::new(), Value::SipDtmf(dtmf)).await
+    }
+
+    /// Calls a method of another participant and waits for its answer: 7 s for the acknowledgement, then `response_timeout`.
+    ///
+    /// # Errors
+    /// [`RpcError`]: the callee's, or one of LiveKit's codes.
+    pub async fn perform_rpc(
+        &self,
+        destination: &str,
+        method: &str,
+        payload: &str,
+        response_timeout: Duration,
+    ) -> Result<String, RpcError> {
+        if payload.len() > rpc::RPC_PAYLOAD_BYTES_MAX {
+            return Err(RpcError::of(RpcError::REQUEST_PAYLOAD_TOO_LARGE));
+        }
+        if !self.participants().iter().any(|participant| participant.identity == destination) {
+            return Err(RpcError::of(RpcError::RECIPIENT_NOT_FOUND));
+        }
+        let id = random_id("rpc_");
+        let Some(expected) = self.shared.rpc.expect(&id, destination) else { return Err(RpcError::of(RpcError::SEND_FAILED)) };
+        let rpc::Expected { acknowledged, mut answer } = expected;
+        let request = rpc::request(&id, method, payload, response_timeout);
+        let _forgotten = self.shared.rpc.forgetting(id);
+        let identity = self.shared.roster().local().identity.clone();
+        if let Err(error) = self.send_packet(identity, true, vec![destination.to_owned()], request).await {
+            tracing::debug!(%error, "a method could not be called");
+            return Err(RpcError::of(RpcError::SEND_FAILED));
+        }
+        let lost = || RpcError::of(RpcError::RECIPIENT_DISCONNECTED);
+        tokio::select! {
+            biased;
+            // Some answer faster than they acknowledge.
+            answered = &mut answer => return answered.unwrap_or_else(|_| Err(lost())),
+            acknowledged = tokio::time::timeout(rpc::ACK_MAX, acknowledged) => if acknowledged.is_err() {
+                return Err(RpcError::of(RpcError::CONNECTION_TIMEOUT));
+            },
+        }
+        match tokio::time::timeout(response_timeout, answer).await {
+            Ok(answered) => answered.unwrap_or_else(|_| Err(lost())),
+            Err(_) => Err(RpcError::of(RpcError::RESPONSE_TIMEOUT)),
+        }
+    }
+
+    /// Answers a call of one of our methods.
+    ///
+    /// # Errors
+    /// [`DataError`]; its caller then runs into his time-out.
+    pub async fn answer_rpc(&self, request: &RpcRequest, outcome: Result<String, RpcError>) -> Result<(), DataError> {
+        let identity = self.shared.roster().local().identity.clone();
+        self.send_packet(identity, true, vec![request.caller.clone()], rpc::answer(&request.id, outcome)).await
     }
 
     /// Leaves: unpublishes, tells the server why, closes all connections and awaits all tasks. Idempotent, bounded.

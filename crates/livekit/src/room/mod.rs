@@ -23,6 +23,7 @@ mod peer;
 mod publication;
 mod queue;
 mod resume;
+mod rpc;
 mod sdp;
 mod streams;
 
@@ -35,3 +36,4 @@ pub use ice::{SkipReason, SkippedIceServer};
 pub use options::RoomOptions;
 pub use packets_in::{EncodedPacket, RemotePackets};
 pub use participant::{DisconnectReason, Participant, ParticipantKind};
+pub use rpc::{RPC_PAYLOAD_BYTES_MAX, RpcError, RpcRequest};

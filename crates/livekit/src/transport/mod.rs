@@ -7,6 +7,7 @@
 
 mod caller;
 mod farewell;
+mod methods;
 mod options;
 mod signals;
 mod transfer;
@@ -25,13 +26,15 @@ use tokio_util::sync::DropGuard;
 
 use crate::api::LiveKit;
 use crate::pulse;
-use crate::room::{AudioPublisher, DisconnectReason, EndReason, Participant, RemoteAudio, Room, RoomEvent, RoomOptions};
+use crate::room::{AudioPublisher, DisconnectReason, EndReason, Participant, ParticipantKind, RemoteAudio, Room, RoomEvent, RoomOptions};
 use crate::transfer::BRIDGE_ATTRIBUTE;
 use crate::worker::JobContext;
 use farewell::Farewell;
+use methods::Desk;
 use signals::Signals;
 use transfer::Transfers;
 
+pub use methods::{RpcMethods, STATE_METHOD};
 pub use options::TransportOptions;
 
 /// What VAD and recognition want.
@@ -50,6 +53,9 @@ pub struct LiveKitTransport {
     audio: Option<RemoteAudio>,
     signals: Signals,
     transfers: Transfers,
+    desk: Desk,
+    /// What the agent does now.
+    state: AgentState,
     farewell: Farewell,
     /// Tells our bridge that the agent is there, until it is dropped.
     pulse: Option<DropGuard>,
@@ -93,6 +99,7 @@ impl LiveKitTransport {
         let signals = Signals::start(room.clone(), caller.clone());
         let pulse = caller.attribute(BRIDGE_ATTRIBUTE).is_some().then(|| pulse::start(room.clone(), caller.identity.clone()));
         let info = caller::info(job, &caller);
+        let desk = Desk::new(Arc::clone(&room), options.methods.clone(), info.call_id.clone());
         Ok(Self {
             room,
             events,
@@ -102,6 +109,8 @@ impl LiveKitTransport {
             audio,
             signals,
             transfers,
+            desk,
+            state: AgentState::Initializing,
             farewell,
             pulse,
             assigned_at: job.assigned_at,
@@ -131,6 +140,16 @@ impl LiveKitTransport {
         match event {
             RoomEvent::AudioTrack(audio) if self.is_caller(audio.participant_identity()) => {
                 self.audio = Some(audio);
+                None
+            }
+            RoomEvent::AudioTrack(audio) if self.is_colleague(audio.participant_identity()) => {
+                tracing::info!(call = self.info.call_id, "a person speaks to the caller; the call is left to him");
+                // The caller stays, and is heard by somebody else.
+                self.farewell.leave_the_room_be();
+                Some(TransportEvent::TakenByPerson)
+            }
+            RoomEvent::Rpc(request) => {
+                self.desk.on_request(request, self.state);
                 None
             }
             RoomEvent::Dtmf(dtmf) if self.is_caller(&dtmf.sender) => Some(TransportEvent::Dtmf(dtmf.digit)),
@@ -181,6 +200,15 @@ impl LiveKitTransport {
     fn is_caller(&self, identity: &str) -> bool {
         self.caller.identity == identity
     }
+
+    /// Whether whoever speaks there takes the call over from us.
+    fn is_colleague(&self, identity: &str) -> bool {
+        let is_person = |participant: &Participant| participant.identity == identity && participant.kind == ParticipantKind::Standard;
+        self.options.yields_to_people
+            && self.caller.kind == ParticipantKind::Sip
+            && !self.is_caller(identity)
+            && self.room.participants().iter().any(is_person)
+    }
 }
 
 #[async_trait]
@@ -221,6 +249,7 @@ impl Transport for LiveKitTransport {
     }
 
     async fn set_state(&mut self, state: AgentState) {
+        self.state = state;
         self.signals.state(state);
     }
 
@@ -235,6 +264,7 @@ impl Transport for LiveKitTransport {
     async fn hang_up(&mut self) {
         self.over = true;
         self.signals.stop();
+        self.desk.stop();
         self.pulse = None;
         self.farewell.say().await;
     }
@@ -242,6 +272,7 @@ impl Transport for LiveKitTransport {
     async fn leave(&mut self) {
         self.over = true;
         self.signals.stop();
+        self.desk.stop();
         self.pulse = None;
         self.farewell.leave().await;
     }

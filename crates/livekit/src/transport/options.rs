@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::methods::RpcMethods;
+
 /// Settings of a [`super::LiveKitTransport`].
 #[derive(Debug, Clone)]
 pub struct TransportOptions {
@@ -15,6 +17,11 @@ pub struct TransportOptions {
     pub fill_silence_after: Option<Duration>,
     /// How long a dropped signal connection is resumed; see [`crate::room::RoomOptions::resume_window`].
     pub resume_window: Duration,
+    /// Whether the agent leaves a telephone call to a person who joins it later and speaks: one of kind `STANDARD` who publishes
+    /// audio. Who only listens is no such person, and in a room without a telephone everybody may speak.
+    pub yields_to_people: bool,
+    /// Methods that others in the room may call, besides our own.
+    pub methods: RpcMethods,
 }
 
 impl Default for TransportOptions {
@@ -25,6 +32,8 @@ impl Default for TransportOptions {
             latency: Duration::from_millis(60),
             fill_silence_after: Some(Duration::from_millis(80)),
             resume_window: Duration::from_secs(30),
+            yields_to_people: true,
+            methods: RpcMethods::default(),
         }
     }
 }

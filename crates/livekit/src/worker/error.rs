@@ -9,6 +9,12 @@ pub enum WorkerError {
     /// The configured address is no address. Correct `LIVEKIT_URL`.
     #[error(transparent)]
     Url(#[from] ServerUrlError),
+    /// What all jobs need could not be got ready, see [`super::JobEntry::prewarm`]; the server was not asked for jobs.
+    #[error("the worker is not ready for calls: {reason}")]
+    Prewarm {
+        /// The cause.
+        reason: String,
+    },
     /// Key or secret are wrong.
     #[error("LiveKit at {url} refused the worker: set LIVEKIT_API_KEY and LIVEKIT_API_SECRET to a pair from the server's `keys`")]
     Unauthorized {

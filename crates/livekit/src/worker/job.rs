@@ -8,7 +8,8 @@ use async_trait::async_trait;
 use livekit_protocol as proto;
 use tokio_util::sync::CancellationToken;
 
-use crate::room::Participant;
+use crate::api::{ApiError, LiveKit, ParticipantToken, random_id};
+use crate::room::{Participant, ParticipantKind};
 
 /// What a worker wants a job for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -160,6 +161,36 @@ pub struct JobContext {
     pub assigned_at: Instant,
 }
 
+impl JobContext {
+    /// A job that nobody has dispatched: the agent of this name joins `room` by itself. The room is made if there is none.
+    ///
+    /// # Errors
+    /// [`ApiError`]
+    pub async fn undispatched(api: &LiveKit, room: &str, agent_name: &str) -> Result<Self, ApiError> {
+        let job_id = random_id("local_");
+        let mut token = ParticipantToken::new(room, format!("agent-{job_id}"));
+        token.kind = ParticipantKind::Agent;
+        agent_name.clone_into(&mut token.name);
+        let room_sid = api.list_rooms(&[room]).await?.into_iter().next().map_or_else(|| job_id.clone(), |room| room.sid);
+        Ok(Self {
+            room_sid,
+            job_id,
+            kind: JobKind::Room,
+            dispatch_id: String::new(),
+            room: room.to_owned(),
+            url: api.url().to_string(),
+            token: api.participant_token(&token)?,
+            metadata: String::new(),
+            attributes: BTreeMap::new(),
+            participant: None,
+            participant_identity: token.identity,
+            stop: CancellationToken::new(),
+            hurry: CancellationToken::new(),
+            assigned_at: Instant::now(),
+        })
+    }
+}
+
 impl fmt::Debug for JobContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("JobContext").field("job_id", &self.job_id).finish_non_exhaustive()
@@ -178,6 +209,11 @@ pub trait JobEntry: Send + Sync + 'static {
     /// [`super::RequestFilter`] has admitted it. Must not block.
     fn answer(&self, _request: &JobRequest) -> JobAnswer {
         JobAnswer::default()
+    }
+
+    /// Gets ready what all jobs need. Awaited once, before the worker registers: no job is offered to a worker that is still cold.
+    async fn prewarm(&self) -> Result<(), JobFailure> {
+        Ok(())
     }
 
     /// Runs one job to its end.

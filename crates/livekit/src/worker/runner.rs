@@ -116,6 +116,12 @@ impl Worker {
         Simulator(self.simulations.clone())
     }
 
+    /// Its settings.
+    #[must_use]
+    pub const fn options(&self) -> &WorkerOptions {
+        &self.options
+    }
+
     /// The places for jobs.
     #[must_use]
     pub const fn capacity(&self) -> &Capacity {
@@ -131,9 +137,13 @@ impl Worker {
     /// Registers and runs jobs until `shutdown` fires and the running jobs have ended (or `drain_timeout` is over).
     ///
     /// # Errors
-    /// [`WorkerError`], only if the very first registration fails.
+    /// [`WorkerError`], only if what jobs need cannot be got ready or the very first registration fails.
     pub async fn run(&self, entry: Arc<dyn JobEntry>, shutdown: CancellationToken) -> Result<(), WorkerError> {
         let url = ServerUrl::parse(&self.options.url)?;
+        match shutdown.run_until_cancelled(entry.prewarm()).await {
+            Some(warm) => warm.map_err(|JobFailure(reason)| WorkerError::Prewarm { reason })?,
+            None => return Ok(()),
+        }
         let (events, link_events) = mpsc::channel(INCOMING);
         let (to_server, outgoing) = mpsc::channel(OUTGOING);
         let cancel = CancellationToken::new();

@@ -234,6 +234,18 @@ impl Engine {
                     self.emit(RoomEvent::Text(text));
                 }
             }
+            Some(Value::RpcRequest(request)) => {
+                let (immediate, told) = self.shared.rpc.on_request(sender, request);
+                if let Some(immediate) = immediate {
+                    let identity = self.shared.roster().local().identity.clone();
+                    self.tasks.spawn(immediate.send(self.shared.data.clone(), identity));
+                }
+                if let Some(request) = told {
+                    self.emit(RoomEvent::Rpc(request));
+                }
+            }
+            Some(Value::RpcAck(ack)) => self.shared.rpc.on_ack(&sender, &ack),
+            Some(Value::RpcResponse(response)) => self.shared.rpc.on_response(&sender, response),
             _ => {}
         }
     }

@@ -29,6 +29,7 @@ use super::peer::{Peer, PeerEvent};
 use super::publication::{LocalTrack, Negotiation, PublishReply};
 use super::queue::Queue;
 use super::resume::{Flapping, HeldRequests, Resumed};
+use super::rpc::Rpc;
 use super::streams::TextStreams;
 use crate::server_url::ServerUrl;
 
@@ -59,6 +60,7 @@ pub(super) struct Shared {
     pub(super) data: Arc<DataChannels>,
     /// Servers of the join response that media cannot go through.
     pub(super) skipped_ice_servers: Vec<SkippedIceServer>,
+    pub(super) rpc: Rpc,
     /// Whether both connections have been up.
     pub(super) media_up: watch::Sender<bool>,
     /// Set once, when the engine has torn everything down.

@@ -76,7 +76,10 @@ impl Engine {
             match change {
                 Change::Joined(participant) => self.emit(RoomEvent::ParticipantJoined(participant)),
                 Change::Updated(participant) => self.emit(RoomEvent::ParticipantUpdated(participant)),
-                Change::Left(participant, reason) => self.emit(RoomEvent::ParticipantLeft { participant, reason }),
+                Change::Left(participant, reason) => {
+                    self.shared.rpc.on_left(&participant.identity);
+                    self.emit(RoomEvent::ParticipantLeft { participant, reason });
+                }
             }
         }
         self.prune_remote_tracks();

@@ -20,6 +20,7 @@ use crate::room::participant::{DisconnectReason, Roster};
 use crate::room::peer::{Peer, Side};
 use crate::room::publication::Negotiation;
 use crate::room::resume::{Flapping, HeldRequests};
+use crate::room::rpc::Rpc;
 use crate::room::streams::TextStreams;
 use crate::server_url::ServerUrl;
 
@@ -137,6 +138,7 @@ async fn set_up(
         room_sid: room.sid,
         roster: Mutex::new(Roster::new(&local, &joined.other_participants)),
         data: channels,
+        rpc: Rpc::default(),
         media_up: watch::Sender::new(false),
         skipped_ice_servers: skipped,
         ended: watch::Sender::new(None),
