@@ -1,6 +1,6 @@
 //! Carrying out the conversation's commands. Nothing here waits.
 
-use frontdesk_conversation::{Command, Failure, Input, ToolCall, TransferOutcome};
+use frontdesk_conversation::{Command, EndReason, Failure, Input, ToolCall, TransferOutcome};
 use tokio::time::Instant;
 use tracing::Span;
 
@@ -108,7 +108,9 @@ impl Driver {
                 self.parts.watch.tell(self.now(), SessionEvent::Turn(metrics));
             }
             Command::StoreState => {
-                if self.parts.storage.is_enabled() {
+                // A job is also stopped because its agent was taken out of the room: its successor would resume a call that is over.
+                let is_stopped = self.end_by.is_some_and(|(_, reason)| reason == EndReason::Stopped);
+                if self.parts.storage.is_enabled() && !is_stopped {
                     self.parts.storage.state(self.machine.state());
                 }
             }

@@ -35,6 +35,19 @@ async fn the_stop_token_ends_a_call_within_its_bound() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_that_is_stopped_stores_no_end_for_its_successor() {
+    let fakes = Fakes::default();
+    let store = fakes.store.clone();
+    let call = Call::greeted(fakes, options()).await;
+    sleep(ms(500)).await;
+    let stored = store.states();
+    assert!(stored > 0);
+    call.stop.cancel();
+    assert_eq!(call.ended(Duration::from_secs(15)).await.outcome, EndReason::Stopped);
+    assert_eq!(store.states(), stored);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_stop_token_ends_a_call_that_was_not_answered() {
     let fakes = Fakes::default();
     fakes.stt.set_open_delay(ms(1_500));
