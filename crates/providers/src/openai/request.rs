@@ -19,7 +19,9 @@ pub(super) fn build(options: &OpenAiOptions, request: ModelRequest) -> CreateCha
         messages: request.messages.into_iter().map(message).collect(),
         temperature: request.temperature,
         stream: Some(true),
-        stream_options: options.report_usage.then(|| ChatCompletionStreamOptions { include_usage: Some(true), include_obfuscation: None }),
+        stream_options: options
+            .report_usage
+            .then_some(ChatCompletionStreamOptions { include_usage: Some(true), include_obfuscation: None }),
         ..CreateChatCompletionRequest::default()
     };
     if !request.tools.is_empty() {
