@@ -2,7 +2,7 @@
 //!
 //! A recording is a file in a folder of the worker's machine: large, written for minutes, and of no use to any statement. Each has a
 //! key of its own, sealed with the call's key ([`crate::crypto`]) in the file's header; so destroying the call's key erases it on
-//! whatever disk or backup it lies, and [`sweep`] takes the file away. It never lies anywhere in the clear.
+//! whatever disk or backup it lies, and [`sweep()`] takes the file away. It never lies anywhere in the clear.
 
 mod consent;
 mod export;
