@@ -86,6 +86,12 @@ pub const MEASURES: &[Measure] = &[
     gauge("frontdesk.provider.circuit", "the breaker of a provider: 0 closed, 0.5 half open, 1 open"),
     counter("frontdesk.provider.failures", "requests and streams of a provider that failed, by `error.type`"),
     counter("frontdesk.provider.fallbacks", "requests that a secondary served"),
+    counter(
+        "frontdesk.usage.audio_ms",
+        "milliseconds of audio sent to speech-to-text; what is sent again over a new connection counts again",
+    ),
+    counter("frontdesk.usage.characters", "characters sent to text-to-speech, also those of speech that was dropped"),
+    counter("frontdesk.usage.tokens", "tokens by `gen_ai.token.type`, `input` or `output`, as the language model's service reports them"),
     counter("frontdesk.calendar.failures", "requests for the practitioners' own busy times that failed"),
     counter("frontdesk.outbox.sent", "notices that a receiver has taken, by `channel`"),
     histogram("frontdesk.outbox.delay", "from the act to the receiver's yes, by `channel`"),
@@ -122,9 +128,10 @@ mod tests {
     use super::*;
 
     /// Labels, attributes of participants and topics, which are named alike.
-    const NO_MEASURES: [&str; 8] = [
+    const NO_MEASURES: [&str; 9] = [
         "frontdesk.bridge",
         "frontdesk.pulse",
+        "frontdesk.state",
         "frontdesk.tenant",
         "frontdesk.toml",
         "frontdesk.transfer",

@@ -341,6 +341,8 @@ async fn a_person_who_speaks_takes_the_call_over_and_one_who_listens_does_not() 
     let mut call = call("colleague").await;
     let (_listener, _events) = join(&call.api.url().to_string(), "colleague", "listener").await;
     let (colleague, mut colleague_events) = join(&call.api.url().to_string(), "colleague", "colleague").await;
+    within("data", call.caller.data_connected()).await.unwrap();
+    within("data", call.agent.room().data_connected()).await.unwrap();
     call.caller.send_dtmf('1').await.unwrap();
     assert!(matches!(event(&mut call.agent).await, TransportEvent::Dtmf('1')), "who is only there changes nothing");
     let _voice = tone::play(colleague.publish_audio(SampleRate::HZ_16000).await.unwrap(), 440.0);
