@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     /// Labels, attributes of participants and topics, which are named alike.
-    const NO_MEASURES: [&str; 9] = [
+    const NO_MEASURES: [&str; 10] = [
         "frontdesk.bridge",
         "frontdesk.pulse",
         "frontdesk.state",
@@ -137,6 +137,7 @@ mod tests {
         "frontdesk.transfer",
         "gen_ai.operation.name",
         "gen_ai.provider.name",
+        "gen_ai.token.type",
         "gen_ai.tool.name",
     ];
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use frontdesk_agent::CallRecord;
 use frontdesk_conversation::{EndReason, Speaker};
-use frontdesk_simulators::caller::{Act, CallEnd, CallOutcome, CallerEvent, Reactive};
+use frontdesk_simulators::caller::{Act, CallEnd, CallOutcome, CallerEvent, CallerPlan, Heard, Reactive};
 use frontdesk_simulators::stack::Process;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -40,6 +40,21 @@ fn cut_off(person: &Person) -> Reactive {
         .rule(&["still there"], say(WISH), 2)
 }
 
+/// Says again what nobody answers, as people do: a sentence may be lost on a machine that is busy with other tests.
+struct Insistent {
+    inner: Reactive,
+    last: Act,
+}
+
+impl CallerPlan for Insistent {
+    fn act(&mut self, heard: Heard<'_>) -> Act {
+        if !(heard.is_overdue && matches!(self.last, Act::Say(_))) {
+            self.last = self.inner.act(heard);
+        }
+        self.last.clone()
+    }
+}
+
 /// A call whose caller has introduced himself and was asked for his number.
 pub(crate) struct Asked {
     pub(crate) person: &'static Person,
@@ -54,7 +69,11 @@ pub(crate) struct Asked {
 pub(crate) async fn asked(desk: &Desk, people: &'static [Person]) -> Vec<Asked> {
     let place = |person: &'static Person| {
         let hang_up = Arc::new(AtomicBool::new(false));
-        (person, desk.place(UntilTold { inner: cut_off(person), hang_up: Arc::clone(&hang_up) }), hang_up)
+        (
+            person,
+            desk.place(UntilTold { inner: Insistent { inner: cut_off(person), last: Act::Listen }, hang_up: Arc::clone(&hang_up) }),
+            hang_up,
+        )
     };
     let placed: Vec<_> = people.iter().map(place).collect();
     let mut calls = Vec::new();
