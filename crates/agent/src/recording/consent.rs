@@ -34,7 +34,13 @@ impl RecordingConsent {
 
     /// The caller agrees; false if he has refused before, which stays.
     pub fn give(&self) -> bool {
-        self.0.send_if_modified(|consent| std::mem::replace(consent, given_after(*consent)) == Consent::Awaited);
+        self.0.send_if_modified(|consent| {
+            let is_first = *consent == Consent::Awaited;
+            if is_first {
+                *consent = Consent::Given;
+            }
+            is_first
+        });
         self.now() == Consent::Given
     }
 
@@ -45,13 +51,6 @@ impl RecordingConsent {
 
     pub(super) fn watch(&self) -> watch::Receiver<Consent> {
         self.0.subscribe()
-    }
-}
-
-const fn given_after(consent: Consent) -> Consent {
-    match consent {
-        Consent::Awaited | Consent::Given => Consent::Given,
-        Consent::Refused => Consent::Refused,
     }
 }
 

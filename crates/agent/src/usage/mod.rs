@@ -100,19 +100,11 @@ pub struct RecordCost {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Meter(Arc<Mutex<BTreeMap<(ServiceKind, &'static str), Tally>>>);
 
-/// As [`Used`], but for audio: samples, so that frames of any length add up.
-#[derive(Debug, Clone, Copy, Default)]
+/// What was used; samples besides, so that frames of any length add up.
+#[derive(Debug, Clone, Default)]
 struct Tally {
     samples: u64,
-    used: Counts,
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-struct Counts {
-    characters: u64,
-    requests: u64,
-    requests_counted: u64,
-    tokens: TokenUsage,
+    used: Used,
 }
 
 impl Meter {
@@ -124,9 +116,9 @@ impl Meter {
     fn heard(&self, provider: &'static str, samples: usize) {
         let mut tallies = self.tallies();
         let tally = tallies.entry((ServiceKind::Stt, provider)).or_default();
-        let before = audio_ms(tally.samples);
         tally.samples += samples as u64;
-        counter!(AUDIO_MS, "provider" => provider).increment(audio_ms(tally.samples) - before);
+        let before = std::mem::replace(&mut tally.used.audio_ms, audio_ms(tally.samples));
+        counter!(AUDIO_MS, "provider" => provider).increment(tally.used.audio_ms - before);
     }
 
     fn spoke(&self, provider: &'static str, text: &str) {
@@ -141,10 +133,10 @@ impl Meter {
 
     fn answered(&self, provider: &'static str, tokens: TokenUsage) {
         let mut tallies = self.tallies();
-        let counts = &mut tallies.entry((ServiceKind::Llm, provider)).or_default().used;
-        counts.requests_counted += 1;
-        counts.tokens.input += tokens.input;
-        counts.tokens.output += tokens.output;
+        let used = &mut tallies.entry((ServiceKind::Llm, provider)).or_default().used;
+        used.requests_counted += 1;
+        used.tokens_in += tokens.input;
+        used.tokens_out += tokens.output;
         for (kind, count) in [("input", tokens.input), ("output", tokens.output)] {
             counter!(TOKENS, "provider" => provider, "gen_ai.token.type" => kind).increment(count);
         }
@@ -155,14 +147,7 @@ impl Meter {
         let entry = |(&(service, provider), tally): (&(ServiceKind, &'static str), &Tally)| RecordUsage {
             service,
             provider: provider.into(),
-            used: Used {
-                audio_ms: audio_ms(tally.samples),
-                characters: tally.used.characters,
-                requests: tally.used.requests,
-                requests_counted: tally.used.requests_counted,
-                tokens_in: tally.used.tokens.input,
-                tokens_out: tally.used.tokens.output,
-            },
+            used: tally.used.clone(),
         };
         self.tallies().iter().map(entry).collect()
     }
