@@ -15,8 +15,7 @@ use sha2::{Digest, Sha256};
 /// Both compute in double precision and end in single; what is left is the order of sums, one unit of the last place of the
 /// single-precision clip that the reference makes before it begins, and its six decimals. A hundredth of a decibel is 2.5e-4.
 const FEATURE_TOLERANCE: f64 = 2e-5;
-/// The model computes in 8-bit steps, so its answer jumps where a value rounds to the next one. Noise of 3e-6 on the reference's
-/// own features moves the answer for `sentence` between 0.015 and 0.058; the other signals agree to the last decimal.
+/// What the highest and the lowest probability of 300 tries may still miss of the model's jumps (`data/turn/make.py`).
 const PROBABILITY_TOLERANCE: f64 = 0.05;
 
 fn speech() -> Vec<i16> {
@@ -92,9 +91,11 @@ async fn probabilities_are_those_of_the_reference() {
     let (engine, signals) = (TurnEngine::inline(None).expect("the turn model is installed"), signals());
     for (name, expected) in reference() {
         let probability = engine.ask(signals[name.as_str()].clone()).await.unwrap();
-        let expected = expected["probability"].as_f64().unwrap();
-        println!("{name}: {probability:.6}, the reference says {expected:.6}");
-        assert!((f64::from(probability) - expected).abs() < PROBABILITY_TOLERANCE, "{name}: {probability} instead of {expected}");
+        let range = expected["probability"].as_array().unwrap();
+        let (lowest, highest) = (range[0].as_f64().unwrap(), range[1].as_f64().unwrap());
+        println!("{name}: {probability:.3}, the reference says {lowest} to {highest}");
+        let allowed = lowest - PROBABILITY_TOLERANCE..=highest + PROBABILITY_TOLERANCE;
+        assert!(allowed.contains(&f64::from(probability)), "{name}: {probability} instead of {lowest} to {highest}");
     }
 }
 
