@@ -14,8 +14,11 @@ use super::{DeepgramOptions, PROVIDER, to_bytes};
 use crate::Timeouts;
 use crate::connect;
 
-/// Messages that may wait for the network: 10 s of 20 ms frames. Full means that the connection has stalled.
-const COMMAND_QUEUE: usize = 512;
+/// Audio of one message, in bytes: 60 ms of 16-bit samples at 16 kHz. A message each frame costs three times as much and brings words
+/// no sooner, for a request for final words sends what there is. Deepgram advises 20 to 250 ms.
+const CHUNK: usize = 1920;
+/// Messages that may wait for the network: 10 s of audio. Full means that the connection has stalled.
+const COMMAND_QUEUE: usize = 170;
 /// Results that may wait for the agent. Full stops reading, so that the service is slowed down and nothing is lost.
 const EVENT_QUEUE: usize = 64;
 
@@ -100,6 +103,8 @@ enum Command {
 
 /// One open connection.
 struct ListenStream {
+    /// Audio that does not fill a message yet.
+    pending: Vec<u8>,
     commands: mpsc::Sender<Command>,
     events: mpsc::Receiver<SttEvent>,
     task: Task,
@@ -112,7 +117,17 @@ impl ListenStream {
         let (commands, orders) = mpsc::channel(COMMAND_QUEUE);
         let (results, events) = mpsc::channel(EVENT_QUEUE);
         let task = Task::spawn(run(Link::new(wire, timeouts, keep_alive), orders, results));
-        Self { commands, events, task, close_within: timeouts.close, closed: false }
+        Self { pending: Vec::with_capacity(CHUNK), commands, events, task, close_within: timeouts.close, closed: false }
+    }
+
+    /// Sends what waits to fill a message.
+    fn send_pending(&mut self) -> Result<(), ProviderError> {
+        // An empty binary message would end the stream on older servers.
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        let audio = std::mem::replace(&mut self.pending, Vec::with_capacity(CHUNK));
+        self.command(Command::Audio(audio))
     }
 
     fn command(&self, command: Command) -> Result<(), ProviderError> {
@@ -126,11 +141,12 @@ impl ListenStream {
 #[async_trait]
 impl SttStream for ListenStream {
     async fn send_audio(&mut self, samples: &[i16]) -> Result<(), ProviderError> {
-        // An empty binary message would end the stream on older servers.
-        if samples.is_empty() { Ok(()) } else { self.command(Command::Audio(to_bytes(samples))) }
+        self.pending.extend(to_bytes(samples));
+        if self.pending.len() >= CHUNK { self.send_pending() } else { Ok(()) }
     }
 
     async fn finalize(&mut self) -> Result<(), ProviderError> {
+        self.send_pending()?;
         self.command(Command::Finalize)
     }
 
@@ -147,7 +163,7 @@ impl SttStream for ListenStream {
 
     async fn close(&mut self) {
         self.closed = true;
-        if self.command(Command::Close).is_ok() {
+        if self.send_pending().and_then(|()| self.command(Command::Close)).is_ok() {
             self.task.stop(self.close_within).await;
         }
     }

@@ -53,6 +53,23 @@ async fn audio_goes_out_little_endian_and_results_come_in() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn frames_share_a_message_and_none_waits_for_the_next_when_words_are_wanted() {
+    let (mut stream, mut peer) = connected(Timeouts::default()).await;
+    for frame in 0..5_i16 {
+        stream.send_audio(&[frame; 320]).await.expect("room in the queue");
+    }
+    stream.finalize().await.expect("room in the queue");
+    let mut sizes = Vec::new();
+    while let Message::Binary(audio) = heard(&mut peer).await {
+        sizes.push(audio.len());
+    }
+    assert_eq!(sizes, [3 * 640, 2 * 640]);
+    stream.send_audio(&[7; 320]).await.expect("room in the queue");
+    let (_, last) = tokio::join!(stream.close(), heard(&mut peer));
+    assert_eq!(last, Message::Binary([7, 0].repeat(320).into()), "the end of the call, too");
+}
+
+#[tokio::test(start_paused = true)]
 async fn silence_is_kept_alive_every_four_seconds_but_audio_needs_none() {
     let (mut stream, mut peer) = connected(Timeouts::default()).await;
     let start = Instant::now();
@@ -60,7 +77,7 @@ async fn silence_is_kept_alive_every_four_seconds_but_audio_needs_none() {
         assert_eq!(heard(&mut peer).await, Message::Text(KEEP_ALIVE.into()));
         assert_eq!(start.elapsed(), Duration::from_secs(4 * n));
     }
-    stream.send_audio(&[0; 320]).await.expect("room in the queue");
+    stream.send_audio(&[0; CHUNK / 2]).await.expect("room in the queue");
     assert!(heard(&mut peer).await.is_binary());
     assert_eq!(heard(&mut peer).await, Message::Text(KEEP_ALIVE.into()));
     assert_eq!(start.elapsed(), Duration::from_secs(20), "the tick at 16 s saw audio");
@@ -74,7 +91,7 @@ async fn a_half_open_connection_is_found_within_the_idle_time_out() {
     let error = stream.next_event().await.expect_err("nobody is there");
     assert_eq!(error.kind(), "timeout");
     assert!(start.elapsed() >= Duration::from_secs(10) && start.elapsed() <= Duration::from_secs(15), "{:?}", start.elapsed());
-    assert_eq!(stream.send_audio(&[1]).await.expect_err("the stream is over").kind(), "timeout");
+    assert_eq!(stream.send_audio(&[1; CHUNK / 2]).await.expect_err("the stream is over").kind(), "timeout");
     drop(peer);
 }
 
@@ -129,7 +146,7 @@ async fn a_stalled_network_is_reported_instead_of_hoarding_audio() {
     let mut stream = ListenStream::start(client, Timeouts::default(), Duration::from_secs(4));
     let mut failure = None;
     for _ in 0..2 * COMMAND_QUEUE {
-        if let Err(error) = stream.send_audio(&[0; 320]).await {
+        if let Err(error) = stream.send_audio(&[0; CHUNK / 2]).await {
             failure = Some(error);
             break;
         }

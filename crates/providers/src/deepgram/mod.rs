@@ -81,8 +81,8 @@ fn percent_encode(text: &str, out: &mut String) {
 }
 
 /// Little-endian bytes of `linear16`.
-fn to_bytes(samples: &[i16]) -> Vec<u8> {
-    samples.iter().flat_map(|sample| sample.to_le_bytes()).collect()
+fn to_bytes(samples: &[i16]) -> impl Iterator<Item = u8> {
+    samples.iter().flat_map(|sample| sample.to_le_bytes())
 }
 
 #[cfg(test)]

@@ -50,7 +50,7 @@ async fn send(peer: &mut Peer, text: &str) {
 }
 
 async fn send_audio(peer: &mut Peer, samples: &[i16]) {
-    peer.send(Message::Binary(super::super::to_bytes(samples).into())).await.expect("sent");
+    peer.send(Message::Binary(super::super::to_bytes(samples).collect::<Vec<u8>>().into())).await.expect("sent");
 }
 
 async fn event(stream: &mut SpeakStream) -> SpeechEvent {
