@@ -6,7 +6,7 @@ use tokio::process::Command;
 
 use crate::booking::{CALLER, Example, example};
 use crate::desk::{Desk, MASTER_KEY};
-use crate::run_alone;
+use crate::run;
 
 /// What each command answered, in the order in which they were given.
 pub(crate) struct Answers {
@@ -68,7 +68,7 @@ pub(crate) async fn export_recording(desk: &Desk, call_id: &str, path: &Path) ->
 
 #[test]
 fn operators_see_masked_calls_and_whole_ones_only_for_a_purpose() {
-    run_alone(async {
+    run(async {
         let Example { record, operator, .. } = example().await;
         let last_digits = format!("•••{}", &CALLER.digits[CALLER.digits.len() - 4..]);
         assert!(operator.list.contains(&record.call_id) && operator.list.contains(&last_digits), "{}", operator.list);
