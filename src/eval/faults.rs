@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use frontdesk_agent::{
-    LanguageModel, ModelEvent, ModelRequest, ModelStream, ProviderError, SpeechEvent, SpeechStream, SpeechToText, SttEvent, SttOptions,
-    SttStream, TextToSpeech, TtsOptions,
+    LanguageModel, ModelEvent, ModelRequest, ModelStream, Pii, ProviderError, SpeechEvent, SpeechStream, SpeechToText, SttEvent,
+    SttOptions, SttStream, TextToSpeech, TtsOptions,
 };
 use frontdesk_audio::SampleRate;
 use frontdesk_conversation::{Message, ToolError};
@@ -306,8 +306,16 @@ struct FailingEar {
 
 impl FailingEar {
     fn fails(&self) -> Option<bool> {
-        let fault = self.fault.as_ref().filter(|fault| fault.unsure.is_none())?;
+        let fault = self.fault.as_ref().filter(|fault| fault.unsure.is_none() && fault.wordless.is_none())?;
         self.is_due(fault).then_some(fault.deaf)
+    }
+
+    /// Whether it gives no words now, if that is the fault.
+    fn is_wordless(&self) -> bool {
+        self.fault.as_ref().is_some_and(|fault| {
+            let over = fault.wordless.map(|lasting| SampleRate::HZ_16000.samples_in(Duration::from_secs_f64(fault.after + lasting)));
+            self.is_due(fault) && over.is_some_and(|over| self.heard < over)
+        })
     }
 
     fn is_due(&self, fault: &HearingFault) -> bool {
@@ -339,8 +347,13 @@ impl SttStream for FailingEar {
         match self.fails() {
             None => {
                 let mut event = self.stream.next_event().await;
-                if let (Some(unsure), Ok(Some(event))) = (self.confidence(), &mut event) {
-                    event.words.iter_mut().for_each(|word| word.confidence = unsure);
+                if let Ok(Some(event)) = &mut event {
+                    if let Some(unsure) = self.confidence() {
+                        event.words.iter_mut().for_each(|word| word.confidence = unsure);
+                    }
+                    if self.is_wordless() {
+                        (event.text, event.words) = (Pii::default(), Vec::new());
+                    }
                 }
                 event
             }

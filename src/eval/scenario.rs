@@ -278,6 +278,8 @@ pub struct HearingFault {
     pub deaf: bool,
     /// It goes on, but is only so sure of each word, 0 to 1.
     pub unsure: Option<f32>,
+    /// It goes on, but understands not a word for so many seconds of audio.
+    pub wordless: Option<f64>,
 }
 
 /// What shall come of a call. What is left out is not looked at, but for `incidents`: none are expected then.

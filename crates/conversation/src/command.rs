@@ -12,7 +12,10 @@ use crate::time::CallTime;
 #[non_exhaustive]
 pub enum Command {
     /// Ask the speech-to-text service for what it has heard so far.
-    FinalizeTranscript,
+    FinalizeTranscript {
+        /// The first sample of the turn: an answer of any kind since then shows that the service listens.
+        started: CallTime,
+    },
     /// Ask the turn model whether the caller has finished, on the audio heard so far. Answered by `TurnProbability`, or not at all.
     AskTurnModel {
         /// The last sample of speech, which names the question in the answer.

@@ -170,6 +170,8 @@ pub struct Endpointing {
     pub phone_digits: usize,
     /// Which words of the agent ask for which field.
     pub fields: Vec<FieldRule>,
+    /// The turn that may answer a read-back never ends sooner: "yes … but on Thursday" is not to be acted upon at the "yes".
+    pub confirm_delay: Duration,
     /// How long the recogniser's answer to `FinalizeTranscript` is waited for, from the request.
     pub finalize_timeout: Duration,
 }
@@ -183,7 +185,7 @@ impl Default for Endpointing {
             max_delay: Duration::from_millis(2500),
             vad_delay: Duration::from_millis(550),
             complete_at: 0.5,
-            pace_max: Duration::from_millis(1000),
+            pace_max: Duration::from_millis(850),
             field_delay: Duration::from_secs(2),
             phone_digits: 10,
             fields: vec![
@@ -202,6 +204,7 @@ impl Default for Endpointing {
                 rule(FieldKind::MemberId, &["member id", "member number", "policy number", "número de afiliado", "número de póliza"]),
                 rule(FieldKind::SpelledName, &["spell", "spell it", "spelled", "deletrear", "deletrearlo"]),
             ],
+            confirm_delay: Duration::from_millis(800),
             finalize_timeout: Duration::from_millis(300),
         }
     }
@@ -255,6 +258,8 @@ impl Default for Interruption {
 pub struct Silence {
     /// The caller owes the floor and is silent this long: he is asked; after as long again: goodbye.
     pub away_after: Duration,
+    /// The caller spoke for a second or more, no words came of it, and he waits this long: he is asked to say it again.
+    pub unheard_after: Duration,
     /// The agent owes the floor and is silent this long: a filler.
     pub filler_after: Duration,
     /// Invariant 5: silence while the agent owes the floor never lasts longer.
@@ -267,6 +272,7 @@ impl Default for Silence {
     fn default() -> Self {
         Self {
             away_after: Duration::from_secs(15),
+            unheard_after: Duration::from_secs(3),
             filler_after: Duration::from_millis(1500),
             dead_air_max: Duration::from_secs(4),
             model_timeout: Duration::from_secs(8),

@@ -181,6 +181,11 @@ impl Confirmations {
         }
     }
 
+    /// Whether the caller's next turn, after `last`, may be the answer to a read-back that was played to its end.
+    pub(crate) fn awaits_answer(&self, last: TurnId) -> bool {
+        self.list.iter().any(|confirmation| confirmation.progress == Progress::Prepared && confirmation.heard_after == Some(last))
+    }
+
     /// The sentence to read back, while the confirmation still waits for the caller.
     pub(crate) fn read_back(&self, id: &ConfirmationId) -> Option<String> {
         self.get(id).filter(|confirmation| confirmation.progress == Progress::Prepared).map(|confirmation| confirmation.read_back.clone())

@@ -13,7 +13,7 @@ const FADE: f64 = 0.85;
 const MARGIN: f64 = 1.25;
 
 /// What is left of the turn model's doubt after words that the recogniser took for a whole sentence.
-const SENTENCE_DOUBT: f64 = 0.35;
+const SENTENCE_DOUBT: f64 = 0.25;
 /// In the mode `manual` a turn that nobody ends is over after this long: the caller must not wait for ever.
 const MANUAL_MAX: Duration = Duration::from_secs(10);
 
@@ -33,6 +33,11 @@ impl Pace {
     /// A turn stood: the caller had finished. What was learned fades.
     pub(crate) fn stood(&mut self) {
         self.floor = self.floor.mul_f64(FADE);
+    }
+
+    /// The same, but never sooner than that.
+    pub(crate) fn at_least(self, floor: Duration) -> Self {
+        Self { floor: self.floor.max(floor) }
     }
 
     /// The turn does not end sooner than this after the last sound.
@@ -104,7 +109,7 @@ mod tests {
         for (signs, expected) in [(none, 550), (judged(1.0), 300), (judged(0.5), 300), (judged(0.25), 1400), (judged(0.0), 2500)] {
             assert_eq!(wait(EndpointingMode::Model, signs, pace, None, "yes"), expected, "{signs:?}");
         }
-        assert_eq!(wait(EndpointingMode::Model, judged(0.0), pace, None, "Yes, please."), 1070, "a sentence, says the recogniser");
+        assert_eq!(wait(EndpointingMode::Model, judged(0.0), pace, None, "Yes, please."), 850, "a sentence, says the recogniser");
         assert_eq!(wait(EndpointingMode::Stt, none, pace, None, "yes"), 2500);
         assert_eq!(wait(EndpointingMode::Stt, Signs { ends_turn: true, ..none }, pace, None, "yes"), 300);
         assert_eq!(wait(EndpointingMode::Manual, judged(1.0), pace, None, "yes"), 10_000);
@@ -131,6 +136,6 @@ mod tests {
         }
         assert_eq!(wait(EndpointingMode::Model, judged(0.9), pace, None, "yes"), 300);
         pace.cut_off(Duration::from_secs(60), &config);
-        assert_eq!(wait(EndpointingMode::Model, judged(0.9), pace, None, "yes"), 1000);
+        assert_eq!(wait(EndpointingMode::Model, judged(0.9), pace, None, "yes"), 850);
     }
 }

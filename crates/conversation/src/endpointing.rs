@@ -10,6 +10,7 @@ use crate::delay::{Pace, Signs, delay};
 use crate::fields::FieldKind;
 use crate::input::{HeardWord, Transcript};
 use crate::time::CallTime;
+use crate::wordless::UNHEARD_MIN;
 use crate::words::{Heard, clipped, join};
 
 /// Words of a turn that are kept with their times.
@@ -17,8 +18,8 @@ const TURN_WORDS_MAX: usize = 1000;
 /// Final words that end this short before the last speech sample are all of it: the detector lags a little behind a voice that
 /// dies away, and no word is as short as that.
 const COVERED_WITHIN: Duration = Duration::from_millis(120);
-/// Speech shorter than this may well hold no words.
-const UNHEARD_MIN: Duration = Duration::from_secs(1);
+/// So long the recogniser may take to answer, whatever else is waited for: it may have been connected anew when it was asked.
+const ANSWER_MAX: Duration = Duration::from_millis(1500);
 /// How many final segments are remembered in order to drop those delivered twice.
 const SEGMENTS_MAX: usize = 16;
 
@@ -280,6 +281,11 @@ impl CallerTurn {
         self.heard.last_speech.map(|last| last + delay(config, self.signs, pace, field, &self.text()))
     }
 
+    /// How long the speech of the turn was, its pauses included: who tells a number speaks in short stretches.
+    pub(crate) fn span(&self) -> Duration {
+        self.heard.started.zip(self.heard.last_speech).map_or(Duration::ZERO, |(started, last)| last.since(started))
+    }
+
     /// When the turn ends if nothing more is heard; `None` while it cannot end.
     pub(crate) fn ready_at(&self, config: &Endpointing, pace: Pace, field: Option<FieldKind>) -> Option<CallTime> {
         if self.speaking.is_some() || self.held || !self.has_text() {
@@ -306,17 +312,24 @@ impl CallerTurn {
             return None;
         }
         let last = self.heard.last_speech?;
-        if self.finalization == Finalization::Answered { Some(last + config.min_delay) } else { Some(last + config.max_delay) }
+        Some(match self.finalization {
+            Finalization::Answered => last + config.min_delay,
+            Finalization::Requested(at) => (last + config.max_delay).max(at + ANSWER_MAX),
+            Finalization::Idle => last + config.max_delay,
+        })
+    }
+
+    /// The recogniser was connected anew, and is asked once more for what was said.
+    pub(crate) fn asked_anew(&mut self, now: CallTime) {
+        if matches!(self.finalization, Finalization::Requested(_)) {
+            self.finalization = Finalization::Requested(now);
+        }
     }
 
     /// Whether somebody spoke at length and the recogniser, when asked, gave no answer at all; or an empty one (`again`: it was in
     /// trouble just before, and what came anew may have missed the words).
-    pub(crate) fn is_unheard(&self, again: bool) -> bool {
-        // The whole of it, its pauses included: who tells a number speaks in short stretches.
-        let span = self.heard.started.zip(self.heard.last_speech).map(|(started, last)| last.since(started));
-        span.is_some_and(|span| span >= UNHEARD_MIN)
-            && !self.has_text()
-            && (again || matches!(self.finalization, Finalization::Requested(_)))
+    pub(crate) fn is_unanswered(&self, again: bool) -> bool {
+        self.span() >= UNHEARD_MIN && !self.has_text() && (again || matches!(self.finalization, Finalization::Requested(_)))
     }
 
     /// When the detector is no longer believed: it hears speech, but no word has come for so long that it is noise.

@@ -54,6 +54,8 @@ pub enum Input {
     Transcript(Transcript),
     /// The speech-to-text service failed and hears nothing until told otherwise.
     TranscriptionFailed(Failure),
+    /// The speech-to-text service was lost and is there again; it hears anew what it had given no words for.
+    TranscriptionReopened,
     /// The model produced text.
     ModelText {
         /// Which request it answers.

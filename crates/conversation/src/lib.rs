@@ -43,6 +43,7 @@ mod transfer;
 mod trouble;
 mod turns;
 mod utterance;
+mod wordless;
 mod words;
 
 pub use command::{AgentState, Command, Speaker, TranscriptLine};

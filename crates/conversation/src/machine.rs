@@ -109,6 +109,7 @@ impl Conversation {
                     self.resume_at(),
                     self.model_timeout_at(),
                     self.filler_at(),
+                    self.unheard_at(),
                     self.away_at(),
                     self.time_nearly_up_at(),
                     self.time_up_at(),
@@ -192,6 +193,7 @@ impl Conversation {
             Input::ModelText { .. } | Input::ModelToolCall { .. } | Input::ModelDone { .. } | Input::ModelFailed { .. } => {
                 self.model_input(now, input);
             }
+            Input::TranscriptionReopened => self.state.caller.asked_anew(now),
             Input::TransferEnded(outcome) => self.transfer_ended(now, outcome),
             Input::Reconfigure(agent) => self.reconfigure(now, *agent),
             Input::Dtmf { digit } => self.key_pressed(now, digit),
@@ -258,6 +260,7 @@ impl Conversation {
                         || self.draft_due()
                         || self.filler_due(now)
                         || self.time_nearly_up_due(now)
+                        || self.unheard_due(now)
                         || self.away_due(now)
                 }
             };

@@ -11,9 +11,6 @@ use crate::utterance::Role;
 /// A filler is ordered this long before silence may last no longer: the synthesiser needs time too.
 const FILLER_LEAD: Duration = Duration::from_secs(1);
 
-/// So often in a row the caller may speak without being heard; then the call ends with an apology.
-const UNHEARD_MAX: u32 = 3;
-
 impl Conversation {
     /// The caller did something that can be heard or felt: he has not been waiting since before.
     pub(crate) fn caller_was_active(&mut self, at: CallTime) {
@@ -80,19 +77,6 @@ impl Conversation {
             self.start_reply(now, Purpose::Away, None, Some(away), After::Floor);
         }
         true
-    }
-
-    /// The caller spoke at length, and the recogniser gave no answer at all; the shell connects it anew meanwhile. He is asked to
-    /// say it again, and not for ever.
-    pub(crate) fn speech_unheard(&mut self, now: CallTime) {
-        self.state.unheard = self.state.unheard.saturating_add(1);
-        self.note_unheard();
-        if self.state.unheard >= UNHEARD_MAX {
-            self.give_up(now);
-        } else if self.state.reply.is_none() && self.state.playout.flushing.is_none() {
-            let unheard = self.phrases().unheard.clone();
-            self.start_reply(now, Purpose::Fallback, None, Some(unheard), After::Floor);
-        }
     }
 
     /// The floor goes to the caller.

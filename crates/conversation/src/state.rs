@@ -28,6 +28,7 @@ use crate::transfer::Transfer;
 use crate::trouble::Trouble;
 use crate::turns::Committed;
 use crate::utterance::{Playback, Role, Utterance};
+use crate::wordless::Wordless;
 
 /// Version of the stored state; raised when an older reader could misread it.
 pub const STATE_VERSION: u32 = 2;
@@ -172,8 +173,8 @@ pub(crate) struct State {
     pub(crate) model_failures: u32,
     pub(crate) transcription_failures: u32,
     pub(crate) agent_state: Option<AgentState>,
-    /// How often in a row the caller spoke and no words came of it.
-    pub(crate) unheard: u32,
+    /// What was heard of the caller of which no words came.
+    pub(crate) wordless: Wordless,
     pub(crate) language: Language,
     pub(crate) trouble: Trouble,
     pub(crate) transfer: Option<Transfer>,

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::backchannel::normalise;
 use crate::command::{Command, Speaker};
 use crate::config::EndpointingMode;
+use crate::delay::Pace;
 use crate::fields::{FieldKind, asked_for};
 use crate::ids::TurnId;
 use crate::input::Transcript;
@@ -53,9 +54,10 @@ impl Conversation {
     pub(crate) fn speech_ended(&mut self, now: CallTime, last_speech: CallTime) {
         if self.state.caller.speech_ended(last_speech.min(now), now) {
             self.caller_was_active(last_speech.min(now));
-            self.push(Command::FinalizeTranscript);
-            if let (EndpointingMode::Model, Some(last_speech)) = (self.config.endpointing.mode, self.state.caller.last_speech()) {
-                let started = self.state.caller.started().unwrap_or(last_speech);
+            let last_speech = self.state.caller.last_speech().unwrap_or(now);
+            let started = self.state.caller.started().unwrap_or(last_speech);
+            self.push(Command::FinalizeTranscript { started });
+            if self.config.endpointing.mode == EndpointingMode::Model {
                 self.push(Command::AskTurnModel { last_speech, started });
             }
         }
@@ -81,13 +83,19 @@ impl Conversation {
         self.state.expected.or(self.state.asked)
     }
 
+    /// How soon is too soon: what the caller's turns have taught, and more care where his answer has an effect.
+    fn pace(&self) -> Pace {
+        let confirms = self.state.tools.confirmations.awaits_answer(self.state.ids.last_turn());
+        if confirms { self.state.pace.at_least(self.config.endpointing.confirm_delay) } else { self.state.pace }
+    }
+
     fn ready_at(&self) -> Option<CallTime> {
         let waits = self.state.reply.is_some() && self.is_protected() && !self.is_backchannel();
         if waits {
             // Words said over what is not to be cut off count when it is over.
             return None;
         }
-        self.state.caller.ready_at(&self.config.endpointing, self.state.pace, self.field())
+        self.state.caller.ready_at(&self.config.endpointing, self.pace(), self.field())
     }
 
     /// The caller speaks on after his turn was committed: if only a pause lay between, it was cut off.
@@ -105,7 +113,7 @@ impl Conversation {
         self.note_language(transcript);
         if !transcript.text.trim().is_empty() {
             self.state.transcription_failures = 0;
-            self.state.unheard = 0;
+            self.state.wordless.words_came();
         }
         if self.late_transcript(now, transcript) || !self.state.caller.transcript(transcript, now) {
             return;
@@ -190,12 +198,7 @@ impl Conversation {
             return true;
         }
         if self.state.caller.forget_at(&self.config.endpointing).is_some_and(|at| at <= now) {
-            let is_unheard = self.state.caller.is_unheard(self.state.unheard > 0);
-            self.state.caller.clear();
-            self.resume_playback(now);
-            if is_unheard {
-                self.speech_unheard(now);
-            }
+            self.forget_speech(now);
             return true;
         }
         if self.ready_at().is_none_or(|at| at > now) {
@@ -229,7 +232,7 @@ impl Conversation {
 
     fn commit_turn(&mut self, now: CallTime) {
         self.take_floor(now);
-        let due = self.state.caller.due_at(&self.config.endpointing, self.state.pace, self.field());
+        let due = self.state.caller.due_at(&self.config.endpointing, self.pace(), self.field());
         self.state.pace.stood();
         let heard = self.state.caller.take();
         let text = heard.text();

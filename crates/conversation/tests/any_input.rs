@@ -209,6 +209,7 @@ fn any_input(random: &mut Random, known: &Known, now: CallTime) -> Input {
             .clone(),
         18 => Input::Text { text: (*random.pick(&TEXTS)).into() },
         _ if random.one_in(8) => Input::TranscriptionFailed(failure(random)),
+        _ if random.one_in(8) => Input::TranscriptionReopened,
         _ if random.one_in(6) => Input::Reconfigure(Box::new(other_agent(random))),
         _ if random.one_in(6) => Input::TransferEnded(TransferOutcome::from_sip(*random.pick(&[0, 202, 486, 480, 603, 503, u16::MAX]))),
         _ if random.one_in(20) => random.pick(&[Input::CallerLeft, Input::Stop]).clone(),

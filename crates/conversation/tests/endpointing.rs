@@ -118,12 +118,12 @@ fn whoever_was_cut_off_is_given_more_time_afterwards() {
     world.run_until("question", asked);
     assert_eq!(world.now.since(first), Duration::from_millis(550));
     // He goes on before the answer has begun: the turn is taken back.
-    let again = first + Duration::from_millis(800);
+    let again = first + Duration::from_millis(640);
     world.speak(again, 900, "with Doctor Lee");
     world.run_until("the whole question", asked);
     assert_eq!(world.last_question().last(), Some(&Message::User { text: "I need an appointment with Doctor Lee".into() }));
     world.run_until_listening();
-    assert_eq!(delay(&mut world, "on Tuesday"), Duration::from_micros(850_000), "800 ms and a quarter, a little faded");
+    assert_eq!(delay(&mut world, "on Tuesday"), Duration::from_millis(680), "640 ms and a quarter, a little faded");
 }
 
 #[test]

@@ -165,6 +165,29 @@ fn a_confirmation_is_committed_once_and_answers_the_same_again() {
 }
 
 #[test]
+fn a_yes_that_goes_on_after_a_pause_commits_nothing() {
+    let mut world = read_back_done(vec![bits([say("Thursday, then.")])]);
+    let end = world.speak(world.now, 400, "yes");
+    let end = world.speak(end + Duration::from_millis(650), 900, "but on Thursday");
+    world.run_until("question", asked);
+    assert_eq!(world.last_question().last(), Some(&Message::User { text: "yes but on Thursday".into() }));
+    world.run_until_listening();
+    assert!(world.now > end && world.count(is_commit) == 0);
+
+    let mut world = read_back_done(vec![confirm("c1"), bits([say("Booked.")])]);
+    let end = world.speak(world.now, 400, "yes");
+    world.run_until("question", asked);
+    assert_eq!(world.now.since(end), Duration::from_millis(800));
+    world.run_until_listening();
+    assert_eq!(world.count(is_commit), 1);
+    world.says("thank you");
+    let waited = world.now;
+    world.run_until("question", asked);
+    assert!(world.now.since(waited) < Duration::from_millis(400), "only the answer to a read-back is waited for so long");
+    checks::check(&world);
+}
+
+#[test]
 fn a_new_preparation_supersedes_the_old_and_the_refusal_of_a_commit_is_told() {
     let mut world = read_back_done(vec![
         bits([call("book", json!({"slot": "Thursday"}))]),

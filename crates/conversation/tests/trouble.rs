@@ -216,24 +216,6 @@ fn another_worker_says_again_what_was_not_heard_and_asks_again_what_was_not_answ
     checks::check(&world);
 }
 
-#[test]
-fn a_recogniser_that_answers_nothing_is_not_mistaken_for_a_silent_caller() {
-    let mut world = World::silent_start(vec![]);
-    world.finalize_ms = None;
-    let unheard = world.config.phrases.unheard.clone();
-    for _ in 0..2 {
-        // In two short stretches, as numbers are told.
-        let end = world.speak(world.now, 600, "");
-        world.speak(end + Duration::from_millis(500), 600, "");
-        let said = world.run_until("a request", |command| matches!(command, Command::Synthesise { .. }));
-        assert!(matches!(said, Command::Synthesise { text, .. } if text == unheard));
-        world.run_until_listening();
-    }
-    world.speak(world.now, 1500, "");
-    world.run_until("the end", |command| matches!(command, Command::HangUp));
-    checks::check(&world);
-}
-
 /// The note about repeated misunderstanding in the last question, if it stands there.
 fn offer(world: &World) -> Option<String> {
     world.last_question().into_iter().find_map(|message| match message {

@@ -22,8 +22,8 @@ use connection::Connection;
 pub(crate) use connection::HeardSegment;
 use ring::Ring;
 
-/// How much audio is kept for a new connection.
-pub(crate) const REPLAY: Duration = Duration::from_secs(2);
+/// How much audio is kept for a new connection: a sentence or a telephone number, whole.
+pub(crate) const REPLAY: Duration = Duration::from_secs(6);
 
 /// A new connection must be there within this time.
 const REOPEN_MAX: Duration = Duration::from_secs(2);
@@ -41,6 +41,12 @@ const STABLE_AFTER: Duration = Duration::from_secs(5);
 /// connection looks like that).
 const DEAF_AFTER: u32 = 3;
 
+/// Whoever speaks this long says words.
+const SPEECH_MIN: Duration = Duration::from_secs(1);
+
+/// A recogniser that says nothing at all to such speech, not even so long after it was asked, is deaf as well.
+const DEAF_WITHIN: Duration = Duration::from_secs(1);
+
 /// A deaf recogniser is reconnected no more often than this, for noise that holds no words looks the same.
 const DEAF_AGAIN_AFTER: Duration = Duration::from_secs(30);
 
@@ -55,7 +61,10 @@ pub(crate) enum HearingOrder {
         samples: Vec<i16>,
     },
     /// Ask for final words.
-    Finalize,
+    Finalize {
+        /// Index of the first sample of the caller's turn.
+        started: u64,
+    },
 }
 
 /// What hearing reports.
@@ -86,6 +95,10 @@ pub(crate) struct Hearing {
     /// `heard` when final words were asked for, until they came.
     finalize_pending: Option<u64>,
     unanswered: u32,
+    /// `heard` when the recogniser last said anything.
+    answered: u64,
+    /// When the recogniser is taken for deaf if it says nothing until then.
+    deaf_at: Option<Instant>,
     opened_anew: Option<Instant>,
     /// When another stream is tried after a failure, and the failure.
     again: Option<(Instant, ProviderError)>,
@@ -100,6 +113,7 @@ enum Step {
     Event(Result<Option<SttEvent>, ProviderError>),
     Opened(Result<Box<dyn SttStream>, ProviderError>),
     Again,
+    Deaf,
 }
 
 impl Hearing {
@@ -126,6 +140,8 @@ impl Hearing {
             heard: 0,
             finalize_pending: None,
             unanswered: 0,
+            answered: 0,
+            deaf_at: None,
             opened_anew: None,
             again: None,
         }
@@ -141,11 +157,13 @@ impl Hearing {
                 event = next_event(&mut self.connection) => Step::Event(event),
                 order = self.orders.recv() => Step::Order(order),
                 () = at(self.again.as_ref().map(|(at, _)| *at)) => Step::Again,
+                () = at(self.deaf_at) => Step::Deaf,
             };
             match step {
                 Step::Stop | Step::Order(None) => break,
                 Step::Order(Some(HearingOrder::Audio { first, samples })) => self.hear(first, samples).await,
-                Step::Order(Some(HearingOrder::Finalize)) => self.finalize().await,
+                Step::Order(Some(HearingOrder::Finalize { started })) => self.finalize(started).await,
+                Step::Deaf => self.deaf().await,
                 Step::Event(Ok(Some(event))) => self.report_words(event).await,
                 Step::Event(Ok(None)) => {
                     let reason = "the stream ended by itself".into();
@@ -179,15 +197,16 @@ impl Hearing {
         }
     }
 
-    async fn finalize(&mut self) {
+    async fn finalize(&mut self, started: u64) {
         self.finalize_pending = Some(self.heard);
         self.unanswered += 1;
-        let again = self.opened_anew.is_none_or(|at| at.elapsed() >= DEAF_AGAIN_AFTER);
-        if self.unanswered >= DEAF_AFTER && again && self.connection.is_some() {
-            let stage = "transcript of several utterances";
-            let limit_ms = 0;
-            self.lost(ProviderError::Timeout { provider: self.service.name(), stage, limit_ms }).await;
+        let spoken = self.heard.saturating_sub(started);
+        if self.unanswered >= DEAF_AFTER && self.may_be_deaf() {
+            self.deaf().await;
             return;
+        }
+        if self.answered <= started && spoken >= clock::HEARING_RATE.samples_in(SPEECH_MIN) as u64 && self.may_be_deaf() {
+            self.deaf_at = Some(Instant::now() + DEAF_WITHIN);
         }
         if let Some(connection) = self.connection.as_mut()
             && let Err(error) = bounded(self.service.name(), connection.stream.finalize()).await
@@ -196,14 +215,24 @@ impl Hearing {
         }
     }
 
+    fn may_be_deaf(&self) -> bool {
+        self.connection.is_some() && self.opened_anew.is_none_or(|at| at.elapsed() >= DEAF_AGAIN_AFTER)
+    }
+
+    async fn deaf(&mut self) {
+        let limit_ms = DEAF_WITHIN.as_millis() as u64;
+        self.lost(ProviderError::Timeout { provider: self.service.name(), stage: "answer to speech", limit_ms }).await;
+    }
+
     async fn report_words(&mut self, event: SttEvent) {
-        self.unanswered = 0;
+        (self.unanswered, self.answered, self.deaf_at) = (0, self.heard, None);
         let Some(connection) = self.connection.as_ref() else { return };
         let segment = connection.place(event);
         if segment.is_final {
             let asked = if segment.from_finalize { self.finalize_pending.take() } else { None };
             let spoken = segment.words.last().map(|word| word.end);
             self.settled = self.settled.max(asked.unwrap_or(0)).max(spoken.unwrap_or(0));
+            self.ring.forget(self.settled);
         }
         self.report(Heard::Segment(segment)).await;
     }
@@ -211,7 +240,7 @@ impl Hearing {
     /// Opens a new stream, at once unless that cannot help or the last one broke just as quickly.
     async fn lost(&mut self, error: ProviderError) {
         self.connection = None;
-        self.unanswered = 0;
+        (self.unanswered, self.deaf_at) = (0, None);
         let flapping = self.opened_anew.is_some_and(|at| at.elapsed() < STABLE_AFTER);
         if !error.is_retryable() || flapping {
             self.failed(error).await;

@@ -24,6 +24,16 @@ impl Ring {
         }
     }
 
+    /// Drops what lies wholly before that sample.
+    pub(super) fn forget(&mut self, index: u64) {
+        while let Some((first, samples)) = self.chunks.front()
+            && first + samples.len() as u64 <= index
+        {
+            self.samples -= samples.len();
+            self.chunks.pop_front();
+        }
+    }
+
     /// What is kept from the sample of that index on.
     pub(super) fn since(&self, index: u64) -> impl Iterator<Item = (u64, &[i16])> {
         self.chunks.iter().filter_map(move |(first, samples)| {
@@ -48,5 +58,10 @@ mod tests {
         assert_eq!(kept(10), [10, 11, 12, 13, 14, 15]);
         assert_eq!(ring.since(10).next().map(|(first, _)| first), Some(10));
         assert!(kept(16).is_empty());
+        ring.forget(14);
+        assert_eq!(ring.since(0).map(|(first, samples)| (first, samples.len())).collect::<Vec<_>>(), [(12, 4)]);
+        ring.push(16, vec![16; 4]);
+        ring.push(20, vec![20; 4]);
+        assert_eq!(ring.since(0).next().map(|(first, _)| first), Some(16), "the bound counts what is kept");
     }
 }

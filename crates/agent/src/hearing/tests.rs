@@ -18,6 +18,7 @@ struct Bench {
     stop: CancellationToken,
     task: JoinHandle<()>,
     at: u64,
+    spoke_from: u64,
 }
 
 impl Bench {
@@ -29,7 +30,7 @@ impl Bench {
         let stream = stt.open(SttOptions::default()).await.expect("the fake opens");
         let service = Arc::new(stt.clone());
         let task = tokio::spawn(Hearing::new(service, SttOptions::default(), stream, queue, report, stop.clone()).run());
-        Self { stt, orders, reports, stop, task, at: 0 }
+        Self { stt, orders, reports, stop, task, at: 0, spoke_from: 0 }
     }
 
     /// Sends frames of that value in real time.
@@ -43,7 +44,8 @@ impl Bench {
     }
 
     async fn finalize(&mut self) {
-        self.orders.send(HearingOrder::Finalize).await.expect("the task runs");
+        self.orders.send(HearingOrder::Finalize { started: self.spoke_from }).await.expect("the task runs");
+        self.spoke_from = self.at;
         sleep(Duration::from_millis(10)).await;
     }
 
@@ -117,7 +119,7 @@ async fn replay_is_bounded() {
     let began = Instant::now();
     while !matches!(bench.next().await, Heard::Reconnected(_)) {}
     assert!(began.elapsed() < Duration::from_secs(2));
-    assert_eq!(bench.stt.heard()[1].len(), 32_000);
+    assert_eq!(bench.stt.heard()[1].len(), 96_000);
     bench.end().await;
 }
 
@@ -166,6 +168,46 @@ async fn a_service_that_does_not_open_is_given_up_in_time() {
     bench.frames(0, 1).await;
     assert!(matches!(bench.next().await, Heard::Failed(ProviderError::Timeout { .. })));
     assert!(began.elapsed() <= REOPEN_MAX + Duration::from_millis(50));
+    bench.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sentence_that_a_deaf_connection_missed_is_heard_by_another() {
+    let mut bench = Bench::new().await;
+    bench.stt.go_deaf();
+    // 4 s: a telephone number.
+    bench.frames(2, 200).await;
+    let asked = Instant::now();
+    bench.finalize().await;
+    assert!(matches!(bench.next().await, Heard::Reconnected(ProviderError::Timeout { stage: "answer to speech", .. })));
+    assert!(asked.elapsed() <= DEAF_WITHIN + Duration::from_millis(10));
+    let segment = loop {
+        let segment = bench.segment().await;
+        if segment.is_final {
+            break segment;
+        }
+    };
+    assert_eq!((segment.text.expose().as_str(), segment.from_finalize), ("good bye then", true));
+    assert_eq!((segment.words[0].start, segment.words[2].end), (0, 200 * FRAME as u64), "not a sample of it is missing");
+    bench.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_short_sound_and_a_recogniser_that_said_anything_raise_no_doubt() {
+    let mut bench = Bench::new().await;
+    bench.stt.go_deaf();
+    bench.frames(2, 40).await;
+    bench.finalize().await;
+    sleep(Duration::from_secs(5)).await;
+    assert!(bench.reports.try_recv().is_err(), "0.8 s may be a cough");
+
+    let mut bench = Bench::new().await;
+    bench.frames(1, 100).await;
+    assert!(!bench.segment().await.is_final);
+    bench.stt.go_deaf();
+    bench.finalize().await;
+    sleep(Duration::from_secs(5)).await;
+    assert!(bench.reports.try_recv().is_err(), "it has just heard something");
     bench.end().await;
 }
 

@@ -142,7 +142,10 @@ impl Driver {
                 let transcript = self.transcript(segment);
                 self.inputs.push_back(Input::Transcript(transcript));
             }
-            Heard::Reconnected(error) => self.parts.incidents.note(format!("speech-to-text: {}, connected anew", error.kind())),
+            Heard::Reconnected(error) => {
+                self.parts.incidents.note(format!("speech-to-text: {}, connected anew", error.kind()));
+                self.inputs.push_back(Input::TranscriptionReopened);
+            }
             Heard::Failed(error) => {
                 let failure = self.failed("speech-to-text", &error);
                 self.inputs.push_back(Input::TranscriptionFailed(failure));

@@ -16,9 +16,10 @@ use crate::tool::CallSoFar;
 impl Driver {
     pub(super) fn execute(&mut self, command: Command) {
         match command {
-            Command::FinalizeTranscript => {
+            Command::FinalizeTranscript { started } => {
+                let started = self.samples.index_at(started);
                 // A recogniser that is too far behind answers late or not at all; the conversation waits only for a while.
-                let _ = self.parts.hearing.try_send(HearingOrder::Finalize);
+                let _ = self.parts.hearing.try_send(HearingOrder::Finalize { started });
             }
             Command::AskTurnModel { last_speech, started } => {
                 let first = self.samples.index_at(started);

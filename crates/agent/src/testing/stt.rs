@@ -24,6 +24,8 @@ struct Script {
     open_errors: Vec<ProviderError>,
     break_after: Option<u64>,
     final_delay: Duration,
+    /// Connections opened before that many hear nothing any more.
+    deaf: usize,
     /// Samples that each connection got.
     heard: Vec<Vec<i16>>,
     closed: u32,
@@ -72,6 +74,12 @@ impl FakeStt {
     /// The connection breaks after that many further samples, once.
     pub fn break_after(&self, samples: u64) {
         self.script().break_after = Some(samples);
+    }
+
+    /// The connections that are open take audio and say nothing any more, as if half open.
+    pub fn go_deaf(&self) {
+        let mut script = self.script();
+        script.deaf = script.heard.len();
     }
 
     /// Samples that each connection got.
@@ -134,6 +142,10 @@ struct Stream {
 }
 
 impl Stream {
+    fn is_deaf(&self) -> bool {
+        self.connection < self.stt.script().deaf
+    }
+
     fn result(&self, phrase: Hearing, is_final: bool) -> SttEvent {
         let text = self.stt.script().phrases.get(&phrase.number).cloned().unwrap_or_default();
         let language = self.stt.script().languages.get(&phrase.number).cloned().unwrap_or_else(|| "en".into());
@@ -169,7 +181,7 @@ impl SttStream for Stream {
             self.over = true;
             let _ = self.results.send((Instant::now(), Err(broken("fake-stt"))));
         }
-        if self.over {
+        if self.over || self.is_deaf() {
             return Ok(());
         }
         for &sample in samples {
@@ -189,6 +201,9 @@ impl SttStream for Stream {
     }
 
     async fn finalize(&mut self) -> Result<(), ProviderError> {
+        if self.is_deaf() {
+            return Ok(());
+        }
         if let Some(phrase) = self.phrase.take() {
             let due = Instant::now() + self.stt.script().final_delay;
             let _ = self.results.send((due, Ok(self.result(phrase, true))));

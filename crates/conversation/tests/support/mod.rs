@@ -183,7 +183,7 @@ impl World {
 
     fn obey(&mut self, command: Command) {
         match command {
-            Command::FinalizeTranscript => {
+            Command::FinalizeTranscript { .. } => {
                 let Some(after) = self.finalize_ms else { return };
                 let text = std::mem::take(&mut self.heard).join(" ");
                 self.provider_sends(

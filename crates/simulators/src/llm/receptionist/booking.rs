@@ -160,7 +160,8 @@ impl Booking {
         let choice = slots::choose(self.slots.as_deref().unwrap_or_default(), &heard.words, facts);
         match choice {
             Choice::One(slot) if self.choice.as_ref() != Some(&slot) => self.choice = Some(slot),
-            Choice::Another if heard.yes != Some(true) && self.hear_wish(&heard.words, facts) => {
+            // "Yes, but on Thursday" is no yes.
+            Choice::Another if (heard.yes != Some(true) || heard.words.any(&["but"])) && self.hear_wish(&heard.words, facts) => {
                 self.slots = None;
                 self.choice = None;
             }
