@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use frontdesk_agent::session::{Providers, Session, SessionOptions};
 use frontdesk_agent::transport::TranscriptLine;
 use frontdesk_agent::{Observation, Pii, SessionEvent, SttOptions, ToolPhase, TransportEvent, TtsOptions};
@@ -57,7 +57,7 @@ async fn talk(console: &Console, config: &Config, clinic: &Clinic, audio: Option
     providers.store = Some(Arc::new(PgCallStore::new(clinic.store.clone())));
     let call_id = format!("console-{}", std::process::id());
     let (observer, observations) = broadcast::channel(OBSERVATIONS_MAX);
-    let mut options = options(clinic, &call_id);
+    let mut options = options(clinic, &call_id, Utc::now());
     options.observer = Some(observer);
     let (transport, end) = line(&call_id);
     let shown = tokio::spawn(show(observations, Paint(std::io::stdout().is_terminal())));
@@ -114,11 +114,11 @@ async fn talk(console: &Console, config: &Config, clinic: &Clinic, audio: Option
     Ok(())
 }
 
-/// A call of the clinic's, as its files say.
-pub(super) fn options(clinic: &Clinic, call_id: &str) -> SessionOptions {
+/// A call of the clinic's at a moment, as its files say.
+pub(super) fn options(clinic: &Clinic, call_id: &str, now: DateTime<Utc>) -> SessionOptions {
     let mut options = SessionOptions::new(call_id, clinic.tenant.id.as_str());
     options.tools = tool_set(&clinic.store, &clinic.tenant);
-    options.conversation = clinic.tenant.conversation_config(Utc::now(), options.tools.specs());
+    options.conversation = clinic.tenant.conversation_config(now, options.tools.specs());
     options.stt = SttOptions { language: Some(clinic.tenant.language.clone()), keyterms: clinic.tenant.voice.key_terms.clone() };
     options.tts = TtsOptions { voice: clinic.tenant.voice.text_to_speech.clone(), rate: SampleRate::HZ_24000 };
     options.prices = clinic.tenant.price_table();
@@ -127,9 +127,14 @@ pub(super) fn options(clinic: &Clinic, call_id: &str) -> SessionOptions {
 
 /// Services in this process; the recogniser knows these sentences.
 pub(super) async fn simulated(utterances: &[String]) -> Result<Providers, CommandError> {
+    let engine = VadEngine::start().map_err(CommandError::new)?;
+    simulated_with(engine, utterances).await
+}
+
+/// The same with an engine of one's own.
+pub(super) async fn simulated_with(engine: VadEngine, utterances: &[String]) -> Result<Providers, CommandError> {
     let inventory = Arc::new(Inventory::default());
     inventory.register_async(utterances.to_vec()).await.map_err(CommandError::new)?;
-    let engine = VadEngine::start().map_err(CommandError::new)?;
     let vad = frontdesk_agent::vad::SileroVad::new(engine, VadOptions::default()).map_err(CommandError::new)?;
     Ok(Providers {
         stt: Arc::new(SimulatedStt::new(stt::SessionOptions::new(SttMode::Listen(inventory)))),

@@ -30,7 +30,7 @@ struct OutsideTool {
 }
 
 /// The same tools, working outside, with their faults.
-pub(super) fn tools(tools: &ToolSet, real: &Handle, faults: &[ToolFault]) -> Vec<Arc<dyn Tool>> {
+pub(crate) fn tools(tools: &ToolSet, real: &Handle, faults: &[ToolFault]) -> Vec<Arc<dyn Tool>> {
     let tool = |inner: &Arc<dyn Tool>| {
         let faults = ToolFaults::of(inner.name(), faults);
         Arc::new(OutsideTool { inner: Arc::clone(inner), real: real.clone(), faults }) as Arc<dyn Tool>
@@ -104,9 +104,9 @@ impl Tool for OutsideTool {
 }
 
 /// A store whose work is done outside.
-pub(super) struct OutsideStore {
-    pub(super) inner: Arc<dyn CallStore>,
-    pub(super) real: Handle,
+pub(crate) struct OutsideStore {
+    pub(crate) inner: Arc<dyn CallStore>,
+    pub(crate) real: Handle,
 }
 
 impl OutsideStore {

@@ -21,6 +21,8 @@ mod trace;
 mod wire;
 mod words;
 
+#[cfg(test)]
+pub(crate) use bridge::{OutsideStore, tools as outside_tools};
 pub use caller::{Act, ActKind};
 pub(crate) use clinic::{Clinic, Clinics};
 pub(crate) use line::{CALLER_RATE, CallerEnd, line};
