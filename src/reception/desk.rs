@@ -112,8 +112,11 @@ impl JobEntry for Desk {
             Err(busy) => {
                 tracing::warn!(call = transport.info().call_id, tenant = %tenant.id, %busy, "a call beyond the clinic's limit");
                 if tenant.limits.busy.is_none() {
-                    // Not answered yet: the caller hears that nobody is there.
+                    // Not answered yet: the caller hears that the line is busy.
                     transport.hang_up().await;
+                    if let Err(error) = store.with_lease(lease).end_lease().await {
+                        tracing::warn!(%error, "the lease of a call that was not taken stands; it will look like one whose worker is gone");
+                    }
                     return Ok(());
                 }
                 None

@@ -62,6 +62,15 @@ impl Placed {
         outcome.expect("the call is answered")
     }
 
+    /// Waits until the call is refused; with which SIP status.
+    pub(crate) async fn refused(self) -> u16 {
+        let refused = timeout(CALL_MAX, self.task).await.expect("the call ends").expect("the caller does not panic");
+        match refused {
+            Err(CallerError::Refused { status, .. }) => status,
+            other => panic!("the call is refused: {other:?}"),
+        }
+    }
+
     /// Waits for the end, which the agent brings.
     pub(crate) async fn hung_up_by_agent(self) -> CallOutcome {
         let outcome = self.outcome().await;

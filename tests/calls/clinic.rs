@@ -11,16 +11,17 @@ pub(crate) const OFFICE: &str = "+15550188";
 /// The first sentence of each call.
 pub(crate) const GREETING: &str = "Riverside Clinic, good day. How can I help you?";
 
-/// Writes the clinic's configuration below `tenants`. `away_s`: silence after which the caller is asked whether he is there.
-pub(crate) fn write(tenants: &Path, away_s: f64) {
+/// Writes the clinic's configuration below `tenants`. `away_s`: silence after which the caller is asked whether he is there;
+/// `limits`: a table of its own, or nothing.
+pub(crate) fn write(tenants: &Path, away_s: f64, limits: &str) {
     let folder = tenants.join(TENANT);
     std::fs::create_dir_all(&folder).expect("a folder");
-    std::fs::write(folder.join("tenant.toml"), tenant(away_s)).expect("written");
+    std::fs::write(folder.join("tenant.toml"), tenant(away_s, limits)).expect("written");
     let prompt = Path::new(env!("CARGO_MANIFEST_DIR")).join("agent-config/demo/prompt.md");
     std::fs::copy(prompt, folder.join("prompt.md")).expect("the demo clinic's prompt is there");
 }
 
-fn tenant(away_s: f64) -> String {
+fn tenant(away_s: f64, limits: &str) -> String {
     let days = r#"["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]"#;
     let practitioner = |id: &str, name: &str| {
         format!(
@@ -29,7 +30,7 @@ fn tenant(away_s: f64) -> String {
     };
     format!(
         "id = \"{TENANT}\"\nname = \"Riverside Clinic\"\nzone = \"America/New_York\"\nlanguage = \"en-US\"\ncountry_calling_code = \"1\"\n\
-         dialled_numbers = [\"{NUMBER}\"]\ngreeting = \"{GREETING}\"\nslot_minutes = 30\nlead_minutes = 60\n\
+         dialled_numbers = [\"{NUMBER}\"]\ngreeting = \"{GREETING}\"\nslot_minutes = 30\nlead_minutes = 60\n{limits}\
          [turn_taking]\nturn_detection = \"vad\"\nuser_away_timeout = {away_s:.1}\n\
          [recording]\nconsent = \"elsewhere\"\n\
          [notifications.csv]\non = [\"appointment_booked\", \"call_ended\"]\nfields = [\"code\"]\n{}{}\

@@ -45,6 +45,8 @@ pub(crate) struct DeskOptions {
     pub(crate) gated: Option<Service>,
     /// Calls at once of the first worker.
     pub(crate) max_jobs: u32,
+    /// `[limits]` of the clinic.
+    pub(crate) limits: &'static str,
     /// Whether its workers reach LiveKit server through a network that the test can cut.
     pub(crate) has_network: bool,
     /// Whether it has servers of its own, which the test may restart.
@@ -53,7 +55,7 @@ pub(crate) struct DeskOptions {
 
 impl Default for DeskOptions {
     fn default() -> Self {
-        Self { log: "info", away_s: 15.0, gated: None, max_jobs: 50, has_network: false, has_own_servers: false }
+        Self { log: "info", away_s: 15.0, gated: None, max_jobs: 50, limits: "", has_network: false, has_own_servers: false }
     }
 }
 
@@ -79,7 +81,7 @@ impl Desk {
         let shared = if options.has_own_servers { Arc::new(Shared::start().await) } else { Shared::get().await };
         let folder = tempfile::tempdir().expect("a folder");
         let agent = format!("desk-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
-        clinic::write(&folder.path().join("tenants"), options.away_s);
+        clinic::write(&folder.path().join("tenants"), options.away_s, options.limits);
         clinic::write_rules(&folder.path().join("rules"), &agent);
         let database = Arc::new(shared.template.duplicate().await.expect("a database of its own"));
         let mut urls = Urls::new(&shared, &database);
@@ -274,7 +276,7 @@ fn with_urls(options: ProcessOptions, shared: &Shared, urls: &Urls) -> ProcessOp
 
 /// The environment of a worker whose services are all there, for tests of its start.
 pub(crate) fn worker_options(shared: &Shared, database: &Database, folder: &Path) -> ProcessOptions {
-    clinic::write(&folder.join("tenants"), 15.0);
+    clinic::write(&folder.join("tenants"), 15.0, "");
     let urls = Urls::new(shared, database);
     let tenants = folder.join("tenants").display().to_string();
     with_urls(program("start", folder), shared, &urls).variable("FRONTDESK_TENANTS_DIR", tenants)

@@ -12,6 +12,7 @@ mod desk;
 mod documents;
 mod endings;
 mod gate;
+mod limits;
 mod lost;
 mod network;
 mod operators;

@@ -51,7 +51,7 @@ impl Shared {
 
 async fn migrate(database: &Database, folder: &Path) {
     let tenants = folder.join("tenants");
-    clinic::write(&tenants, 15.0);
+    clinic::write(&tenants, 15.0, "");
     let mut options = program("migrate", folder).variable("DATABASE_URL", database.url());
     options = options.variable("FRONTDESK_TENANTS_DIR", tenants.display().to_string());
     let mut process = Process::spawn(&options).expect("frontdesk runs");

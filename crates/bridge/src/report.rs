@@ -33,7 +33,7 @@ pub enum BridgeEvent {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CallOutcome {
-    /// Refused with this SIP status: 488 no common codec, 503 no LiveKit or no port.
+    /// Refused with this SIP status: 486 the agent did not want it, 488 no common codec, 503 no LiveKit or no port.
     Refused(u16),
     /// The caller gave up while it rang.
     Cancelled,

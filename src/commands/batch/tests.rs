@@ -1,3 +1,5 @@
+//! Batches in virtual time: what recorded callers get, and that it is printed.
+
 use std::fs;
 
 use frontdesk_agent::ToolSet;

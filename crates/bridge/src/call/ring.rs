@@ -16,6 +16,9 @@ use crate::watch::AgentWatch;
 /// Rooms that are tried while one call rings: a server that restarts loses the first.
 const ROOMS_MAX: u32 = 3;
 
+/// What a caller gets whose call no agent wants (RFC 3261 section 21.4.24): he hears the busy tone, or whatever his network has for it.
+const BUSY_HERE: u16 = 486;
+
 /// What ringing led to. The room is closed already unless it is in here.
 pub(super) enum Rung {
     /// Somebody is heard, and our track is published.
@@ -78,7 +81,10 @@ impl Call {
                     let refused = is_hang_up(reason) && side.dispatches() == 1;
                     tracing::warn!(?reason, refused, "the room ended while it rang");
                     side.close(Parting::Now);
-                    if refused || attempt >= ROOMS_MAX || Instant::now() >= ring_until {
+                    if refused {
+                        return Rung::Refused(BUSY_HERE);
+                    }
+                    if attempt >= ROOMS_MAX || Instant::now() >= ring_until {
                         return Rung::NoAgent(None);
                     }
                     self.name = rooms::room_name(&route.rule);

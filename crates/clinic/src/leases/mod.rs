@@ -149,6 +149,20 @@ impl ClinicStore {
         if rows::release(connection, &lease.call.call_id, epoch).await? { Ok(()) } else { Err(lease.lose()) }
     }
 
+    /// Ends the lease of a call that was not taken. Nothing of it is kept, and nobody takes it for one whose worker is gone.
+    ///
+    /// # Errors
+    /// [`DbError::LeaseLost`] if another worker has the call already.
+    pub async fn end_lease(&self) -> Result<(), DbError> {
+        crate::db::bounded(async {
+            let (mut transaction, _) = self.begin().await?;
+            self.release_lease(&mut transaction).await?;
+            transaction.commit().await?;
+            Ok(())
+        })
+        .await
+    }
+
     /// Lets go of the call without ending it, so that the next agent need not wait until the lease has expired. Whether there was
     /// one.
     ///
