@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use frontdesk_agent::recording::{RecordingError, RecordingFile, RecordingPart, RecordingVault};
 use frontdesk_agent::store::CallStart;
 use frontdesk_agent::{CallRecord, CallSoFar, CallStore, StoreError, Tool, ToolContext, ToolSet};
 use frontdesk_conversation::{CommitOutcome, Effect, Prepared, ToolError};
@@ -100,6 +101,21 @@ impl Tool for OutsideTool {
         let (inner, context, confirmation) = (Arc::clone(&self.inner), context.clone(), confirmation.to_owned());
         let done = outside(&self.real, async move { inner.commit(&context, &confirmation, arguments).await }).await;
         done.filter(|_| !loses_answer).unwrap_or(CommitOutcome::Unknown)
+    }
+}
+
+/// A vault whose work is done outside; what is written into its files is not.
+pub(super) struct OutsideVault {
+    pub(super) inner: Arc<dyn RecordingVault>,
+    pub(super) real: Handle,
+}
+
+#[async_trait]
+impl RecordingVault for OutsideVault {
+    async fn create(&self, part: &RecordingPart) -> Result<Box<dyn RecordingFile>, RecordingError> {
+        let (inner, part) = (Arc::clone(&self.inner), part.clone());
+        let created = outside(&self.real, async move { inner.create(&part).await }).await;
+        created.unwrap_or_else(|| Err(RecordingError::Seal("the vault panicked".into())))
     }
 }
 

@@ -81,6 +81,9 @@ impl Clinics {
         if let Some(require_identification) = settings.require_identification {
             Arc::make_mut(&mut tenant).require_identification = require_identification;
         }
+        if let Some(recording) = settings.recording() {
+            Arc::make_mut(&mut tenant).recording = Some(recording);
+        }
         if text_messages {
             let on = vec![Event::AppointmentBooked, Event::AppointmentMoved, Event::AppointmentCancelled];
             let from = tenant.dialled_numbers.first().cloned().unwrap_or_default();

@@ -13,6 +13,7 @@ mod faults;
 pub mod judge;
 mod line;
 pub mod load;
+mod recording;
 pub mod report;
 mod run;
 pub mod scenario;

@@ -304,6 +304,9 @@ pub struct Expect {
     pub waiting: Option<Vec<Waiting>>,
     /// How many messages were taken, or which.
     pub messages: Option<Messages>,
+    /// Whether a recording was kept in which both sides are heard, none of it from before a consent that was asked for; or nothing at
+    /// all was.
+    pub recorded: Option<bool>,
     /// How often the call did what the audit log calls so.
     pub audit: BTreeMap<String, u64>,
     /// Words that were said.
@@ -468,7 +471,7 @@ impl Scenario {
         let Faults { tools, model, speech, hearing } = &self.faults;
         let reasons = [
             (self.caller.iter().any(|step| step.types.is_some()), "a telephone cannot type"),
-            (self.settings.require_identification.is_some(), "the worker reads the clinic's settings from its files"),
+            (self.settings.require_identification.is_some() || self.settings.recording.is_some(), "the worker reads the clinic's settings from its files"),
             (!tools.is_empty(), "the worker's own tools do not fail on demand"),
             (!model.is_empty(), "the simulated model behind its socket does not go wrong within an answer"),
             (!speech.is_empty(), "the simulated speech behind its socket does not break within an utterance"),

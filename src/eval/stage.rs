@@ -1,6 +1,7 @@
 //! One call on the stage: a real session, a scripted caller, simulated providers, a real database; in virtual time.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -10,10 +11,10 @@ use frontdesk_agent::testing::FakeVad;
 use frontdesk_agent::turn::TurnDetector;
 use frontdesk_agent::vad::SileroVad;
 use frontdesk_agent::{
-    LanguageModel, Observation, SessionEvent, SpeechToText, SttOptions, TextToSpeech, ToolPhase, ToolSet, TtsOptions, VoiceActivityDetector,
+    LanguageModel, Observation, RecordingOptions, SessionEvent, SpeechToText, SttOptions, TextToSpeech, ToolPhase, ToolSet, TtsOptions, VoiceActivityDetector,
 };
 use frontdesk_audio::SampleRate;
-use frontdesk_clinic::tools::tool_set;
+use frontdesk_clinic::tools::{recording_tool, tool_set};
 use frontdesk_clinic::{PgCallStore, local_time};
 use frontdesk_conversation::Message;
 use frontdesk_inference::turn::TurnEngine;
@@ -32,6 +33,7 @@ use super::caller::{Caller, Mouth, Story};
 use super::clinic::{self, Clinic, Clinics};
 use super::faults::{Asked, FaultyHearing, FaultyModel, FaultySpeech};
 use super::line::{CallerEnd, line};
+use super::recording;
 use super::scenario::{Depth, Scenario};
 use super::trace::{Booked, Registered, Taken, ToolSpan, Trace, Waiting};
 use super::words::{Vocabulary, WordsStt};
@@ -81,16 +83,22 @@ impl Kit {
             let booked = clinic::take((clinic.store.clone(), Arc::clone(&clinic.tenant)), taken.clone(), number);
             self.real.block_on(booked).map_err(EvalError::Scenario)?;
         }
+        let folder = tempfile::tempdir().map_err(|error| EvalError::Machine(error.to_string()))?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
         let runtime = runtime.map_err(|error| EvalError::Machine(error.to_string()))?;
-        let played = runtime.block_on(self.call(scenario, depth, &clinic));
+        let played = runtime.block_on(self.call(scenario, depth, (&clinic, folder.path())));
         drop(runtime);
         let trace = played.and_then(|trace| self.real.block_on(aftermath(&clinic, trace)));
+        let trace = trace.and_then(|mut trace| {
+            trace.recording = self.real.block_on(recording::kept(&clinic, &trace.record.call_id, folder.path()))?;
+            Ok(trace)
+        });
         self.real.block_on(clinic.close());
         trace
     }
 
-    async fn call(&self, scenario: &Scenario, depth: Depth, clinic: &Clinic) -> Result<Trace, EvalError> {
+    /// The call itself. It is recorded below `folder`, where the scenario's clinic records calls.
+    async fn call(&self, scenario: &Scenario, depth: Depth, (clinic, folder): (&Clinic, &Path)) -> Result<Trace, EvalError> {
         let asked = Arc::new(Mutex::new(Asked::default()));
         let vocabulary = Vocabulary::default();
         let inventory = Arc::new(Inventory::new(Arc::clone(&self.caller)));
@@ -98,8 +106,16 @@ impl Kit {
         let call_id = format!("eval-{}-{}", scenario.name, depth.as_str());
         let (observer, observations) = broadcast::channel(OBSERVATIONS_MAX);
         let mut options = SessionOptions::new(call_id.clone(), clinic.tenant.id.as_str());
-        options.tools = self.tools(scenario, clinic);
+        // What the clinic's files say of recording is for workers.
+        options.recording = match scenario.settings.recording {
+            Some(_) => recording::begin(clinic, &call_id, folder, &self.real).await,
+            None => None,
+        };
+        options.tools = self.tools(scenario, clinic, options.recording.as_ref());
         options.conversation = clinic.tenant.conversation_config(scenario.now, options.tools.specs());
+        if options.recording.is_some() {
+            clinic.tenant.tell_recorded(&mut options.conversation);
+        }
         options.stt = SttOptions { language: Some(scenario.language.clone()), keyterms: clinic.tenant.voice.key_terms.clone() };
         options.tts = TtsOptions { voice: None, rate: SampleRate::HZ_24000 };
         options.fallback = Some(fallback());
@@ -195,8 +211,13 @@ impl Kit {
         loaded.clone().map_err(EvalError::Machine)
     }
 
-    fn tools(&self, scenario: &Scenario, clinic: &Clinic) -> ToolSet {
-        ToolSet::new(bridge::tools(&tool_set(&clinic.store, &clinic.tenant), &self.real, &scenario.faults.tools))
+    fn tools(&self, scenario: &Scenario, clinic: &Clinic, recording: Option<&RecordingOptions>) -> ToolSet {
+        let tools = tool_set(&clinic.store, &clinic.tenant);
+        let tools = match recording {
+            Some(recording) => tools.with(recording_tool(&clinic.store, &recording.consent)),
+            None => tools,
+        };
+        ToolSet::new(bridge::tools(&tools, &self.real, &scenario.faults.tools))
     }
 }
 
@@ -271,6 +292,7 @@ fn gather(
         waiting: Vec::new(),
         messages: Vec::new(),
         audit: BTreeMap::new(),
+        recording: None,
         text_messages: 0,
         remembered: asked.last.iter().filter_map(text).collect(),
         trouble: story.trouble,

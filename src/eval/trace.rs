@@ -30,6 +30,8 @@ pub struct Trace {
     pub waiting: Vec<Waiting>,
     /// Messages that were taken.
     pub messages: Vec<Taken>,
+    /// The recording that was kept.
+    pub recording: Option<Recorded>,
     /// How many text messages were in the outbox at the end.
     pub text_messages: usize,
     /// What the call did, as the audit log has it, and how often.
@@ -100,6 +102,15 @@ pub struct Waiting {
     pub service: String,
     /// Local date and time that was offered last; empty for none.
     pub offered: String,
+}
+
+/// A recording that was kept.
+#[derive(Debug, Clone, Copy)]
+pub struct Recorded {
+    /// Where it begins, in milliseconds since the answer.
+    pub begins_ms: u64,
+    /// Whether anything is heard of the caller, and of the agent.
+    pub heard: [bool; 2],
 }
 
 /// A message that was taken.

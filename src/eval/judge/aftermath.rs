@@ -19,11 +19,35 @@ pub(super) fn compare(expect: &Expect, trace: &Trace, found: &mut Vec<String>) {
         Some(Messages::These(expected)) => lists("messages", expected, &trace.messages, is_message, found),
         Some(Messages::Count(_)) | None => {}
     }
+    if let Some(expected) = expect.recorded {
+        recording(expected, trace, found);
+    }
     for (action, expected) in &expect.audit {
         let count = trace.audit.get(action).copied().unwrap_or_default();
         if count != *expected {
             found.push(format!("audit: {action} is expected {expected} times, the log has it {count} times"));
         }
+    }
+}
+
+/// Whether a recording was kept, and of what.
+fn recording(expected: bool, trace: &Trace, found: &mut Vec<String>) {
+    let Some(kept) = trace.recording else {
+        if expected || trace.record.recording.is_some() {
+            found.push(format!("recorded: {expected} is expected, nothing was kept; the record says {:?}", trace.record.recording));
+        }
+        return;
+    };
+    if !expected {
+        found.push(format!("recorded: nothing shall be kept, there is {kept:?}"));
+        return;
+    }
+    if kept.heard != [true; 2] || trace.record.recording.is_none() {
+        found.push(format!("recorded: caller and agent shall be heard, and the record shall say so: {kept:?}, {:?}", trace.record.recording));
+    }
+    let asked = trace.record.tools.iter().find(|tool| tool.name == "recording_consent");
+    if let Some(consent) = asked.filter(|consent| kept.begins_ms < consent.start_ms) {
+        found.push(format!("recorded: from {} ms on, which is before the caller's yes at {} ms", kept.begins_ms, consent.start_ms));
     }
 }
 

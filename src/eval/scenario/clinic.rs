@@ -1,6 +1,7 @@
 //! What the clinic of a scenario knows before the call, and what it is expected to know after it.
 
 use chrono::NaiveDate;
+use frontdesk_clinic::config::{ConsentBy, RecordingConfig};
 use serde::Deserialize;
 
 /// Whom the clinic knows before the call.
@@ -62,6 +63,21 @@ pub struct KnownWaiting {
 pub struct Settings {
     /// Whether nothing is booked before the patient is identified.
     pub require_identification: Option<bool>,
+    /// Calls are recorded, and so callers consent: `notice`, `ask` or `elsewhere`.
+    pub recording: Option<ConsentBy>,
+}
+
+impl Settings {
+    /// How callers consent to being recorded, if calls are.
+    pub(in crate::eval) fn recording(self) -> Option<RecordingConfig> {
+        let consent = self.recording?;
+        let notice = match consent {
+            ConsentBy::Notice => Some("This call is recorded."),
+            ConsentBy::Ask => Some("May we record this call?"),
+            ConsentBy::Elsewhere => None,
+        };
+        Some(RecordingConfig { consent, notice: notice.map(str::to_owned) })
+    }
 }
 
 /// A patient who is expected.

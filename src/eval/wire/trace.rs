@@ -64,6 +64,7 @@ pub(super) fn of(scenario: &Scenario, outcome: &CallOutcome, seen: &Seen, record
         waiting: Vec::new(),
         messages: Vec::new(),
         audit: BTreeMap::new(),
+        recording: None,
         text_messages: 0,
         remembered: Vec::new(),
         trouble: sights.trouble.clone().or(unfinished).or(lost),

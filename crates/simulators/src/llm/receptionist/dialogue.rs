@@ -36,6 +36,10 @@ pub(super) struct Dialogue {
     pub(super) person: bool,
     /// He and the agent do not understand each other: he is told so at his next words.
     trouble: bool,
+    /// What the caller has just said to being recorded.
+    pub(super) consent: Option<bool>,
+    /// It was noted before.
+    has_consented: bool,
     /// Tools that were called since the caller's last words.
     pub(super) calls: Vec<(String, Value)>,
     /// Something was said since the caller's last words.
@@ -143,6 +147,7 @@ impl Dialogue {
             self.lead.clear();
         }
         self.known.changed = false;
+        self.consent = None;
         if let Some(name) = names::announced(heard.text) {
             self.known.changed |= self.known.name.replace(name.clone()) != Some(name);
         }
@@ -209,6 +214,9 @@ impl Dialogue {
             self.person = true;
             return true;
         }
+        if self.hear_consent(heard, wish) {
+            return true;
+        }
         if was_offered && let Some(yes) = heard.yes.filter(|_| wish.is_none()) {
             for task in self.tasks.iter_mut().filter(|_| yes) {
                 task.over = true;
@@ -242,6 +250,19 @@ impl Dialogue {
         self.stuck |= reaction.stuck;
         self.say(&reaction.say);
         used
+    }
+
+    /// Whether an utterance was about being recorded, and nothing else.
+    fn hear_consent(&mut self, heard: &Heard<'_>, wish: Option<Intent>) -> bool {
+        let is_open = self.facts.can_consent && !self.has_consented;
+        let is_answer = self.tasks.is_empty() && wish.is_none() && heard.yes.is_some();
+        if !is_open || !(is_answer || heard.words.any(&["record", "recorded", "recording"])) {
+            return false;
+        }
+        let refuses = heard.words.any(&["no", "not", "dont", "never", "rather"]);
+        self.consent = Some(!refuses && heard.yes == Some(true));
+        self.say(if refuses { "All right, nothing is recorded." } else { "Thank you." });
+        wish.is_none()
     }
 
     /// Nothing is under way.
@@ -314,6 +335,10 @@ impl Dialogue {
                 Reaction::default()
             }
             "end_call" => Reaction::default(),
+            super::CONSENT => {
+                self.has_consented = true;
+                Reaction::default()
+            }
             // What was cut off may be asked for again.
             super::TRANSFER => match outcome {
                 Outcome::Failed(fault) if !fault.is_passing() => Reaction::stuck("I'm sorry, nobody can take your call right now."),

@@ -34,6 +34,8 @@ pub(super) struct Facts {
     pub(super) can_queue: bool,
     /// The practice has answers.
     pub(super) can_ask: bool,
+    /// What the caller says to being recorded can be noted.
+    pub(super) can_consent: bool,
 }
 
 impl Facts {
@@ -69,6 +71,7 @@ impl Facts {
             can_register: has("register_patient").is_some(),
             can_queue: has("join_waiting_list").is_some() || has("leave_waiting_list").is_some(),
             can_ask: has("practice_information").is_some(),
+            can_consent: has(super::CONSENT).is_some(),
             ..self
         }
     }

@@ -34,6 +34,8 @@ use super::answer::Answer;
 const CONFIRM: &str = "confirm";
 /// The tool that puts callers through to a person.
 const TRANSFER: &str = "transfer_call";
+/// The tool that notes what the caller says to being recorded.
+const CONSENT: &str = "recording_consent";
 const GOODBYE: &str = "Thank you for calling. Goodbye.";
 
 /// A receptionist without memory: every answer follows from the request alone.
@@ -78,6 +80,9 @@ impl Desk<'_> {
 
     fn answer(&self, dialogue: &Dialogue) -> Answer {
         let called = |tool: &str| dialogue.calls.iter().any(|(name, _)| name == tool);
+        if let Some(agrees) = dialogue.consent.filter(|_| !called(CONSENT)) {
+            return self.call("", CONSENT, json!({ "agrees": agrees }));
+        }
         if dialogue.closing {
             let can_end = self.can("end_call") && !called("end_call");
             let goodbye = joined(&dialogue.lead, GOODBYE);
