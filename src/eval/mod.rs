@@ -10,6 +10,7 @@ mod bridge;
 mod caller;
 mod clinic;
 mod faults;
+mod folder;
 pub mod judge;
 mod line;
 pub mod load;

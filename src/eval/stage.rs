@@ -32,6 +32,7 @@ use super::bridge::{self, OutsideStore};
 use super::caller::{Caller, Mouth, Story};
 use super::clinic::{self, Clinic, Clinics};
 use super::faults::{Asked, FaultyHearing, FaultyModel, FaultySpeech};
+use super::folder::Folder;
 use super::line::{CallerEnd, line};
 use super::recording;
 use super::scenario::{Depth, Scenario};
@@ -83,7 +84,7 @@ impl Kit {
             let booked = clinic::take((clinic.store.clone(), Arc::clone(&clinic.tenant)), taken.clone(), number);
             self.real.block_on(booked).map_err(EvalError::Scenario)?;
         }
-        let folder = tempfile::tempdir().map_err(|error| EvalError::Machine(error.to_string()))?;
+        let folder = Folder::new()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
         let runtime = runtime.map_err(|error| EvalError::Machine(error.to_string()))?;
         let played = runtime.block_on(self.call(scenario, depth, (&clinic, folder.path())));

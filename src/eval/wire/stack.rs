@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use frontdesk_agent::CallRecord;
@@ -15,6 +14,7 @@ use frontdesk_simulators::stack::{LiveKitOptions, LiveKitServer, Process, Proces
 use super::SEARCH_MAX;
 use crate::eval::EvalError;
 use crate::eval::clinic::Clinic;
+use crate::eval::folder::Folder;
 use crate::eval::scenario::Scenario;
 
 /// Most calls at once.
@@ -30,9 +30,6 @@ const STOP_MAX: Duration = Duration::from_secs(20);
 const RECORD_MAX: Duration = Duration::from_secs(20);
 const RECORD_POLL: Duration = Duration::from_millis(50);
 
-/// Numbers folders.
-static FOLDER: AtomicU32 = AtomicU32::new(1);
-
 /// What all calls share.
 #[derive(Debug)]
 pub(super) struct Stack {
@@ -44,26 +41,6 @@ pub(super) struct Stack {
     bridge: tokio::sync::Mutex<Process>,
     sip: SocketAddr,
     _folder: Folder,
-}
-
-/// A folder that is deleted with its value.
-#[derive(Debug)]
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Result<Self, EvalError> {
-        let number = FOLDER.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("frontdesk-eval-{}-{number}", std::process::id()));
-        std::fs::create_dir_all(&path).map_err(|error| machine(&format!("{}: {error}", path.display())))?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // What is left behind lies where the system clears up.
-        let _left = std::fs::remove_dir_all(&self.0);
-    }
 }
 
 fn machine(cause: &dyn std::fmt::Display) -> EvalError {
@@ -81,16 +58,16 @@ impl Stack {
         let directory = TenantDirectory::load(&tenants).map_err(|error| EvalError::Tenant(error.to_string()))?;
         let clinics: Vec<String> = directory.ids().iter().map(|id| id.as_str().to_owned()).collect();
         let folder = Folder::new()?;
-        std::fs::create_dir_all(folder.0.join("rules")).map_err(|error| machine(&error))?;
-        std::fs::write(folder.0.join("rules/eval.toml"), rules(&clinics)).map_err(|error| machine(&error))?;
-        let livekit = LiveKitServer::start(LiveKitOptions::new(folder.0.join("livekit.log"))).await.map_err(|error| machine(&error))?;
+        std::fs::create_dir_all(folder.path().join("rules")).map_err(|error| machine(&error))?;
+        std::fs::write(folder.path().join("rules/eval.toml"), rules(&clinics)).map_err(|error| machine(&error))?;
+        let livekit = LiveKitServer::start(LiveKitOptions::new(folder.path().join("livekit.log"))).await.map_err(|error| machine(&error))?;
         let sip = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port().map_err(|error| machine(&error))?));
         let rtp = free_udp_range(RTP_PORTS).map_err(|error| machine(&error))?;
-        let options = command(&program, "sip", &folder.0, &livekit)
+        let options = command(&program, "sip", folder.path(), &livekit)
             .variable("FRONTDESK_SIP_LISTEN", sip.to_string())
             .variable("FRONTDESK_RTP_PORT_MIN", rtp.to_string())
             .variable("FRONTDESK_RTP_PORT_MAX", (rtp + RTP_PORTS - 1).to_string())
-            .variable("FRONTDESK_SIP_RULES_DIR", folder.0.join("rules").display().to_string());
+            .variable("FRONTDESK_SIP_RULES_DIR", folder.path().join("rules").display().to_string());
         let mut bridge = Process::spawn(&options).map_err(|error| machine(&error))?;
         bridge.logged("taking calls over SIP", START_MAX).await.map_err(|error| machine(&error))?;
         Ok(Self { program, tenants, clinics, livekit, bridge: tokio::sync::Mutex::new(bridge), sip, _folder: folder })
@@ -127,9 +104,9 @@ impl Stack {
         let place = self.clinics.iter().position(|clinic| clinic == id);
         let place = place.ok_or_else(|| EvalError::Tenant(format!("{id} is not among the tenants")))?;
         let folder = Folder::new()?;
-        let calls = folder.0.join("calls");
+        let calls = folder.path().join("calls");
         std::fs::create_dir_all(&calls).map_err(|error| machine(&error))?;
-        let options = command(&self.program, "start", &folder.0, &self.livekit)
+        let options = command(&self.program, "start", folder.path(), &self.livekit)
             .variable("DATABASE_URL", clinic.database.url())
             .variable("FRONTDESK_MASTER_KEY", MASTER_KEY)
             .variable("FRONTDESK_TENANTS_DIR", self.tenants.display().to_string())
