@@ -52,7 +52,14 @@ struct KeyFile {
 
 /// A service account. Cheap to clone; its tokens are shared.
 #[derive(Clone)]
-pub struct GoogleAccount(Arc<Inner>);
+pub struct GoogleAccount {
+    inner: Arc<Inner>,
+    /// As whom it acts, if not as itself.
+    subject: Option<Arc<str>>,
+}
+
+/// A scope, and as whom.
+type TokenOf = (&'static str, Option<Arc<str>>);
 
 struct Inner {
     http: Http,
@@ -60,8 +67,8 @@ struct Inner {
     key: RsaKeyPair,
     key_id: Option<String>,
     token_uri: String,
-    /// By scope. Held while one is fetched, so that it is fetched once.
-    tokens: Mutex<HashMap<&'static str, Token>>,
+    /// Held while one is fetched, so that it is fetched once.
+    tokens: Mutex<HashMap<TokenOf, Token>>,
 }
 
 #[derive(Clone)]
@@ -112,42 +119,49 @@ impl GoogleAccount {
         let der = PrivatePkcs8KeyDer::from_pem_slice(file.private_key.as_bytes()).map_err(|_| GoogleError::Key)?;
         let key = RsaKeyPair::from_pkcs8(der.secret_pkcs8_der()).map_err(|_| GoogleError::Key)?;
         base_url("service account's token_uri", &file.token_uri)?;
-        Ok(Self(Arc::new(Inner {
+        let inner = Inner {
             http: Http::new()?,
             email: file.client_email,
             key,
             key_id: file.private_key_id,
             token_uri: file.token_uri,
             tokens: Mutex::default(),
-        })))
+        };
+        Ok(Self { inner: Arc::new(inner), subject: None })
+    }
+
+    /// The same account as a user of its domain, which has to have delegated the scopes that are asked for to it
+    /// ("domain-wide delegation").
+    pub(crate) fn acting_as(&self, user: &str) -> Self {
+        Self { inner: Arc::clone(&self.inner), subject: Some(user.into()) }
     }
 
     pub(crate) fn http(&self) -> &Http {
-        &self.0.http
+        &self.inner.http
     }
 
     /// Sends a request as this account. A token that is refused is forgotten, so that a later attempt gets another.
     pub(crate) async fn run(&self, scope: &'static str, request: RequestBuilder) -> Result<Answer, SendError> {
         let token = self.token(scope).await?;
-        let answer = self.0.http.run(request.bearer_auth(token.expose())).await?;
+        let answer = self.inner.http.run(request.bearer_auth(token.expose())).await?;
         if answer.status == reqwest::StatusCode::UNAUTHORIZED {
-            self.0.tokens.lock().await.remove(scope);
+            self.inner.tokens.lock().await.remove(&(scope, self.subject.clone()));
             return Err(SendError::passing("http.401"));
         }
         Ok(answer)
     }
 
     async fn token(&self, scope: &'static str) -> Result<Secret, SendError> {
-        let mut tokens = self.0.tokens.lock().await;
+        let mut tokens = self.inner.tokens.lock().await;
         let now = Utc::now();
-        if let Some(token) = tokens.get(scope).filter(|token| token.until > now) {
+        if let Some(token) = tokens.get(&(scope, self.subject.clone())).filter(|token| token.until > now) {
             return Ok(token.value.clone());
         }
         let assertion = self.assertion(scope, now)?;
         let body = form(&[("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"), ("assertion", &assertion)]);
-        let request = self.0.http.client().post(&self.0.token_uri);
+        let request = self.inner.http.client().post(&self.inner.token_uri);
         let request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(body);
-        let answer = self.0.http.run(request).await?;
+        let answer = self.inner.http.run(request).await?;
         if !answer.status.is_success() {
             let mut refusal = answer.refusal(None);
             refusal.code = format!("token.{}", refusal.code);
@@ -157,20 +171,23 @@ impl GoogleAccount {
         let life = TimeDelta::try_seconds(granted.expires_in.clamp(0, 3600)).unwrap_or_default();
         let token = Token { value: Secret::new(granted.access_token), until: now + life - MARGIN };
         let value = token.value.clone();
-        tokens.insert(scope, token);
+        tokens.insert((scope, self.subject.clone()), token);
         Ok(value)
     }
 
     /// A JSON Web Token, RS256.
     fn assertion(&self, scope: &str, now: DateTime<Utc>) -> Result<String, SendError> {
-        let header = json!({ "alg": "RS256", "typ": "JWT", "kid": self.0.key_id });
+        let header = json!({ "alg": "RS256", "typ": "JWT", "kid": self.inner.key_id });
         let until = now + ASSERTION_LIFE;
-        let claims = json!({
-            "iss": self.0.email, "scope": scope, "aud": self.0.token_uri, "iat": now.timestamp(), "exp": until.timestamp(),
+        let mut claims = json!({
+            "iss": self.inner.email, "scope": scope, "aud": self.inner.token_uri, "iat": now.timestamp(), "exp": until.timestamp(),
         });
+        if let Some(subject) = &self.subject {
+            claims["sub"] = subject.as_ref().into();
+        }
         let mut text = format!("{}.{}", URL_SAFE_NO_PAD.encode(header.to_string()), URL_SAFE_NO_PAD.encode(claims.to_string()));
-        let mut signature = vec![0; self.0.key.public_modulus_len()];
-        self.0
+        let mut signature = vec![0; self.inner.key.public_modulus_len()];
+        self.inner
             .key
             .sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), text.as_bytes(), &mut signature)
             .map_err(|_| SendError::lasting("token.unsigned"))?;
