@@ -107,7 +107,7 @@ impl Channel for CalendarChannel {
                     return Err(google::refusal(&answer));
                 }
             }
-            Event::MessageTaken | Event::CallEnded => return Err(SendError::lasting("not_for_this_channel")),
+            Event::MessageTaken | Event::PatientRegistered | Event::CallEnded => return Err(SendError::lasting("not_for_this_channel")),
         }
         Ok(Receipt { provider_id: Some(id), is_delivered: true })
     }

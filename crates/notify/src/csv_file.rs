@@ -11,7 +11,7 @@ use crate::channel::{Channel, Receipt, SendError};
 use crate::notice::Notice;
 use crate::table::{Row, row};
 
-/// Appends to `appointments.csv`, `messages.csv` and `calls.csv` of one folder, which only this program's user can read.
+/// Appends to `appointments.csv`, `messages.csv`, `patients.csv` and `calls.csv` of one folder, which only this program's user can read.
 #[derive(Debug, Clone)]
 pub struct CsvChannel {
     folder: PathBuf,

@@ -7,7 +7,8 @@
 //! | channel | what keeps a repetition from arriving twice |
 //! |---|---|
 //! | SMS | Twilio takes no key, so a repetition first looks whether the same text went to the same number since the notice was made |
-//! | e-mail | `Message-ID` and the event's `UID` are the same; mail servers and calendars fold them into one |
+//! | e-mail by SMTP | `Message-ID` and the event's `UID` are the same; mail servers and calendars fold them into one |
+//! | e-mail by Gmail | a repetition first looks whether a mail with the notice's own header was sent since the notice was made |
 //! | webhook | `Idempotency-Key` |
 //! | Google Calendar | the event's id follows from the appointment's: "exists already" is "done" |
 //! | Google Sheets, CSV | the first column is the key, and is looked up before a row is appended |
@@ -36,11 +37,11 @@ mod webhook;
 pub use calendar::{CalendarChannel, CalendarOptions};
 pub use channel::{Channel, Receipt, SendError};
 pub use csv_file::CsvChannel;
-pub use email::{EmailChannel, EmailOptions, is_mailbox};
+pub use email::{Carrier, EmailChannel, EmailOptions, Readers, is_mailbox};
 pub use free_busy::{FreeBusy, Taken};
 pub use google::{GoogleAccount, GoogleError};
 pub use http::ClientError;
-pub use notice::{Appointment, Call, CallerMessage, ChannelKind, Delivery, Event, Field, Language, Notice};
+pub use notice::{Appointment, Call, CallerMessage, ChannelKind, Delivery, Event, Field, Language, Notice, Patient};
 pub use secret::Secret;
 pub use sheets::{SheetsChannel, SheetsOptions};
 pub use sms::{SmsChannel, SmsOptions};

@@ -16,13 +16,20 @@ pub enum Event {
     AppointmentMoved,
     AppointmentCancelled,
     MessageTaken,
+    PatientRegistered,
     CallEnded,
 }
 
 impl Event {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::AppointmentBooked, Self::AppointmentMoved, Self::AppointmentCancelled, Self::MessageTaken, Self::CallEnded];
+    pub const ALL: [Self; 6] = [
+        Self::AppointmentBooked,
+        Self::AppointmentMoved,
+        Self::AppointmentCancelled,
+        Self::MessageTaken,
+        Self::PatientRegistered,
+        Self::CallEnded,
+    ];
 
     /// As it is stored and configured.
     #[must_use]
@@ -32,6 +39,7 @@ impl Event {
             Self::AppointmentMoved => "appointment_moved",
             Self::AppointmentCancelled => "appointment_cancelled",
             Self::MessageTaken => "message_taken",
+            Self::PatientRegistered => "patient_registered",
             Self::CallEnded => "call_ended",
         }
     }
@@ -55,6 +63,8 @@ impl Event {
 pub enum ChannelKind {
     /// A text message to the patient.
     Sms,
+    /// An e-mail to the patient.
+    PatientEmail,
     /// An e-mail to the clinic's addresses.
     Email,
     /// JSON to a server of the clinic's.
@@ -69,19 +79,27 @@ pub enum ChannelKind {
 
 impl ChannelKind {
     /// All of them.
-    pub const ALL: [Self; 6] = [Self::Sms, Self::Email, Self::Webhook, Self::GoogleCalendar, Self::GoogleSheets, Self::Csv];
+    pub const ALL: [Self; 7] =
+        [Self::Sms, Self::PatientEmail, Self::Email, Self::Webhook, Self::GoogleCalendar, Self::GoogleSheets, Self::Csv];
 
     /// As it is stored and configured.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Sms => "sms",
+            Self::PatientEmail => "patient_email",
             Self::Email => "email",
             Self::Webhook => "webhook",
             Self::GoogleCalendar => "google_calendar",
             Self::GoogleSheets => "google_sheets",
             Self::Csv => "csv",
         }
+    }
+
+    /// Whether patients read it.
+    #[must_use]
+    pub const fn is_to_the_patient(self) -> bool {
+        matches!(self, Self::Sms | Self::PatientEmail)
     }
 
     /// The channel of that name.
@@ -102,6 +120,8 @@ pub enum Field {
     Location,
     Name,
     Phone,
+    Email,
+    DateOfBirth,
     Message,
 }
 
@@ -159,7 +179,7 @@ pub struct Notice {
     pub clinic: String,
     /// In which times are worded.
     pub zone: Tz,
-    /// To whom, where the channel writes to a patient: a number in E.164.
+    /// To whom, where the channel writes to a patient: a number in E.164, or an e-mail address.
     #[serde(default)]
     pub recipient: Option<Pii<String>>,
     /// The appointment it is about.
@@ -168,6 +188,9 @@ pub struct Notice {
     /// The message it is about.
     #[serde(default)]
     pub message: Option<CallerMessage>,
+    /// The patient it is about.
+    #[serde(default)]
+    pub patient: Option<Patient>,
     /// The call it is about.
     #[serde(default)]
     pub call: Option<Call>,
@@ -179,8 +202,9 @@ impl Notice {
     pub fn subject(&self) -> String {
         let appointment = self.appointment.as_ref().map(|appointment| appointment.id.to_string());
         let message = || self.message.as_ref().map(|message| message.id.to_string());
+        let patient = || self.patient.as_ref().map(|patient| patient.id.to_string());
         let call = || self.call.as_ref().map(|call| call.id.clone());
-        appointment.or_else(message).or_else(call).unwrap_or_default()
+        appointment.or_else(message).or_else(patient).or_else(call).unwrap_or_default()
     }
 }
 
@@ -233,6 +257,27 @@ pub struct CallerMessage {
     /// Where to call back.
     #[serde(default)]
     pub phone: Option<Pii<String>>,
+}
+
+/// A patient who has registered, as far as he may be told. What he said of his health is never among it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Patient {
+    /// Pseudonymous.
+    pub id: Uuid,
+    /// When he registered.
+    pub registered_at: DateTime<Utc>,
+    /// His name.
+    #[serde(default)]
+    pub name: Option<Pii<String>>,
+    /// His number.
+    #[serde(default)]
+    pub phone: Option<Pii<String>>,
+    /// His e-mail address.
+    #[serde(default)]
+    pub email: Option<Pii<String>>,
+    /// When he was born, `YYYY-MM-DD`.
+    #[serde(default)]
+    pub date_of_birth: Option<Pii<String>>,
 }
 
 /// A call that ended.

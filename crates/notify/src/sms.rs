@@ -99,7 +99,7 @@ impl SmsChannel {
 impl Channel for SmsChannel {
     async fn send(&self, notice: &Notice) -> Result<Receipt, SendError> {
         let to = notice.recipient.as_ref().ok_or_else(|| SendError::lasting("no_recipient"))?.expose();
-        let body = text::sms(notice).ok_or_else(|| SendError::lasting("not_for_this_channel"))?;
+        let body = text::to_patient(notice).ok_or_else(|| SendError::lasting("not_for_this_channel"))?;
         if notice.delivery.attempt > 1
             && let Some(sid) = self.find_sent(to, &body, notice.delivery.created_at).await?
         {

@@ -16,6 +16,7 @@ pub(crate) struct Row {
 const APPOINTMENTS: &[&str] =
     &["key", "event", "appointment", "revision", "start", "minutes", "code", "practitioner", "service", "location", "name", "phone"];
 const MESSAGES: &[&str] = &["key", "event", "message", "taken_at", "urgent", "name", "phone", "text"];
+const PATIENTS: &[&str] = &["key", "event", "patient", "registered_at", "name", "phone", "email", "date_of_birth"];
 const CALLS: &[&str] = &["key", "event", "call", "started_at", "ended_at", "outcome", "phone"];
 
 fn plain(value: Option<&String>) -> String {
@@ -40,6 +41,11 @@ pub(crate) fn row(notice: &Notice) -> Option<Row> {
         cells.extend([at(it.taken_at), it.is_urgent.to_string()]);
         cells.extend([&it.name, &it.phone, &it.text].map(|value| personal(value.as_ref())));
         return Some(Row { table: "Messages", header: MESSAGES, cells });
+    }
+    if let Some(it) = &notice.patient {
+        cells.push(at(it.registered_at));
+        cells.extend([&it.name, &it.phone, &it.email, &it.date_of_birth].map(|value| personal(value.as_ref())));
+        return Some(Row { table: "Patients", header: PATIENTS, cells });
     }
     let it = notice.call.as_ref()?;
     cells.extend([at(it.started_at), at(it.ended_at), it.outcome.clone(), personal(it.phone.as_ref())]);
@@ -71,6 +77,9 @@ mod tests {
         let message = about("message", serde_json::json!({"id": id, "taken_at": "2026-12-01T14:00:00Z", "is_urgent": true, "text": "Hi"}));
         assert_eq!((message.table, message.cells.len()), ("Messages", message.header.len()));
         assert_eq!(message.cells[2..], [id, "2026-12-01T09:00:00-05:00", "true", "", "", "Hi"]);
+        let patient = about("patient", serde_json::json!({"id": id, "registered_at": "2026-12-01T14:00:00Z", "name": "Jane", "email": "j@x.example"}));
+        assert_eq!((patient.table, patient.cells.len()), ("Patients", patient.header.len()));
+        assert_eq!(patient.cells[2..], [id, "2026-12-01T09:00:00-05:00", "Jane", "", "j@x.example", ""]);
         let times = serde_json::json!({"id": "c", "started_at": "2026-12-01T14:00:00Z", "ended_at": "2026-12-01T14:01:00Z", "outcome": "completed"});
         let call = about("call", times);
         assert_eq!((call.table, call.cells.len(), call.cells[5].as_str()), ("Calls", call.header.len(), "completed"));

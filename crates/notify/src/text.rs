@@ -48,12 +48,13 @@ pub(crate) fn headline(event: Event, language: Language) -> &'static str {
         Event::AppointmentMoved => say(language, "Appointment moved", "Cita cambiada"),
         Event::AppointmentCancelled => say(language, "Appointment cancelled", "Cita cancelada"),
         Event::MessageTaken => say(language, "New message", "Mensaje nuevo"),
+        Event::PatientRegistered => say(language, "Patient registered", "Paciente registrado"),
         Event::CallEnded => say(language, "Call ended", "Llamada terminada"),
     }
 }
 
-/// A text message to the patient; `None` for what is not about an appointment.
-pub(crate) fn sms(notice: &Notice) -> Option<String> {
+/// What a patient reads, as a text message or an e-mail; `None` for what is not about an appointment.
+pub(crate) fn to_patient(notice: &Notice) -> Option<String> {
     let Appointment { start, code, practitioner, service, location, name, .. } = notice.appointment.as_ref()?;
     let language = notice.language;
     let when = moment(*start, notice.zone, language);
@@ -65,7 +66,7 @@ pub(crate) fn sms(notice: &Notice) -> Option<String> {
         (Event::AppointmentBooked, _) => format!("your appointment is on {when}"),
         (Event::AppointmentMoved, _) => format!("your appointment is now on {when}"),
         (Event::AppointmentCancelled, _) => format!("your appointment on {when} is cancelled"),
-        (Event::MessageTaken | Event::CallEnded, _) => return None,
+        (Event::MessageTaken | Event::PatientRegistered | Event::CallEnded, _) => return None,
     });
     for (value, english, spanish) in [(practitioner, "with", "con"), (service, "for", "para"), (location, "at", "en")] {
         if let Some(value) = value {
@@ -108,6 +109,16 @@ pub(crate) fn lines(notice: &Notice) -> Vec<(&'static str, String)> {
             (label("From", "De"), &message.name),
             (label("Telephone", "Teléfono"), &message.phone),
             (label("Message", "Mensaje"), &message.text),
+        ];
+        lines.extend(optional.into_iter().filter_map(|(label, value)| Some((label, value.as_ref()?.expose().clone()))));
+    }
+    if let Some(patient) = &notice.patient {
+        lines.push((label("Registered", "Registrado"), when(patient.registered_at)));
+        let optional = [
+            (label("Patient", "Paciente"), &patient.name),
+            (label("Telephone", "Teléfono"), &patient.phone),
+            (label("E-mail", "Correo"), &patient.email),
+            (label("Born", "Nacimiento"), &patient.date_of_birth),
         ];
         lines.extend(optional.into_iter().filter_map(|(label, value)| Some((label, value.as_ref()?.expose().clone()))));
     }
@@ -176,11 +187,11 @@ pub(crate) mod tests {
             ),
         ] {
             (notice.event, notice.language) = (event, language);
-            assert_eq!(sms(&notice).unwrap(), expected);
+            assert_eq!(to_patient(&notice).unwrap(), expected);
         }
         notice.event = Event::MessageTaken;
-        assert_eq!(sms(&notice), None);
-        let full = sms(&booked()).unwrap();
+        assert_eq!(to_patient(&notice), None);
+        let full = to_patient(&booked()).unwrap();
         assert!(full.ends_with(", with Doctor Ada Lovelace, for check-up, at Oak Street. Patient: Jane <Miller>. Code: K7M2X9."), "{full}");
     }
 

@@ -9,7 +9,7 @@ use sha2::Sha256;
 
 use crate::channel::{Channel, Receipt, SendError};
 use crate::http::{ClientError, Http, base_url};
-use crate::notice::{Appointment, Call, CallerMessage, Notice};
+use crate::notice::{Appointment, Call, CallerMessage, Notice, Patient};
 use crate::secret::Secret;
 
 /// Carries time and signature: `t=1764590400,v1=<hex>`.
@@ -34,6 +34,8 @@ struct Body<'a> {
     appointment: Option<&'a Appointment>,
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<&'a CallerMessage>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patient: Option<&'a Patient>,
     #[serde(skip_serializing_if = "Option::is_none")]
     call: Option<&'a Call>,
 }
@@ -70,6 +72,7 @@ impl Channel for WebhookChannel {
             created_at: notice.delivery.created_at,
             appointment: notice.appointment.as_ref(),
             message: notice.message.as_ref(),
+            patient: notice.patient.as_ref(),
             call: notice.call.as_ref(),
         };
         let body = serde_json::to_vec(&body).map_err(|_| SendError::lasting("request.malformed"))?;

@@ -4,8 +4,8 @@
 
 use chrono::{TimeDelta, Utc};
 use frontdesk_notify::{
-    CalendarChannel, CalendarOptions, Channel, EmailChannel, EmailOptions, Event, FreeBusy, GoogleAccount, Notice, Secret, SendError,
-    SheetsChannel, SheetsOptions, SmsChannel, SmsOptions, WebhookChannel, twilio, webhook_signature,
+    CalendarChannel, CalendarOptions, Carrier, Channel, EmailChannel, EmailOptions, Event, FreeBusy, GoogleAccount, Notice, Readers, Secret,
+    SendError, SheetsChannel, SheetsOptions, SmsChannel, SmsOptions, WebhookChannel, twilio, webhook_signature,
 };
 use frontdesk_simulators::receivers::{Fault, Google, MailServer, Twilio, Webhook, twilio_signature};
 use serde_json::json;
@@ -142,9 +142,13 @@ async fn a_webhook_is_signed_and_says_its_key() {
     assert_eq!(code(channel.send(&notice()).await), ("http.410".into(), false));
 }
 
+fn to_the_clinic() -> EmailOptions {
+    let to = Readers::Clinic(vec!["a@lake.example".into(), "b@lake.example".into()]);
+    EmailOptions { from: "Lakeside <desk@lake.example>".into(), to }
+}
+
 fn email(server: &MailServer) -> EmailChannel {
-    let options = EmailOptions { from: "Lakeside <desk@lake.example>".into(), to: vec!["a@lake.example".into(), "b@lake.example".into()] };
-    EmailChannel::new(&Secret::new(server.url()), &options).unwrap()
+    EmailChannel::new(Carrier::Smtp(Secret::new(server.url())), &to_the_clinic()).unwrap()
 }
 
 #[tokio::test]
@@ -182,6 +186,52 @@ async fn a_receiver_that_never_answers_is_not_waited_for() {
 
 fn account(google: &Google) -> GoogleAccount {
     GoogleAccount::from_json(&Secret::new(google.service_account())).unwrap()
+}
+
+fn gmail(google: &Google, options: &EmailOptions) -> EmailChannel {
+    EmailChannel::new(Carrier::Gmail { base_url: google.gmail_url(), account: account(google) }, options).unwrap()
+}
+
+#[tokio::test]
+async fn an_email_by_gmail_is_sent_as_its_sender_and_once() {
+    let google = Google::start().await.unwrap();
+    let channel = gmail(&google, &to_the_clinic());
+    google.fail([Fault::Status(503), Fault::StatusAfter(502)]);
+    assert_eq!(code(channel.send(&notice()).await), ("http.503".into(), true));
+    // Nothing was sent: the second attempt finds nothing, and sends.
+    assert_eq!(code(channel.send(&attempt(2)).await), ("http.502".into(), true));
+    let receipt = channel.send(&attempt(3)).await.unwrap();
+    let sent = google.sent_from("desk@lake.example");
+    assert_eq!((sent.len(), receipt.is_delivered), (1, false));
+    assert!(receipt.provider_id.is_some_and(|id| !id.is_empty()));
+    assert_eq!(sent[0].to, ["a@lake.example", "b@lake.example"]);
+    assert_eq!(sent[0].header("Frontdesk-Notice").unwrap(), notice().delivery.key);
+    assert!(sent[0].text.contains("method=REQUEST") && sent[0].text.contains("text/html"), "{}", sent[0].text);
+    // Another notice is another mail, in whichever attempt.
+    let mut another = attempt(2);
+    another.delivery.key = "another".into();
+    channel.send(&another).await.unwrap();
+    assert_eq!(google.sent_from("desk@lake.example").len(), 2);
+    google.revoke_tokens();
+    assert_eq!(code(channel.send(&notice()).await), ("http.401".into(), true));
+}
+
+#[tokio::test]
+async fn a_patient_is_written_to_at_his_address_by_either_way() {
+    let options = EmailOptions { from: "desk@lake.example".into(), to: Readers::Patient };
+    let mut to_jane = notice();
+    to_jane.recipient = Some("jane@mail.example".to_owned().into());
+    let google = Google::start().await.unwrap();
+    gmail(&google, &options).send(&to_jane).await.unwrap();
+    let server = MailServer::start().await.unwrap();
+    EmailChannel::new(Carrier::Smtp(Secret::new(server.url())), &options).unwrap().send(&to_jane).await.unwrap();
+    for mail in [google.sent_from("desk@lake.example").remove(0), server.inbox().remove(0)] {
+        assert_eq!(mail.to, ["jane@mail.example"]);
+        assert!(mail.text.contains("invite.ics"), "{}", mail.text);
+        assert_eq!(mail.header("Subject").unwrap(), "Lakeside: Cita reservada");
+    }
+    // A number is no address.
+    assert_eq!(code(gmail(&google, &options).send(&notice()).await), ("no_recipient".into(), false));
 }
 
 #[tokio::test]
@@ -253,4 +303,18 @@ async fn a_sheet_is_made_when_absent_and_holds_each_notice_once() {
     another.delivery.key = "another".into();
     channel.send(&another).await.unwrap();
     assert_eq!(google.rows("doc1", "Appointments").unwrap().len(), 3);
+    // Patients have a sheet of their own.
+    let mut registered = notice();
+    registered.event = Event::PatientRegistered;
+    registered.appointment = None;
+    let id = "0194d5f0-0000-7000-8000-000000000003";
+    registered.patient =
+        serde_json::from_value(json!({"id": id, "registered_at": "2026-12-01T14:00:00Z", "name": "Jane Müller"})).unwrap();
+    google.fail([Fault::StatusAfter(500), Fault::StatusAfter(503)]);
+    for expected in ["http.500", "http.503"] {
+        assert_eq!(code(channel.send(&registered).await), (expected.into(), true));
+    }
+    channel.send(&registered).await.unwrap();
+    let rows = google.rows("doc1", "Patients").unwrap();
+    assert_eq!((rows.len(), rows[0][3].as_str(), rows[1][2..5].join("|")), (2, "registered_at", format!("{id}|2026-12-01T09:00:00-05:00|Jane Müller")));
 }

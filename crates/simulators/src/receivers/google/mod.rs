@@ -1,4 +1,7 @@
-//! Google's token endpoint for service accounts, Calendar (version 3, events) and Sheets (version 4, values and new sheets).
+//! Google's token endpoint for service accounts, Calendar (version 3, events), Sheets (version 4, values and new sheets) and Gmail
+//! (version 1, sending and looking at what was sent).
+
+mod gmail;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
@@ -18,7 +21,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
-use super::{Fault, Faults, Server, locked};
+use super::{Fault, Faults, Mail, Server, locked};
 
 /// Whose key it is.
 const EMAIL: &str = "frontdesk@clinic.iam.gserviceaccount.com";
@@ -39,14 +42,24 @@ type Rows = Vec<Vec<String>>;
 struct Shared {
     public_key: Vec<u8>,
     faults: Faults,
-    /// Token → scope.
-    tokens: Mutex<HashMap<String, String>>,
+    /// Token → what it is good for.
+    tokens: Mutex<HashMap<String, Granted>>,
     /// Calendar → event's id → event.
     events: Mutex<BTreeMap<(String, String), CalendarEvent>>,
     /// Spreadsheet → sheet → rows.
     sheets: Mutex<BTreeMap<(String, String), Rows>>,
+    /// Mailbox → what was sent from it, oldest first.
+    sent: Mutex<BTreeMap<String, Vec<gmail::Sent>>>,
     /// Calendar → when it is taken, by what its owner wrote into it himself.
     taken: Mutex<BTreeMap<String, Vec<Period>>>,
+}
+
+/// What a token is good for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Granted {
+    scope: String,
+    /// As which user, if not as the account itself.
+    user: Option<String>,
 }
 
 /// The services.
@@ -72,6 +85,7 @@ impl Google {
             tokens: Mutex::default(),
             events: Mutex::default(),
             sheets: Mutex::default(),
+            sent: Mutex::default(),
             taken: Mutex::default(),
         });
         let router = Router::new()
@@ -81,6 +95,7 @@ impl Google {
             .route("/calendar/v3/calendars/{calendar}/events/{event}", patch(change).delete(delete))
             .route("/v4/spreadsheets/{document}", post(batch_update))
             .route("/v4/spreadsheets/{document}/values/{range}", get(column).post(append))
+            .merge(gmail::routes())
             .with_state(Arc::clone(&shared));
         Ok(Self { server: Server::http(router).await?, shared, private_key })
     }
@@ -109,6 +124,18 @@ impl Google {
     #[must_use]
     pub fn sheets_url(&self) -> String {
         format!("http://{}/v4", self.server.address)
+    }
+
+    /// Base URL of Gmail.
+    #[must_use]
+    pub fn gmail_url(&self) -> String {
+        format!("http://{}/gmail/v1", self.server.address)
+    }
+
+    /// What was sent from a mailbox, oldest first.
+    #[must_use]
+    pub fn sent_from(&self, mailbox: &str) -> Vec<Mail> {
+        locked(&self.shared.sent).get(mailbox).into_iter().flatten().map(gmail::Sent::mail).collect()
     }
 
     /// Fails so, one fault a request that changes something, after those that are planned already.
@@ -149,21 +176,32 @@ fn refusal(status: StatusCode, reason: &str, message: &str) -> Response {
     (status, Json(json!({ "error": { "code": status.as_u16(), "message": message, "errors": errors } }))).into_response()
 }
 
+fn insufficient() -> Response {
+    refusal(StatusCode::FORBIDDEN, "insufficientPermissions", "Request had insufficient authentication scopes.")
+}
+
+fn unauthorised() -> Response {
+    refusal(StatusCode::UNAUTHORIZED, "authError", "Invalid Credentials")
+}
+
 impl Shared {
+    /// What the token of a request is good for.
+    fn granted(&self, headers: &HeaderMap) -> Option<Granted> {
+        let given = headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")?;
+        locked(&self.tokens).get(given).cloned()
+    }
+
     /// The refusal of a request without the right token.
     fn refuse(&self, headers: &HeaderMap, scope: &str) -> Option<Response> {
-        let given =
-            headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| value.strip_prefix("Bearer "));
-        let granted = given.and_then(|token| locked(&self.tokens).get(token).cloned());
-        match granted {
-            Some(granted) if granted == scope => None,
-            Some(_) => Some(refusal(StatusCode::FORBIDDEN, "insufficientPermissions", "Request had insufficient authentication scopes.")),
-            None => Some(refusal(StatusCode::UNAUTHORIZED, "authError", "Invalid Credentials")),
+        match self.granted(headers) {
+            Some(granted) if granted.scope == scope && granted.user.is_none() => None,
+            Some(_) => Some(insufficient()),
+            None => Some(unauthorised()),
         }
     }
 
-    /// The scope that an assertion asks for, if it is signed and valid.
-    fn scope(&self, assertion: &str) -> Option<String> {
+    /// What an assertion asks for, if it is signed and valid.
+    fn asked(&self, assertion: &str) -> Option<Granted> {
         let (signed, signature) = assertion.rsplit_once('.')?;
         let key = UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, &self.public_key);
         key.verify(signed.as_bytes(), &URL_SAFE_NO_PAD.decode(signature).ok()?).ok()?;
@@ -177,19 +215,20 @@ impl Shared {
             && issued <= now + 60
             && until > now
             && until - issued <= 3600;
-        claims["scope"].as_str().filter(|_| is_valid).map(String::from)
+        let scope = claims["scope"].as_str().filter(|_| is_valid)?.to_owned();
+        Some(Granted { scope, user: claims["sub"].as_str().map(String::from) })
     }
 }
 
 async fn token(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
     let form: HashMap<String, String> = form_urlencoded::parse(&body).into_owned().collect();
     let is_grant = form.get("grant_type").is_some_and(|grant| grant == "urn:ietf:params:oauth:grant-type:jwt-bearer");
-    let Some(scope) = form.get("assertion").filter(|_| is_grant).and_then(|assertion| shared.scope(assertion)) else {
+    let Some(granted) = form.get("assertion").filter(|_| is_grant).and_then(|assertion| shared.asked(assertion)) else {
         let fault = json!({ "error": "invalid_grant", "error_description": "Invalid JWT" });
         return (StatusCode::BAD_REQUEST, Json(fault)).into_response();
     };
     let token = format!("ya29.{}", uuid::Uuid::now_v7().simple());
-    locked(&shared.tokens).insert(token.clone(), scope);
+    locked(&shared.tokens).insert(token.clone(), granted);
     Json(json!({ "access_token": token, "expires_in": 3599, "token_type": "Bearer" })).into_response()
 }
 
