@@ -25,7 +25,9 @@ pub use model::{
     ConsentBy, CoverageRow, Emergency, Hours, Limits, LocationConfig, PractitionerConfig, PriceConfig, Question, RecordingConfig,
     ServiceConfig, Tenant, TimeOff, TransferTarget, TurnTaking, Voice,
 };
-pub use notifications::{CalendarNotices, CsvNotices, EmailNotices, Notifications, SheetsNotices, SmsNotices, WebhookNotices};
+pub use notifications::{
+    CalendarNotices, CsvNotices, EmailBy, EmailNotices, Notifications, PatientEmailNotices, SheetsNotices, SmsNotices, WebhookNotices,
+};
 pub use schema::tenant_schema;
 
 #[cfg(test)]

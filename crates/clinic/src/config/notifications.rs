@@ -17,6 +17,8 @@ pub struct Notifications {
     pub language: Option<Language>,
     /// Text messages to patients.
     pub sms: Option<SmsNotices>,
+    /// E-mails to patients whose address is known.
+    pub patient_email: Option<PatientEmailNotices>,
     /// E-mails to the clinic.
     pub email: Option<EmailNotices>,
     /// JSON to a server of the clinic's.
@@ -42,6 +44,33 @@ pub struct SmsNotices {
     pub fields: Vec<Field>,
 }
 
+/// By whom e-mails are carried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum EmailBy {
+    /// The operator's mail server.
+    #[default]
+    Smtp,
+    /// Gmail's API, as the sender's mailbox in the clinic's Google Workspace.
+    Gmail,
+}
+
+/// E-mails to patients whose address is known, from their registration: a sentence, and an invitation for their calendar.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PatientEmailNotices {
+    /// The sender: `Lakeside Clinic <desk@lakeside.example>`.
+    pub from: String,
+    /// By whom they are carried.
+    #[serde(default)]
+    pub by: EmailBy,
+    /// Of which events; of appointments alone.
+    pub on: Vec<Event>,
+    /// What may be told.
+    #[serde(default = "code")]
+    pub fields: Vec<Field>,
+}
+
 /// E-mails to the clinic.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -50,6 +79,9 @@ pub struct EmailNotices {
     pub from: String,
     /// The clinic's addresses.
     pub to: Vec<String>,
+    /// By whom they are carried.
+    #[serde(default)]
+    pub by: EmailBy,
     /// Of which events.
     pub on: Vec<Event>,
     /// What may be told.
@@ -115,12 +147,13 @@ impl Notifications {
     /// The channels that are on, with the events of each and what it may carry.
     pub fn channels(&self) -> impl Iterator<Item = (ChannelKind, &[Event], &[Field])> {
         let sms = self.sms.as_ref().map(|it| (ChannelKind::Sms, &it.on[..], &it.fields[..]));
+        let patient = self.patient_email.as_ref().map(|it| (ChannelKind::PatientEmail, &it.on[..], &it.fields[..]));
         let email = self.email.as_ref().map(|it| (ChannelKind::Email, &it.on[..], &it.fields[..]));
         let webhook = self.webhook.as_ref().map(|it| (ChannelKind::Webhook, &it.on[..], &it.fields[..]));
         let calendar = self.google_calendar.as_ref().map(|it| (ChannelKind::GoogleCalendar, &it.on[..], &it.fields[..]));
         let sheets = self.google_sheets.as_ref().map(|it| (ChannelKind::GoogleSheets, &it.on[..], &it.fields[..]));
         let csv = self.csv.as_ref().map(|it| (ChannelKind::Csv, &it.on[..], &it.fields[..]));
-        [sms, email, webhook, calendar, sheets, csv].into_iter().flatten()
+        [sms, patient, email, webhook, calendar, sheets, csv].into_iter().flatten()
     }
 
     /// The channels of an event, and what each may carry.
@@ -140,15 +173,21 @@ impl Notifications {
             let name = kind.as_str();
             require(!on.is_empty(), &format!("{name}.on"), "got nothing, expected events like [\"appointment_booked\"]".into());
             for (index, event) in on.iter().enumerate() {
-                let is_fitting = event.is_about_an_appointment() || !matches!(kind, ChannelKind::Sms | ChannelKind::GoogleCalendar);
+                let is_general = !kind.is_to_the_patient() && kind != ChannelKind::GoogleCalendar;
+                let is_fitting = event.is_about_an_appointment() || is_general;
                 let word = event.as_str();
                 require(is_fitting, &format!("{name}.on[{index}]"), format!("got \"{word}\", expected an event of an appointment"));
                 require(!on[..index].contains(event), &format!("{name}.on[{index}]"), format!("got \"{word}\" a second time"));
             }
             for (index, field) in fields.iter().enumerate() {
-                let is_fitting = *field != Field::Message || on.contains(&Event::MessageTaken);
-                let problem = "got \"message\" without the event \"message_taken\", expected both or neither";
-                require(is_fitting, &format!("{name}.fields[{index}]"), problem.into());
+                let (word, needed) = match field {
+                    Field::Message => ("message", Event::MessageTaken),
+                    Field::Email => ("email", Event::PatientRegistered),
+                    Field::DateOfBirth => ("date_of_birth", Event::PatientRegistered),
+                    _ => continue,
+                };
+                let problem = || format!("got \"{word}\" without the event \"{}\", expected both or neither", needed.as_str());
+                require(on.contains(&needed), &format!("{name}.fields[{index}]"), problem());
             }
         }
         if let Some(sms) = &self.sms {
@@ -156,8 +195,11 @@ impl Notifications {
             let expected = "expected E.164 like \"+12025550143\", or a messaging service, MG and 32 characters";
             require(is_e164(&sms.from) || is_service, "sms.from", format!("got \"{}\", {expected}", sms.from));
         }
+        let expected = "expected an address like \"Desk <desk@clinic.example>\"";
+        if let Some(patient) = &self.patient_email {
+            require(is_mailbox(&patient.from), "patient_email.from", format!("got \"{}\", {expected}", patient.from));
+        }
         if let Some(email) = &self.email {
-            let expected = "expected an address like \"Desk <desk@clinic.example>\"";
             require(is_mailbox(&email.from), "email.from", format!("got \"{}\", {expected}", email.from));
             require(!email.to.is_empty(), "email.to", "got nothing, expected at least one address".into());
             for (index, to) in email.to.iter().enumerate() {
@@ -202,9 +244,23 @@ mod tests {
     }
 
     #[test]
+    fn patients_are_written_to_of_appointments_and_emails_go_by_the_server_unless_told_otherwise() {
+        let notifications = read(
+            "[patient_email]\nfrom = \"desk@x.example\"\non = [\"appointment_booked\"]\n\
+             [email]\nfrom = \"desk@x.example\"\nto = [\"desk@x.example\"]\nby = \"gmail\"\non = [\"patient_registered\"]\nfields = [\"email\"]\n",
+        );
+        assert_eq!(notifications.problems(), []);
+        let ways = (notifications.patient_email.as_ref().map(|it| it.by), notifications.email.as_ref().map(|it| it.by));
+        assert_eq!(ways, (Some(EmailBy::Smtp), Some(EmailBy::Gmail)));
+        let booked: Vec<_> = notifications.of(Event::AppointmentBooked).collect();
+        assert_eq!(booked, [(ChannelKind::PatientEmail, &[Field::Code][..])]);
+    }
+
+    #[test]
     fn every_fault_has_its_key() {
         let notifications = read(
             "[sms]\nfrom = \"Lakeside\"\non = [\"call_ended\"]\n\
+             [patient_email]\nfrom = \"desk\"\non = [\"patient_registered\"]\nfields = [\"email\"]\n\
              [email]\nfrom = \"desk\"\nto = [\"a@b.example\", \"c\"]\non = [\"appointment_booked\", \"appointment_booked\"]\nfields = [\"message\"]\n\
              [webhook]\nurl = \"ftp://x\"\non = []\n\
              [google_calendar]\ncalendar_id = \"\"\non = [\"message_taken\"]\n",
@@ -214,11 +270,13 @@ mod tests {
             keys,
             [
                 "sms.on[0]",
+                "patient_email.on[0]",
                 "email.on[1]",
                 "email.fields[0]",
                 "webhook.on",
                 "google_calendar.on[0]",
                 "sms.from",
+                "patient_email.from",
                 "email.from",
                 "email.to[1]",
                 "webhook.url",

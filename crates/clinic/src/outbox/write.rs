@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use frontdesk_agent::{CallRecord, Pii};
-use frontdesk_notify::{Appointment, Call, CallerMessage, ChannelKind, Delivery, Event, Field, Language, Notice};
+use frontdesk_notify::{Appointment, Call, CallerMessage, ChannelKind, Delivery, Event, Field, Language, Notice, Patient};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -10,6 +10,7 @@ use crate::config::Tenant;
 use crate::db::DbError;
 use crate::ids::{AppointmentId, PatientId};
 use crate::messages::About;
+use crate::patients::{Intake, Registration};
 use crate::phone::PhoneNumber;
 use crate::schedule::{Place, Span};
 use crate::store::{ClinicStore, load_schedule, practitioner_id};
@@ -18,10 +19,30 @@ use crate::subjects::Subject;
 /// What is told, before any channel has cut it down.
 pub(crate) struct Told {
     pub(crate) notice: Notice,
+    /// Where the patient is reached, by those channels that write to patients.
+    pub(crate) reached: Reached,
     /// Tells notices about one thing apart: a revision, say.
     pub(crate) version: String,
     /// Whose key seals it: erasing that patient or call makes the notice unreadable, too.
     pub(crate) owner: OwnerOf,
+}
+
+/// Where a patient is reached; nowhere, in a notice that is not about an appointment.
+#[derive(Default)]
+pub(crate) struct Reached {
+    pub(crate) phone: Option<Pii<String>>,
+    pub(crate) email: Option<Pii<String>>,
+}
+
+impl Reached {
+    /// By a channel.
+    fn by(&self, kind: ChannelKind) -> Option<Pii<String>> {
+        match kind {
+            ChannelKind::Sms => self.phone.clone(),
+            ChannelKind::PatientEmail => self.email.clone(),
+            _ => None,
+        }
+    }
 }
 
 /// Whom a notice is about, for its key.
@@ -31,6 +52,11 @@ pub(crate) enum OwnerOf {
 }
 
 impl Told {
+    /// What happens once.
+    fn once(notice: Notice, owner: OwnerOf) -> Self {
+        Self { notice, reached: Reached::default(), version: "0".into(), owner }
+    }
+
     /// The same for the same thing, version, event and channel: told once.
     pub(crate) fn key(&self, kind: ChannelKind) -> String {
         format!("{}:{}:{}:{}", self.notice.subject(), self.version, self.notice.event.as_str(), kind.as_str())
@@ -65,15 +91,19 @@ impl ClinicStore {
         event: Event,
         id: AppointmentId,
     ) -> Result<Told, DbError> {
+        // What a patient told of himself is not opened for nothing.
+        let writes_emails = tenant.notifications.of(event).any(|(kind, _)| kind == ChannelKind::PatientEmail);
         let row = sqlx::query!(
             r#"SELECT a.revision, lower(a.during) AS "start!", upper(a.during) AS "end!", a.confirmation_code, a.practitioner_id, patients.patient_id,
-                      p.name AS practitioner_name, s.name AS "service_name?", patients.name_sealed, patients.phone_sealed
+                      p.name AS practitioner_name, s.name AS "service_name?", patients.name_sealed, patients.phone_sealed,
+                      CASE WHEN $2 THEN patients.intake_sealed END AS intake_sealed
                FROM appointments a
                JOIN practitioners p USING (tenant_id, practitioner_id)
                JOIN patients USING (tenant_id, patient_id)
                LEFT JOIN services s USING (tenant_id, service_code)
                WHERE a.appointment_id = $1"#,
-            id.0
+            id.0,
+            writes_emails
         )
         .fetch_one(&mut *connection)
         .await?;
@@ -83,9 +113,12 @@ impl ClinicStore {
         } else {
             load_schedule(&mut *connection).await?.place(&practitioner_id(row.practitioner_id)?, span)
         };
-        let keys = self.keys_of(&mut *connection, [&row.name_sealed, &row.phone_sealed]).await?;
+        let keys = self.keys_of(&mut *connection, [&row.name_sealed, &row.phone_sealed].into_iter().chain(&row.intake_sealed)).await?;
         let phone: PhoneNumber = self.open_with(&keys, ("patients", "phone_sealed"), row.phone_sealed)?;
         let phone = Pii::new(phone.as_e164().to_owned());
+        let intake: Option<Intake> =
+            row.intake_sealed.map(|sealed| self.open_with(&keys, ("patients", "intake_sealed"), sealed)).transpose()?;
+        let reached = Reached { phone: Some(phone.clone()), email: intake.and_then(|intake| intake.email).map(|it| String::from(it).into()) };
         let appointment = Appointment {
             id: id.0,
             revision: row.revision.unsigned_abs(),
@@ -96,13 +129,13 @@ impl ClinicStore {
             service: row.service_name,
             location: place.as_ref().map(|place| place.name.clone()),
             name: Some(self.open_with(&keys, ("patients", "name_sealed"), row.name_sealed)?),
-            phone: Some(phone.clone()),
+            phone: Some(phone),
         };
         let version = appointment.revision.to_string();
         let mut notice = notice(tenant, event);
         notice.zone = Place::zone(place.as_ref(), tenant.zone);
-        (notice.recipient, notice.appointment) = (Some(phone), Some(appointment));
-        Ok(Told { notice, version, owner: OwnerOf::Patient(PatientId(row.patient_id)) })
+        notice.appointment = Some(appointment);
+        Ok(Told { notice, reached, version, owner: OwnerOf::Patient(PatientId(row.patient_id)) })
     }
 
     /// Tells of a message that was left.
@@ -128,7 +161,30 @@ impl ClinicStore {
             About::Call => OwnerOf::Call,
             About::Patient(patient) => OwnerOf::Patient(patient),
         };
-        self.tell(connection, call_id, &Told { notice, version: "0".into(), owner }, |_| true).await?;
+        self.tell(connection, call_id, &Told::once(notice, owner), |_| true).await?;
+        Ok(())
+    }
+
+    /// Tells of a patient who has registered: who he is, and nothing of what he said of his health.
+    pub(crate) async fn tell_of_patient(
+        &self,
+        connection: &mut PgConnection,
+        call_id: &str,
+        (patient, registered_at): (PatientId, DateTime<Utc>),
+        told: &Registration,
+    ) -> Result<(), DbError> {
+        let Some(tenant) = self.notices.as_ref().filter(|_| self.is_told(Event::PatientRegistered)) else { return Ok(()) };
+        let mut notice = notice(tenant, Event::PatientRegistered);
+        let intake = told.intake.expose();
+        notice.patient = Some(Patient {
+            id: patient.0,
+            registered_at,
+            name: Some(told.patient_name.clone()),
+            phone: Some(told.phone.as_e164().to_owned().into()),
+            email: intake.email.clone().map(|email| String::from(email).into()),
+            date_of_birth: Some(intake.date_of_birth.to_string().into()),
+        });
+        self.tell(connection, call_id, &Told::once(notice, OwnerOf::Patient(patient)), |_| true).await?;
         Ok(())
     }
 
@@ -149,12 +205,12 @@ impl ClinicStore {
             outcome,
             phone: caller.map(|phone| phone.as_e164().to_owned().into()),
         });
-        self.tell(connection, &record.call_id, &Told { notice, version: "0".into(), owner: OwnerOf::Call }, |_| true).await?;
+        self.tell(connection, &record.call_id, &Told::once(notice, OwnerOf::Call), |_| true).await?;
         Ok(())
     }
 
     /// Writes one row for each channel of the event that is `wanted`; tells which. What was told before under the same version
-    /// stays as it is.
+    /// stays as it is. Who cannot be reached on a channel that writes to patients is not told on it.
     pub(crate) async fn tell(
         &self,
         connection: &mut PgConnection,
@@ -167,7 +223,11 @@ impl ClinicStore {
         let subject = told.notice.subject();
         let mut channels = Vec::new();
         for (kind, fields) in tenant.notifications.of(event).filter(|(kind, _)| wanted(*kind)) {
-            let notice = restricted(told.notice.clone(), kind, fields);
+            let recipient = told.reached.by(kind);
+            if kind.is_to_the_patient() && recipient.is_none() {
+                continue;
+            }
+            let notice = Notice { recipient, ..restricted(told.notice.clone(), fields) };
             let owner = match told.owner {
                 OwnerOf::Patient(patient) => Subject::Patient(patient),
                 OwnerOf::Call => Subject::Call(call_id),
@@ -203,15 +263,14 @@ fn notice(tenant: &Tenant, event: Event) -> Notice {
         recipient: None,
         appointment: None,
         message: None,
+        patient: None,
         call: None,
     }
 }
 
 /// Takes out what the channel may not carry.
-fn restricted(mut notice: Notice, kind: ChannelKind, fields: &[Field]) -> Notice {
+fn restricted(mut notice: Notice, fields: &[Field]) -> Notice {
     let is_allowed = |field| fields.contains(&field);
-    // A text message has to know where it goes, whatever it may say.
-    notice.recipient = notice.recipient.filter(|_| kind == ChannelKind::Sms);
     if let Some(it) = &mut notice.appointment {
         it.code = it.code.take().filter(|_| is_allowed(Field::Code));
         it.practitioner = it.practitioner.take().filter(|_| is_allowed(Field::Practitioner));
@@ -225,6 +284,12 @@ fn restricted(mut notice: Notice, kind: ChannelKind, fields: &[Field]) -> Notice
         it.name = it.name.take().filter(|_| is_allowed(Field::Name));
         it.phone = it.phone.take().filter(|_| is_allowed(Field::Phone));
     }
+    if let Some(it) = &mut notice.patient {
+        it.name = it.name.take().filter(|_| is_allowed(Field::Name));
+        it.phone = it.phone.take().filter(|_| is_allowed(Field::Phone));
+        it.email = it.email.take().filter(|_| is_allowed(Field::Email));
+        it.date_of_birth = it.date_of_birth.take().filter(|_| is_allowed(Field::DateOfBirth));
+    }
     if let Some(it) = &mut notice.call {
         it.phone = it.phone.take().filter(|_| is_allowed(Field::Phone));
     }
@@ -235,16 +300,19 @@ fn restricted(mut notice: Notice, kind: ChannelKind, fields: &[Field]) -> Notice
 mod tests {
     use super::*;
 
-    const PERSONAL: [&str; 9] = ["CODE", "PRACTITIONER", "SERVICE", "LOCATION", "NAME", "+1202", "TEXT", "CALLER", "+1303"];
+    const PERSONAL: [&str; 13] = [
+        "CODE", "PRACTITIONER", "SERVICE", "LOCATION", "NAME", "+1202", "TEXT", "CALLER", "+1303", "PATIENT", "+1404", "EMAIL", "1981",
+    ];
 
     fn everything() -> Notice {
         let id = "0194d5f0-0000-7000-8000-000000000001";
         let at = "2026-12-01T14:00:00Z";
         serde_json::from_value(serde_json::json!({
-            "event": "appointment_booked", "language": "en", "clinic": "Lakeside", "zone": "UTC", "recipient": "+1202",
+            "event": "appointment_booked", "language": "en", "clinic": "Lakeside", "zone": "UTC",
             "appointment": {"id": id, "revision": 0, "start": at, "duration_minutes": 30, "code": "CODE", "practitioner": "PRACTITIONER",
                 "service": "SERVICE", "location": "LOCATION", "name": "NAME", "phone": "+1202"},
             "message": {"id": id, "taken_at": at, "is_urgent": true, "text": "TEXT", "name": "CALLER", "phone": "+1303"},
+            "patient": {"id": id, "registered_at": at, "name": "PATIENT", "phone": "+1404", "email": "EMAIL", "date_of_birth": "1981"},
             "call": {"id": "call", "started_at": at, "ended_at": at, "outcome": "completed", "phone": "+1303"},
         }))
         .unwrap()
@@ -252,12 +320,9 @@ mod tests {
 
     #[test]
     fn without_fields_nothing_is_carried_but_event_and_time() {
-        for kind in ChannelKind::ALL {
-            let text = serde_json::to_string(&restricted(everything(), kind, &[])).unwrap();
-            let carried: Vec<&str> = PERSONAL.into_iter().filter(|word| text.contains(word)).collect();
-            let expected: &[&str] = if kind == ChannelKind::Sms { &["+1202"] } else { &[] };
-            assert_eq!(carried, expected, "{}", kind.as_str());
-        }
+        let text = serde_json::to_string(&restricted(everything(), &[])).unwrap();
+        let carried: Vec<&str> = PERSONAL.into_iter().filter(|word| text.contains(word)).collect();
+        assert_eq!(carried, Vec::<&str>::new());
     }
 
     #[test]
@@ -267,13 +332,22 @@ mod tests {
             (Field::Practitioner, &["PRACTITIONER"]),
             (Field::Service, &["SERVICE"]),
             (Field::Location, &["LOCATION"]),
-            (Field::Name, &["NAME", "CALLER"]),
-            (Field::Phone, &["+1202", "+1303"]),
+            (Field::Name, &["NAME", "CALLER", "PATIENT"]),
+            (Field::Phone, &["+1202", "+1303", "+1404"]),
+            (Field::Email, &["EMAIL"]),
+            (Field::DateOfBirth, &["1981"]),
             (Field::Message, &["TEXT"]),
         ] {
-            let text = serde_json::to_string(&restricted(everything(), ChannelKind::Webhook, &[field])).unwrap();
+            let text = serde_json::to_string(&restricted(everything(), &[field])).unwrap();
             let carried: Vec<&str> = PERSONAL.into_iter().filter(|word| text.contains(word)).collect();
             assert_eq!(carried, expected, "{field:?}");
         }
+    }
+
+    #[test]
+    fn those_who_write_to_patients_know_where_and_nobody_else_does() {
+        let reached = Reached { phone: Some("+1202".to_owned().into()), email: Some("EMAIL".to_owned().into()) };
+        let known: Vec<_> = ChannelKind::ALL.into_iter().filter_map(|kind| Some((kind, reached.by(kind)?.into_inner()))).collect();
+        assert_eq!(known, [(ChannelKind::Sms, "+1202".to_owned()), (ChannelKind::PatientEmail, "EMAIL".to_owned())]);
     }
 }

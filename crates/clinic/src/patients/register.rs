@@ -154,7 +154,7 @@ impl Effect for Register<'_> {
         &self,
         store: &ClinicStore,
         key: &CommitKey,
-        _now: DateTime<Utc>,
+        now: DateTime<Utc>,
         connection: &mut PgConnection,
     ) -> Result<Settled<Registered>, DbError> {
         let Registration { patient_name, phone, intake } = self.0;
@@ -187,6 +187,9 @@ impl Effect for Register<'_> {
         }
         let caller_type = if standing == Standing::New { "new" } else { "returning" };
         remember(connection, store, &key.call_id, patient, caller_type).await?;
+        if standing != Standing::Known {
+            store.tell_of_patient(connection, &key.call_id, (patient, now), self.0).await?;
+        }
         let action = if standing == Standing::Known { "patient.recognised" } else { "patient.registered" };
         let subject = patient.to_string();
         audit::append(connection, &store.tenant, Some(&key.call_id), Actor::Caller, action, Some(&subject)).await?;
