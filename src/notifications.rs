@@ -5,13 +5,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use frontdesk_clinic::config::PractitionerConfig;
+use frontdesk_clinic::config::{EmailBy, PractitionerConfig};
 use frontdesk_clinic::elsewhere::{CalendarSource, Elsewhere};
 use frontdesk_clinic::outbox::{Channels, Dispatcher, DispatcherOptions, Receipts};
 use frontdesk_clinic::{Database, Keyring, PractitionerId, Tenant, TenantDirectory, TenantId};
 use frontdesk_notify::{
-    CalendarChannel, CalendarOptions, Channel, ChannelKind, ClientError, CsvChannel, EmailChannel, EmailOptions, FreeBusy, GoogleAccount,
-    GoogleError, SheetsChannel, SheetsOptions, SmsChannel, SmsOptions, WebhookChannel,
+    CalendarChannel, CalendarOptions, Carrier, Channel, ChannelKind, ClientError, CsvChannel, EmailChannel, EmailOptions, FreeBusy,
+    GoogleAccount, GoogleError, Readers, SheetsChannel, SheetsOptions, SmsChannel, SmsOptions, WebhookChannel,
 };
 use frontdesk_web::{TWILIO_STATUS_PATH, Web};
 use tokio::task::JoinSet;
@@ -35,6 +35,9 @@ pub enum NotificationsError {
     #[error("notifications.webhook_secrets (FRONTDESK_WEBHOOK_SECRETS): entry {0} is not of the form tenant=secret")]
     WebhookSecrets(usize),
 }
+
+/// What is missing of a channel that is off.
+const NOTHING: &str = "to be switched on";
 
 /// Credentials as the channels take them.
 fn handed(secret: &Secret) -> frontdesk_notify::Secret {
@@ -61,6 +64,21 @@ impl<'a> Means<'a> {
         Ok(Self { settings, google, webhook_secrets })
     }
 
+    /// A channel of e-mails; the variable that is missing for it, otherwise.
+    fn email(&self, by: EmailBy, options: &EmailOptions) -> Result<Result<Arc<dyn Channel>, &'static str>, NotificationsError> {
+        let carrier = match by {
+            EmailBy::Smtp => self.settings.smtp_url.as_ref().map(|url| Carrier::Smtp(handed(url))).ok_or("SMTP_URL"),
+            EmailBy::Gmail => {
+                let gmail = |account| Carrier::Gmail { base_url: self.settings.gmail_base_url.clone(), account };
+                self.google.clone().map(gmail).ok_or("GOOGLE_SERVICE_ACCOUNT")
+            }
+        };
+        Ok(match carrier {
+            Ok(carrier) => Ok(Arc::new(EmailChannel::new(carrier, options)?)),
+            Err(missing) => Err(missing),
+        })
+    }
+
     /// The channel of a tenant; the variables that are missing for it, otherwise.
     fn channel(&self, tenant: &Tenant, kind: ChannelKind) -> Result<Result<Arc<dyn Channel>, &'static str>, NotificationsError> {
         let (notices, settings) = (&tenant.notifications, self.settings);
@@ -75,12 +93,13 @@ impl<'a> Means<'a> {
                 })?)),
                 _ => Err("TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN"),
             },
-            ChannelKind::Email => match (&notices.email, &settings.smtp_url) {
-                (Some(email), Some(url)) => {
-                    let options = EmailOptions { from: email.from.clone(), to: email.to.clone() };
-                    Ok(Arc::new(EmailChannel::new(&handed(url), &options)?))
-                }
-                _ => Err("SMTP_URL"),
+            ChannelKind::Email => match &notices.email {
+                Some(email) => self.email(email.by, &EmailOptions { from: email.from.clone(), to: Readers::Clinic(email.to.clone()) })?,
+                None => Err(NOTHING),
+            },
+            ChannelKind::PatientEmail => match &notices.patient_email {
+                Some(email) => self.email(email.by, &EmailOptions { from: email.from.clone(), to: Readers::Patient })?,
+                None => Err(NOTHING),
             },
             ChannelKind::Webhook => match (&notices.webhook, self.webhook_secrets.get(tenant.id.as_str())) {
                 (Some(webhook), Some(secret)) => Ok(Arc::new(WebhookChannel::new(&webhook.url, frontdesk_notify::Secret::new(*secret))?)),
@@ -248,7 +267,7 @@ mod tests {
         load(&Sources { file: None, dir: dir.into(), env, flags: Vec::new() }).unwrap()
     }
 
-    /// The demo clinic with every channel that needs no account of Google's.
+    /// The demo clinic with a channel of every kind of credentials.
     fn tenants(dir: &Path) -> TenantDirectory {
         let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("agent-config/demo");
         let folder = dir.join("clinics/demo");
@@ -259,6 +278,7 @@ mod tests {
         let text = std::fs::read_to_string(demo.join("tenant.toml")).unwrap();
         let more = "\n[notifications.sms]\nfrom = \"+15550100\"\non = [\"appointment_booked\"]\n\
                     [notifications.email]\nfrom = \"a@b.example\"\nto = [\"a@b.example\"]\non = [\"message_taken\"]\n\
+                    [notifications.patient_email]\nfrom = \"a@b.example\"\nby = \"gmail\"\non = [\"appointment_booked\"]\n\
                     [notifications.webhook]\nurl = \"https://b.example/x\"\non = [\"call_ended\"]\n";
         std::fs::write(folder.join("tenant.toml"), format!("{text}{more}")).unwrap();
         TenantDirectory::load(&dir.join("clinics")).unwrap()
@@ -270,7 +290,7 @@ mod tests {
         let tenants = tenants(dir.path());
         let (channels, missing) = channels(&config(dir.path(), &[]), &tenants).unwrap();
         assert_eq!(channels.values().map(HashMap::len).sum::<usize>(), 0);
-        let needed = ["TWILIO_AUTH_TOKEN", "SMTP_URL", "FRONTDESK_WEBHOOK_SECRETS", "FRONTDESK_EXPORT_DIR"];
+        let needed = ["TWILIO_AUTH_TOKEN", "SMTP_URL", "GOOGLE_SERVICE_ACCOUNT", "FRONTDESK_WEBHOOK_SECRETS", "FRONTDESK_EXPORT_DIR"];
         assert_eq!(missing.len(), needed.len(), "{missing:?}");
         for variable in needed {
             assert!(missing.iter().any(|line| line.contains(variable)), "{variable} in {missing:?}");
@@ -283,7 +303,8 @@ mod tests {
             ("FRONTDESK_EXPORT_DIR", "exports"),
         ];
         let (channels, missing) = super::channels(&config(dir.path(), &given), &tenants).unwrap();
-        assert_eq!((channels.values().map(HashMap::len).sum::<usize>(), missing), (4, Vec::new()));
+        assert_eq!((channels.values().map(HashMap::len).sum::<usize>(), missing.len()), (4, 1));
+        assert!(missing[0].contains("patient_email") && missing[0].contains("GOOGLE_SERVICE_ACCOUNT"), "{missing:?}");
     }
 
     #[test]

@@ -210,7 +210,7 @@ pub const SETTINGS: &[Setting] = &[
         "FRONTDESK_WEBHOOK_SECRETS",
         "what webhooks are signed with, as tenant=secret, comma-separated",
     ),
-    secret("notifications.google_service_account", "GOOGLE_SERVICE_ACCOUNT", "JSON key file of a service account, for Calendar and Sheets"),
+    secret("notifications.google_service_account", "GOOGLE_SERVICE_ACCOUNT", "JSON key file of a service account, for Calendar, Sheets and Gmail"),
     plain(
         "notifications.google_calendar_base_url",
         "GOOGLE_CALENDAR_BASE_URL",
@@ -223,6 +223,7 @@ pub const SETTINGS: &[Setting] = &[
         "https://sheets.googleapis.com/v4",
         "Google Sheets, as http:// or https:// URL",
     ),
+    plain("notifications.gmail_base_url", "GMAIL_BASE_URL", "https://gmail.googleapis.com/gmail/v1", "Gmail, as http:// or https:// URL"),
     secret("security.master_key", "FRONTDESK_MASTER_KEY", "key that seals health data, 32 bytes as base64 (openssl rand -base64 32)"),
     secret(
         "security.master_key",

@@ -429,6 +429,9 @@ pub struct Notifications {
     /// Google Sheets.
     #[serde(deserialize_with = "scalar::text")]
     pub google_sheets_base_url: String,
+    /// Gmail.
+    #[serde(deserialize_with = "scalar::text")]
+    pub gmail_base_url: String,
 }
 
 /// Keys that protect health data.

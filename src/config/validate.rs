@@ -86,6 +86,7 @@ fn receivers(config: &Config) -> impl Iterator<Item = (&'static str, &str)> {
         ("notifications.twilio_base_url", Some(settings.twilio_base_url.as_str())),
         ("notifications.google_calendar_base_url", Some(settings.google_calendar_base_url.as_str())),
         ("notifications.google_sheets_base_url", Some(settings.google_sheets_base_url.as_str())),
+        ("notifications.gmail_base_url", Some(settings.gmail_base_url.as_str())),
     ];
     all.into_iter().filter_map(|(key, url)| Some((key, url?)))
 }

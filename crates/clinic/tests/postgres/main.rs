@@ -37,6 +37,7 @@ mod retirement;
 mod slots;
 #[path = "../support/mod.rs"]
 mod support;
+mod told;
 mod tools;
 mod waiting;
 mod wishes;

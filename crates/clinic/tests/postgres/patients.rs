@@ -33,7 +33,7 @@ pub(crate) fn registration(name: &str, number: &str, year: i32) -> Registration 
     Registration { patient_name: name.to_string().into(), phone: phone(number), intake: intake.into() }
 }
 
-async fn register(clinic: &ClinicStore, call: &str, wish: &Registration) -> Registered {
+pub(crate) async fn register(clinic: &ClinicStore, call: &str, wish: &Registration) -> Registered {
     let prepared = clinic.prepare_registration(call, wish).await.unwrap();
     match clinic.commit_registration(&key(call, "register"), &prepared.registration).await.unwrap() {
         Settled::Done(registered) => registered,
