@@ -109,6 +109,7 @@ mod tests {
             call_id: "call".into(),
             tenant_id: "shop".into(),
             tool_call_id: "t1".into(),
+            language: "en".into(),
             caller_number: None,
             call: Default::default(),
         }

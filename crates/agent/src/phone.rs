@@ -75,7 +75,7 @@ impl PhoneNumber {
     /// The digits as they are read back: in groups, without the country code where it is the caller's own.
     #[must_use]
     pub fn spoken(&self, country_calling_code: &str) -> String {
-        let prefix = if self.national(country_calling_code).is_some() { "" } else { "plus " };
+        let prefix = if self.is_of(country_calling_code) { "" } else { "plus " };
         let words = |group: &&str| group.chars().map(crate::spoken::digit).collect::<Vec<_>>().join(" ");
         format!("{prefix}{}", self.spoken_digits(country_calling_code).iter().map(words).collect::<Vec<_>>().join(", "))
     }
@@ -88,6 +88,12 @@ impl PhoneNumber {
             10 => vec![&rest[..3], &rest[3..6], &rest[6..]],
             _ => rest.as_bytes().chunks(3).map(|chunk| std::str::from_utf8(chunk).unwrap_or_default()).collect(),
         }
+    }
+
+    /// Whether it is a number of this country; others are said with their country's code.
+    #[must_use]
+    pub fn is_of(&self, country_calling_code: &str) -> bool {
+        self.national(country_calling_code).is_some()
     }
 
     /// The digits without the country code, where it is this one.

@@ -114,6 +114,8 @@ pub struct ToolContext {
     pub tenant_id: String,
     /// The id of the tool call within the call; the key of a `Record` tool.
     pub tool_call_id: String,
+    /// The language of the call at the moment: a primary tag, `en`. In it the tool words what is said as it stands, read-backs above all.
+    pub language: String,
     /// The caller's number, if the trunk gave it.
     pub caller_number: Option<crate::Pii<String>>,
     /// What the tool can do to the call.

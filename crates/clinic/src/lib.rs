@@ -44,6 +44,7 @@ mod store;
 mod subjects;
 pub mod tools;
 pub mod waiting;
+pub mod wording;
 
 pub use call_store::PgCallStore;
 pub use config::{ConfigError, Tenant, TenantDirectory};

@@ -13,6 +13,7 @@ use crate::elsewhere::{Age, Elsewhere};
 use crate::ids::{LocationId, PractitionerId, ServiceCode, TenantId};
 use crate::leases::Lease;
 use crate::schedule::{Buffer, Busy, Location, Practitioner, Schedule, Span, WorkingPeriod};
+use crate::wording::{self, Wording};
 
 /// Whose "now" counts when a time is judged past or too far ahead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -101,6 +102,11 @@ impl ClinicStore {
             Ok(rows.into_iter().map(|row| (row.action, row.count.unsigned_abs())).collect())
         })
         .await
+    }
+
+    /// How the clinic's own people are written to: in the clinic's language, where this view knows it.
+    pub(crate) fn wording(&self) -> &'static dyn Wording {
+        wording::of(self.notices.as_ref().map_or("en", |tenant| tenant.language.as_str()))
     }
 
     /// The time by the store's clock, without asking the database: good enough to tell which day it is.

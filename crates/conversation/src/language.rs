@@ -29,7 +29,8 @@ fn primary(tag: &str) -> String {
 
 impl Conversation {
     /// The language of the call, as a primary tag.
-    pub(crate) fn language(&self) -> &str {
+    #[must_use]
+    pub fn language(&self) -> &str {
         self.state.language.current.as_deref().unwrap_or(&self.config.language)
     }
 

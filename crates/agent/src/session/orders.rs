@@ -83,6 +83,7 @@ impl Driver {
             Command::SetLanguage { language } => {
                 tracing::info!(language, "the call goes on in another language");
                 self.speak_language(&language);
+                self.parts.tools.speak(language.clone());
                 self.parts.watch.tell(self.now(), SessionEvent::Language(language));
             }
             Command::SetState(state) => {

@@ -308,6 +308,7 @@ impl Start {
             call_id: self.options.call_id.clone(),
             tenant_id: self.options.tenant_id.clone(),
             tool_call_id: String::new(),
+            language: machine.language().to_owned(),
             caller_number: info.caller_number.clone(),
         };
         let (line, line_orders) = mpsc::channel(REPORT_QUEUE);

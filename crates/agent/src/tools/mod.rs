@@ -62,6 +62,11 @@ impl Tools {
         ToolContext { tool_call_id: call.0.clone(), call: self.context.call.for_tool_call(), ..self.context.clone() }
     }
 
+    /// The call goes on in this language.
+    pub(crate) fn speak(&mut self, language: String) {
+        self.context.language = language;
+    }
+
     /// Another agent has the call: its tools are found first; what the ones before prepared can still be committed.
     pub(crate) fn replace(&mut self, set: ToolSet) {
         self.earlier.push_front(std::mem::replace(&mut self.set, set));

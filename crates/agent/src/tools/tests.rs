@@ -19,6 +19,7 @@ fn bench(tools: Vec<FakeTool>) -> (Tools, Tasks, mpsc::Receiver<ToolReport>) {
         call_id: "call-1".into(),
         tenant_id: "demo".into(),
         tool_call_id: String::new(),
+        language: "en".into(),
         caller_number: None,
         call: CallControl::default(),
     };

@@ -1,7 +1,7 @@
 //! Cancelling, in two phases like booking.
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDateTime, Utc};
 use frontdesk_notify::Event;
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
@@ -34,18 +34,10 @@ pub struct Cancellation {
 pub struct PreparedCancellation {
     /// What will be cancelled; commit exactly this.
     pub cancellation: Cancellation,
-    /// The beginning in local time, as it is spoken.
-    pub spoken_start: String,
+    /// The beginning in local time.
+    pub local_start: NaiveDateTime,
     /// With whom.
     pub practitioner_name: String,
-}
-
-impl PreparedCancellation {
-    /// A sentence that states what will be cancelled and asks for a yes.
-    #[must_use]
-    pub fn read_back(&self) -> String {
-        format!("I will cancel the appointment on {} with {}. Shall I do that?", self.spoken_start, self.practitioner_name)
-    }
 }
 
 /// An appointment that was cancelled.
@@ -78,7 +70,7 @@ impl ClinicStore {
             transaction.commit().await?;
             Ok(Ok(PreparedCancellation {
                 cancellation: Cancellation { appointment: own.id, confirmation_code, phone: phone.clone() },
-                spoken_start: crate::spoken::moment(crate::local_time::local(own.span.start, zone)),
+                local_start: crate::local_time::local(own.span.start, zone),
                 practitioner_name: own.practitioner_name,
             }))
         };

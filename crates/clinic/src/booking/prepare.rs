@@ -1,6 +1,6 @@
 //! The first phase of a booking: validate, hold, read back.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDateTime, Utc};
 use frontdesk_agent::Pii;
 
 use super::holds::{self, Attempt, Hold};
@@ -42,29 +42,8 @@ pub struct PreparedBooking {
     pub practitioner_name: String,
     /// The first moment at which somebody else may take the slot.
     pub held_until: DateTime<Utc>,
-    /// The beginning in local time, as it is spoken.
-    pub spoken_start: String,
-}
-
-impl PreparedBooking {
-    /// A sentence that states what will be booked and asks for a yes. `country_calling_code` is the clinic's.
-    #[must_use]
-    pub fn read_back(&self, country_calling_code: &str) -> String {
-        format!(
-            "I have {} with {}{}, {}, for {}, telephone number {}. Shall I book that?",
-            self.spoken_start,
-            self.practitioner_name,
-            at(self.booking.place.as_ref()),
-            crate::spoken::minutes(self.booking.duration_minutes),
-            self.booking.patient_name.expose(),
-            self.booking.phone.spoken(country_calling_code)
-        )
-    }
-}
-
-/// " at Oak Street", where places are told apart.
-pub(super) fn at(place: Option<&Place>) -> String {
-    place.map(|place| format!(" at {}", place.name)).unwrap_or_default()
+    /// The beginning in local time.
+    pub local_start: NaiveDateTime,
 }
 
 impl ClinicStore {
@@ -120,7 +99,7 @@ impl ClinicStore {
             place: schedule.place(&practitioner.id, span),
         };
         let zone = Place::zone(booking.place.as_ref(), schedule.zone);
-        let spoken_start = crate::spoken::moment(crate::local_time::local(wish.start, zone));
-        Ok(Ok(Attempt::Held(PreparedBooking { booking, practitioner_name: practitioner.name.clone(), held_until, spoken_start })))
+        let local_start = crate::local_time::local(wish.start, zone);
+        Ok(Ok(Attempt::Held(PreparedBooking { booking, practitioner_name: practitioner.name.clone(), held_until, local_start })))
     }
 }

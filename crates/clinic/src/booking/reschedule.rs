@@ -2,7 +2,7 @@
 //! there is no moment at which the patient has neither.
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDateTime, Utc};
 use frontdesk_notify::Event;
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
@@ -11,7 +11,6 @@ use super::commit::{active_practitioner, with_alternatives};
 use super::exactly_once::{CommitError, Effect, Settled};
 use super::holds::{self, Attempt, Hold};
 use super::identify::{self, Claimed, OwnAppointment};
-use super::prepare::at;
 use super::{PrepareError, RESCHEDULE_TOOL, Refusal, code};
 use crate::audit::{self, Actor};
 use crate::db::{DbError, bounded, violated};
@@ -70,29 +69,14 @@ impl Reschedule {
 pub struct PreparedReschedule {
     /// What will be moved whither; commit exactly this.
     pub reschedule: Reschedule,
-    /// The old beginning in local time, as it is spoken.
-    pub spoken_from: String,
+    /// The old beginning in local time.
+    pub local_from: NaiveDateTime,
     /// The new one.
-    pub spoken_start: String,
+    pub local_start: NaiveDateTime,
     /// With whom it was.
     pub old_practitioner_name: String,
     /// With whom it will be.
     pub practitioner_name: String,
-}
-
-impl PreparedReschedule {
-    /// A sentence that states what will be moved whither and asks for a yes.
-    #[must_use]
-    pub fn read_back(&self) -> String {
-        format!(
-            "I will move the appointment on {} with {} to {} with {}{}. Shall I do that?",
-            self.spoken_from,
-            self.old_practitioner_name,
-            self.spoken_start,
-            self.practitioner_name,
-            at(self.reschedule.place.as_ref())
-        )
-    }
 }
 
 /// An appointment that was moved.
@@ -166,13 +150,10 @@ impl ClinicStore {
         transaction.commit().await?;
         let place = schedule.place(whom, span);
         let old_place = schedule.place(&own.practitioner, own.span);
-        let spoken = |moment, place: &Option<Place>| {
-            let zone = Place::zone(place.as_ref(), schedule.zone);
-            crate::spoken::moment(crate::local_time::local(moment, zone))
-        };
+        let local = |moment, place: &Option<Place>| crate::local_time::local(moment, Place::zone(place.as_ref(), schedule.zone));
         Ok(Ok(Attempt::Held(PreparedReschedule {
-            spoken_from: spoken(own.span.start, &old_place),
-            spoken_start: spoken(span.start, &place),
+            local_from: local(own.span.start, &old_place),
+            local_start: local(span.start, &place),
             old_practitioner_name: own.practitioner_name,
             practitioner_name: practitioner.name.clone(),
             reschedule: Reschedule {

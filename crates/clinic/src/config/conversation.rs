@@ -36,10 +36,14 @@ impl Tenant {
     pub fn conversation_config(&self, now: DateTime<Utc>, tools: Vec<ToolSpec>) -> Config {
         let mut config = Config { instructions: self.instructions(now), greeting: self.greeting.clone(), tools, ..Config::default() };
         config.language = primary_tag(&self.language).to_owned();
+        config.phrases = phrases(&config.language).unwrap_or_default();
         config.languages = self.voice.by_language.keys().filter_map(|tag| Some((tag.clone(), phrases(tag)?))).collect();
         config.trouble_transfer = self.transfer_targets.iter().find(|target| target.in_trouble).map(|target| target.name.clone());
         config.emergency_phrases.clone_from(&self.emergency.phrases);
         config.phrases.emergency.clone_from(&self.emergency.text);
+        for (tag, phrases) in &mut config.languages {
+            phrases.emergency.clone_from(self.emergency.text_by_language.get(tag).unwrap_or(&self.emergency.text));
+        }
         if let Some(seconds) = self.limits.call_duration_max_s {
             config.duration_max = Duration::from_secs(seconds.into());
         }

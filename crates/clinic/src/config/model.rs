@@ -216,6 +216,9 @@ pub struct Emergency {
     pub phrases: Vec<String>,
     /// What is said then.
     pub text: String,
+    /// The same in the other languages that the agent speaks (`voice.by_language`), by their tags; without it, `text` is said there, too.
+    #[serde(default)]
+    pub text_by_language: BTreeMap<String, String>,
 }
 
 /// A question that callers often ask.

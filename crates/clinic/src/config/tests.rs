@@ -225,3 +225,19 @@ fn the_demo_tenant_speaks_spanish_too_and_has_somebody_to_go_to() {
     let tenant = load_tenant(&folder.0.join("demo")).unwrap();
     assert_eq!(tenant.conversation_config(chrono::Utc::now(), Vec::new()).trouble_transfer.as_deref(), Some("front office"));
 }
+
+#[test]
+fn what_the_agent_says_by_itself_is_in_the_clinics_language_and_an_emergency_is_answered_in_all() {
+    let folder = Folder::demo_with("tenant.toml", "language = \"en-US\"", "language = \"es-US\"");
+    let config = load_tenant(&folder.0.join("demo")).unwrap().conversation_config(chrono::Utc::now(), Vec::new());
+    assert_eq!((config.language.as_str(), config.phrases.filler.as_str()), ("es", "Un momento, por favor."));
+    let tenant = load_tenant(&demo()).unwrap();
+    let config = tenant.conversation_config(chrono::Utc::now(), Vec::new());
+    assert_eq!((config.phrases.filler.as_str(), &config.phrases.emergency), ("One moment, please.", &tenant.emergency.text));
+    assert_eq!(config.languages["es"].emergency, tenant.emergency.text_by_language["es"]);
+    let without = Tenant { emergency: Emergency { text_by_language: BTreeMap::new(), ..tenant.emergency.clone() }, ..tenant };
+    let config = without.conversation_config(chrono::Utc::now(), Vec::new());
+    assert_eq!(config.languages["es"].emergency, without.emergency.text, "better in another language than not at all");
+    let problem = Folder::demo_with("tenant.toml", "[emergency]\n", "[emergency]\ntext_by_language.fr = \"Raccrochez.\"\n").problem();
+    assert!(problem.contains("emergency.text_by_language.fr"), "{problem}");
+}

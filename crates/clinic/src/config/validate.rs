@@ -278,6 +278,12 @@ fn answers(tenant: &Tenant, report: &mut Report<'_>) {
     for (index, phrase) in emergency.phrases.iter().enumerate() {
         report.require(is_speakable(phrase), format!("emergency.phrases[{index}]"), || format!("got \"{phrase}\", {}", expected()));
     }
+    for (tag, text) in &emergency.text_by_language {
+        let is_spoken = tenant.voice.by_language.contains_key(tag);
+        report.require(is_spoken && is_speakable(text), format!("emergency.text_by_language.{tag}"), || {
+            format!("got \"{text}\", {}, in a language of voice.by_language", expected())
+        });
+    }
     for (index, question) in tenant.questions.iter().enumerate() {
         let key = format!("questions[{index}]");
         report.require(!question.about.is_empty(), format!("{key}.about"), || "got nothing, expected words like [\"parking\"]".into());

@@ -13,9 +13,9 @@ use crate::booking::{CommitError, Effect, Identity, PrepareError, Refusal, Settl
 use crate::db::{DbError, bounded, violated};
 use crate::ids::{CommitKey, PatientId};
 use crate::phone::PhoneNumber;
-use crate::spoken;
 use crate::store::ClinicStore;
 use crate::subjects::Subject;
+use crate::wording;
 
 /// The name under which a registration is committed.
 pub const REGISTER_TOOL: &str = "register_patient";
@@ -42,38 +42,11 @@ pub struct PreparedRegistration {
 }
 
 impl PreparedRegistration {
-    /// A sentence that states what will be kept, as far as a mistake in it would matter, and asks for a yes. In Spanish if that is the
-    /// patient's language. `country_calling_code` is the clinic's.
+    /// Whether the patient said that he prefers Spanish; he hears it, then, whatever the call is held in.
     #[must_use]
-    pub fn read_back(&self, country_calling_code: &str) -> String {
-        let Registration { patient_name, phone, intake } = &self.registration;
-        let (name, intake) = (patient_name.expose(), intake.expose());
-        let is_spanish = intake.language.as_deref().is_some_and(is_spanish);
-        let part = |before: &str, text: Option<String>| text.map(|text| format!(", {before} {text}")).unwrap_or_default();
-        let email = intake.email.as_ref().map(frontdesk_agent::EmailAddress::spoken);
-        if is_spanish {
-            let national = phone.spoken_digits(country_calling_code);
-            return format!(
-                "Voy a registrar a {name}, con fecha de nacimiento {}, teléfono {}{}{}. ¿Es correcto?",
-                spoken::spanish::date_with_year(intake.date_of_birth),
-                national.iter().map(|group| spoken::spanish::digits(group)).collect::<Vec<_>>().join(", "),
-                part("correo", email),
-                part("alergias:", intake.allergies.clone()),
-            );
-        }
-        format!(
-            "I will register {name}, born on {}, telephone number {}{}{}. Shall I do that?",
-            spoken::date_with_year(intake.date_of_birth),
-            phone.spoken(country_calling_code),
-            part("e-mail", email),
-            part("allergies:", intake.allergies.clone()),
-        )
+    pub fn prefers_spanish(&self) -> bool {
+        self.registration.intake.expose().language.as_deref().is_some_and(wording::is_spanish)
     }
-}
-
-fn is_spanish(language: &str) -> bool {
-    let lower = language.to_lowercase();
-    lower.starts_with("es") || lower.contains("spanish")
 }
 
 /// Whom a registration found.
@@ -245,36 +218,6 @@ pub(crate) fn is_plausible_birth(born: NaiveDate, today: NaiveDate) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn prepared(language: Option<&str>) -> PreparedRegistration {
-        let intake = Intake {
-            date_of_birth: NaiveDate::from_ymd_opt(1981, 5, 3).unwrap(),
-            email: Some(frontdesk_agent::EmailAddress::parse("jane.miller@example.com").unwrap()),
-            reason: None,
-            allergies: Some("penicillin".into()),
-            prescriptions: None,
-            conditions: None,
-            last_visit: None,
-            preferred_practitioner: None,
-            department: None,
-            language: language.map(String::from),
-            notes: None,
-        };
-        let phone = PhoneNumber::parse("202 555 0143", "1").unwrap();
-        PreparedRegistration { registration: Registration { patient_name: "Jane Miller".to_string().into(), phone, intake: intake.into() } }
-    }
-
-    #[test]
-    fn what_matters_is_read_back_in_the_patients_language() {
-        assert_eq!(
-            prepared(None).read_back("1"),
-            "I will register Jane Miller, born on the third of May nineteen eighty-one, telephone number two zero two, five five five, \
-             zero one four three, e-mail jane dot miller at example dot com, allergies: penicillin. Shall I do that?"
-        );
-        let spanish = prepared(Some("español")).read_back("1");
-        assert!(spanish.contains("tres de mayo de mil novecientos ochenta y uno, teléfono dos cero dos, cinco cinco cinco,"), "{spanish}");
-        assert!(!format!("{:?}", prepared(None)).contains("Jane"), "names are not for logs");
-    }
 
     #[test]
     fn dates_of_birth_lie_within_a_life() {

@@ -17,7 +17,6 @@ use serde::{Deserialize, Serialize};
 
 use super::Span;
 use crate::local_time::{self, LocalTimeError};
-use crate::spoken;
 
 /// How many days are searched if none are named.
 const DEFAULT_DAYS: u64 = 14;
@@ -300,25 +299,20 @@ impl Wish {
             && self.exact.is_none_or(|exact| exact == time)
     }
 
-    /// In words for the caller: "on Tuesday the first of December, from nine a.m. to before noon".
-    #[must_use]
-    pub fn spoken(&self) -> String {
-        let days = if self.first == self.last {
-            format!("on {}", spoken::date(self.first))
-        } else {
-            format!("from {} to {}", spoken::date(self.first), spoken::date(self.last))
-        };
-        let names = (0..7_u8).filter(|day| self.weekdays & (1 << day) != 0).filter_map(|day| Weekday::try_from(day).ok());
-        let names: Vec<String> = names.map(|day| format!("{}s", spoken::weekday(day))).collect();
-        let on = if names.is_empty() { String::new() } else { format!(", on {}", spoken::list(&names)) };
-        let times = match (self.exact, self.from, self.to) {
-            (Some(exact), ..) => format!(", at {}", spoken::time(exact)),
-            (None, Some(from), Some(to)) => format!(", from {} to before {}", spoken::time(from), spoken::time(to)),
-            (None, Some(from), None) => format!(", from {} on", spoken::time(from)),
-            (None, None, Some(to)) => format!(", before {}", spoken::time(to)),
-            (None, None, None) => String::new(),
-        };
-        format!("{days}{on}{times}")
+    /// The first day and the last.
+    pub(crate) const fn days(&self) -> (NaiveDate, NaiveDate) {
+        (self.first, self.last)
+    }
+
+    /// The days of the week, where not all of them will do.
+    pub(crate) fn weekdays(&self) -> impl Iterator<Item = Weekday> {
+        let weekdays = self.weekdays;
+        (0..7_u8).filter(move |day| weekdays & (1 << day) != 0).filter_map(|day| Weekday::try_from(day).ok())
+    }
+
+    /// The one time of day that is meant; else the first that will do, and the first that will not any more.
+    pub(crate) const fn times(&self) -> (Option<NaiveTime>, Option<NaiveTime>, Option<NaiveTime>) {
+        (self.exact, self.from, self.to)
     }
 
     /// How it was understood, for the model to see.
@@ -326,8 +320,7 @@ impl Wish {
     pub fn describe(&self) -> String {
         let days =
             if self.first == self.last { self.first.format("%A %Y-%m-%d").to_string() } else { format!("{} to {}", self.first, self.last) };
-        let names = (0..7_u8).filter(|day| self.weekdays & (1 << day) != 0).filter_map(|day| Weekday::try_from(day).ok());
-        let names: Vec<String> = names.map(|day| day.to_string()).collect();
+        let names: Vec<String> = self.weekdays().map(|day| day.to_string()).collect();
         let on = if names.is_empty() { String::new() } else { format!(", {}", names.join(", ")) };
         let time = |time: NaiveTime| time.format("%H:%M").to_string();
         let times = match (self.exact, self.from, self.to) {

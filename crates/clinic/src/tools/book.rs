@@ -12,10 +12,12 @@ use serde_json::Value;
 
 use super::commit::{self, COMMIT_TIMEOUT, canonical};
 use super::find_slots::moment;
+use super::resolve::wording;
+use super::result::Said;
 use super::{Desk, arguments, errors, is_identified, result};
 use crate::booking::{BOOK_TOOL, Booked, Booking, BookingWish};
 use crate::ids::CommitKey;
-use crate::{local_time, spoken};
+use crate::local_time;
 
 #[derive(Debug, Deserialize, JsonSchema, Validate)]
 #[serde(deny_unknown_fields)]
@@ -108,9 +110,9 @@ impl Tool for BookAppointment {
         let wish = self.wish(given)?;
         self.0.demand_identification(self.name(), &context.call_id, &wish.patient_name).await?;
         let prepared = self.0.store.prepare_booking(&context.call_id, &wish).await;
-        let prepared = prepared.map_err(|error| errors::prepare(self.name(), &error, self.0.tenant.zone))?;
+        let prepared = prepared.map_err(|error| errors::prepare(self.name(), &error, self.0.said(context)))?;
         let arguments = serde_json::to_value(&prepared.booking).unwrap_or_default();
-        Ok(Prepared { arguments, read_back: prepared.read_back(&self.0.tenant.country_calling_code) })
+        Ok(Prepared { arguments, read_back: wording(context).booking(&prepared, &self.0.tenant.country_calling_code) })
     }
 
     async fn commit(&self, context: &ToolContext, confirmation: &str, arguments: Value) -> CommitOutcome {
@@ -120,7 +122,8 @@ impl Tool for BookAppointment {
         };
         let key = CommitKey { call_id: context.call_id.clone(), confirmation_id: confirmation.into() };
         let settled = commit::settle(self.name(), || self.0.store.commit_booking(&key, &booking)).await;
-        commit::outcome(self.name(), settled, self.0.tenant.zone, |booked| self.describe(&booked))
+        let said = self.0.said(context);
+        commit::outcome(self.name(), settled, said, |booked| self.describe(&booked, said))
     }
 }
 
@@ -139,14 +142,14 @@ impl BookAppointment {
         })
     }
 
-    fn describe(&self, booked: &Booked) -> Result<Value, ToolError> {
-        let zone = self.0.tenant.zone;
+    fn describe(&self, booked: &Booked, said: Said<'_>) -> Result<Value, ToolError> {
+        let (zone, wording) = said;
         let described = BookResult {
             booked: true,
             confirmation_code: booked.confirmation_code.clone(),
-            confirmation_code_spoken: spoken::code(&booked.confirmation_code),
+            confirmation_code_spoken: wording.code(&booked.confirmation_code),
             start: result::start(booked.start, booked.place.as_ref(), zone),
-            spoken: result::spoken(booked.start, booked.place.as_ref(), zone),
+            spoken: result::spoken(booked.start, booked.place.as_ref(), said),
             practitioner: booked.practitioner_name.clone(),
             duration_minutes: booked.duration_minutes,
         };

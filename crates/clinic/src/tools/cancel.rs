@@ -12,10 +12,11 @@ use serde_json::Value;
 
 use super::book::collected;
 use super::commit::{self, COMMIT_TIMEOUT, canonical};
+use super::resolve::wording;
 use super::{Desk, arguments, errors, guesses_on, result};
 use crate::booking::{CANCEL_TOOL, Cancellation, Cancelled};
 use crate::ids::CommitKey;
-use crate::{local_time, spoken};
+use crate::local_time;
 
 #[derive(Debug, Deserialize, JsonSchema, Validate)]
 #[serde(deny_unknown_fields)]
@@ -78,9 +79,9 @@ impl Tool for CancelAppointment {
         let given: CancelArguments = arguments::read(arguments)?;
         let phone = self.0.phone::<CancelArguments>(&given.phone)?;
         let prepared = self.0.store.prepare_cancellation(&context.call_id, &given.confirmation_code, &phone).await;
-        let prepared = prepared.map_err(|error| errors::prepare(self.name(), &error, self.0.tenant.zone))?;
+        let prepared = prepared.map_err(|error| errors::prepare(self.name(), &error, self.0.said(context)))?;
         let arguments = serde_json::to_value(&prepared.cancellation).unwrap_or_default();
-        Ok(Prepared { arguments, read_back: prepared.read_back() })
+        Ok(Prepared { arguments, read_back: wording(context).cancellation(&prepared) })
     }
 
     async fn commit(&self, context: &ToolContext, confirmation: &str, arguments: Value) -> CommitOutcome {
@@ -90,10 +91,10 @@ impl Tool for CancelAppointment {
         };
         let key = CommitKey { call_id: context.call_id.clone(), confirmation_id: confirmation.into() };
         let settled = commit::settle(self.name(), || self.0.store.commit_cancellation(&key, &cancellation)).await;
-        let zone = self.0.tenant.zone;
-        commit::outcome(self.name(), settled, zone, |cancelled: Cancelled| {
+        let (zone, wording) = self.0.said(context);
+        commit::outcome(self.name(), settled, (zone, wording), |cancelled: Cancelled| {
             let start = local_time::format(cancelled.start, zone);
-            let spoken = spoken::moment(local_time::local(cancelled.start, zone));
+            let spoken = wording.moment(local_time::local(cancelled.start, zone));
             result::write(self.name(), &CancelResult { cancelled: true, start, spoken })
         })
     }

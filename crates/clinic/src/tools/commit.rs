@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use chrono_tz::Tz;
 use frontdesk_conversation::{CommitOutcome, ToolError};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::errors;
+use super::result::Said;
 use crate::booking::{CommitError, Settled};
 
 /// A `Commit` tool's time-out: after it the caller is told that the outcome is being looked up.
@@ -44,11 +44,11 @@ where
     unreachable!("the last look-up returns")
 }
 
-/// The outcome as the conversation wants it; `describe` writes the result of what was done.
+/// The outcome as the conversation wants it; `describe` writes the result of what was done, `said` is how alternatives are said.
 pub(super) fn outcome<T>(
     tool: &'static str,
     settled: Result<Settled<T>, CommitError>,
-    zone: Tz,
+    said: Said<'_>,
     describe: impl FnOnce(T) -> Result<Value, ToolError>,
 ) -> CommitOutcome {
     match settled {
@@ -56,7 +56,7 @@ pub(super) fn outcome<T>(
             // It is done, whatever became of its description.
             serde_json::json!({ "done": true, "note": error.message })
         })),
-        Ok(Settled::Refused(refusal)) => CommitOutcome::Refused(errors::refused(&refusal, zone)),
+        Ok(Settled::Refused(refusal)) => CommitOutcome::Refused(errors::refused(&refusal, said)),
         Err(CommitError::Database(error)) => CommitOutcome::Refused(errors::database(tool, &error)),
         Err(CommitError::OutcomeUnknown(_)) => CommitOutcome::Unknown,
         Err(error @ CommitError::KeyReused) => {
@@ -70,8 +70,11 @@ pub(super) fn outcome<T>(
 mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
+    use chrono_tz::Tz;
+
     use super::*;
     use crate::db::DbError;
+    use crate::wording::English;
 
     fn lost() -> CommitError {
         CommitError::OutcomeUnknown(DbError::ConnectionLost { reason: "gone".into() })
@@ -94,7 +97,7 @@ mod tests {
             Err::<Settled<u8>, _>(lost())
         };
         let settled = settle("t", commit).await;
-        assert_eq!(outcome("t", settled, Tz::UTC, |_| Ok(Value::Null)), CommitOutcome::Unknown);
+        assert_eq!(outcome("t", settled, (Tz::UTC, &English), |_| Ok(Value::Null)), CommitOutcome::Unknown);
         assert_eq!(asked.load(Ordering::Relaxed), LOOK_UPS_MAX + 1);
     }
 
@@ -106,14 +109,14 @@ mod tests {
             Err::<Settled<u8>, _>(CommitError::OutcomeUnknown(DbError::Unreadable { what: "w", reason: "r".into() }))
         };
         let settled = settle("t", commit).await;
-        assert_eq!(outcome("t", settled, Tz::UTC, |_| Ok(Value::Null)), CommitOutcome::Unknown);
+        assert_eq!(outcome("t", settled, (Tz::UTC, &English), |_| Ok(Value::Null)), CommitOutcome::Unknown);
         assert_eq!(asked.load(Ordering::Relaxed), 1);
     }
 
     #[test]
     fn what_is_done_is_done_even_if_it_cannot_be_described() {
         let error = ToolError { code: "internal".into(), message: "malformed".into(), details: None, retryable: false };
-        let told = outcome("t", Ok(Settled::Done(1)), Tz::UTC, |_| Err(error));
+        let told = outcome("t", Ok(Settled::Done(1)), (Tz::UTC, &English), |_| Err(error));
         assert!(matches!(told, CommitOutcome::Done(value) if value["done"] == true));
     }
 }

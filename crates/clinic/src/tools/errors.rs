@@ -1,11 +1,10 @@
 //! Errors worded for the model.
 
-use chrono_tz::Tz;
 pub(super) use frontdesk_agent::arguments::Fault;
 use frontdesk_conversation::ToolError;
 use serde_json::json;
 
-use super::result::slots;
+use super::result::{Said, slots};
 use crate::booking::{PrepareError, Refusal};
 use crate::db::DbError;
 
@@ -20,8 +19,8 @@ pub(super) fn database(tool: &'static str, error: &DbError) -> ToolError {
     ToolError { code: "unavailable".into(), message: message.into(), details: None, retryable: error.is_retryable() }
 }
 
-/// The error for something that cannot be done.
-pub(super) fn refused(refusal: &Refusal, zone: Tz) -> ToolError {
+/// The error for something that cannot be done; `said` is in which zone and how alternatives are said.
+pub(super) fn refused(refusal: &Refusal, said: Said<'_>) -> ToolError {
     let (code, alternatives) = match refusal {
         Refusal::SlotTaken { alternatives } => ("slot_taken", Some(alternatives)),
         Refusal::NotBookable { alternatives, .. } => ("not_bookable", Some(alternatives)),
@@ -63,15 +62,15 @@ pub(super) fn refused(refusal: &Refusal, zone: Tz) -> ToolError {
     ToolError {
         code: code.into(),
         message: format!("{refusal}{advice}"),
-        details: alternatives.map(|found| json!({ "alternatives": slots(found, zone) })),
+        details: alternatives.map(|found| json!({ "alternatives": slots(found, said) })),
         retryable: false,
     }
 }
 
 /// The error for a preparation that failed.
-pub(super) fn prepare(tool: &'static str, error: &PrepareError, zone: Tz) -> ToolError {
+pub(super) fn prepare(tool: &'static str, error: &PrepareError, said: Said<'_>) -> ToolError {
     match error {
-        PrepareError::Refused(refusal) => refused(refusal, zone),
+        PrepareError::Refused(refusal) => refused(refusal, said),
         PrepareError::Database(error) => database(tool, error),
     }
 }

@@ -10,11 +10,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::arguments::{self, fault};
+use super::resolve::wording;
 use super::result::{self, SlotResult};
 use super::{Desk, errors};
 use crate::local_time::{self, LocalTimeError};
 use crate::schedule::when::{Phrase, WhenError};
 use crate::slots::{FindError, FoundSlots, SlotQuery, When};
+use crate::wording::Wording;
 
 pub(super) const MOMENT: &str = "a local date and time, YYYY-MM-DDTHH:MM";
 
@@ -102,7 +104,7 @@ impl Tool for FindSlots {
             FindError::When(error) => said(&error, arguments.when.as_deref().unwrap_or_default()),
             FindError::Database(error) => errors::database(self.name(), &error),
         })?;
-        result::write(self.name(), &describe(&found))
+        result::write(self.name(), &describe(&found, wording(context)))
     }
 }
 
@@ -160,7 +162,7 @@ fn given(text: Option<&str>) -> Option<&str> {
     text.filter(|text| !text.trim().is_empty())
 }
 
-fn describe(found: &FoundSlots) -> FindSlotsResult {
+fn describe(found: &FoundSlots, wording: &dyn Wording) -> FindSlotsResult {
     let available = found.exact.map(|exact| exact == Ok(true));
     let note = match (found.exact, found.slots.is_empty()) {
         (Some(Ok(true)), _) | (None, false) => None,
@@ -170,5 +172,5 @@ fn describe(found: &FoundSlots) -> FindSlotsResult {
         (Some(Ok(false)), true) => Some("that time is taken, and nothing near it is free; try a window".into()),
         (None, true) => Some("nothing is free in that window; try another one".into()),
     };
-    FindSlotsResult { available, slots: result::slots(&found.slots, found.zone), understood: found.understood.clone(), note }
+    FindSlotsResult { available, slots: result::slots(&found.slots, (found.zone, wording)), understood: found.understood.clone(), note }
 }

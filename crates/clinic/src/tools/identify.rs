@@ -97,7 +97,7 @@ impl Tool for IdentifyPatient {
         let kind =
             self.0.store.recognise(&context.call_id, caller.as_ref()).await.map_err(|error| errors::database(self.name(), &error))?;
         let found = self.0.store.identify_patient(&context.call_id, &factors).await;
-        found.map_err(|error| errors::prepare(self.name(), &error, self.0.tenant.zone))?;
+        found.map_err(|error| errors::prepare(self.name(), &error, self.0.said(context)))?;
         let caller = match kind {
             CallerKind::Session => "identified in this call before",
             CallerKind::Returning => "calls from a known number",

@@ -12,10 +12,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::book::collected;
+use super::resolve::wording;
 use super::{Desk, arguments, errors, result, text};
 use crate::insurance::Coverage;
 use crate::insurance::service::{Eligibility, EligibilityCheck, Inquiry};
-use crate::spoken;
+use crate::wording::Wording;
 
 /// An insurer takes some seconds, and then the table is looked up.
 const TIMEOUT: Duration = Duration::from_secs(8);
@@ -160,8 +161,9 @@ impl Tool for CheckInsuranceCoverage {
         collected(arguments, &["payer", "plan", "procedure_code", "member_id"])
     }
 
-    async fn run(&self, _context: &ToolContext, arguments: Value) -> Result<Value, ToolError> {
+    async fn run(&self, context: &ToolContext, arguments: Value) -> Result<Value, ToolError> {
         let given: CoverageArguments = arguments::read(arguments)?;
+        let wording = wording(context);
         let asked = match self.inquiry(&given)? {
             Some((service, inquiry)) => Some(service.check(&inquiry).await),
             None => None,
@@ -170,11 +172,11 @@ impl Tool for CheckInsuranceCoverage {
         if let Some(Ok(said)) = &asked
             && (said.covered.is_some() || said.active == Some(false))
         {
-            return result::write(self.name(), &self.insurer_says(*said));
+            return result::write(self.name(), &self.insurer_says(*said, wording));
         }
         let coverage = self.desk.store.check_insurance_coverage(&given.payer, &given.plan, &given.procedure_code).await;
         let coverage = coverage.map_err(|error| errors::database(self.name(), &error))?;
-        let mut described = describe(coverage);
+        let mut described = describe(coverage, wording);
         match asked {
             None => {}
             Some(Ok(said)) => {
@@ -210,7 +212,7 @@ impl CheckInsuranceCoverage {
         Ok(Some((service, inquiry)))
     }
 
-    fn insurer_says(&self, said: Eligibility) -> CoverageResult {
+    fn insurer_says(&self, said: Eligibility, wording: &dyn Wording) -> CoverageResult {
         let currency = &self.desk.tenant.currency;
         let not_known = match (said.active, said.covered, said.copay_cents) {
             (Some(false), ..) => Some("the insurance is not in force, says the insurer"),
@@ -227,18 +229,18 @@ impl CheckInsuranceCoverage {
             known: Known::Service,
             active: said.active,
             not_known,
-            copay_spoken: said.copay_cents.map(|cents| spoken::money(cents, currency)),
+            copay_spoken: said.copay_cents.map(|cents| wording.money(cents, currency)),
             ..CoverageResult::NOTHING
         }
     }
 }
 
-fn describe(coverage: Coverage) -> CoverageResult {
+fn describe(coverage: Coverage, wording: &dyn Wording) -> CoverageResult {
     match coverage {
         Coverage::Listed { covered, copay_cents, currency, notes } => CoverageResult {
             status: if covered { Status::Covered } else { Status::NotCovered },
             known: Known::Table,
-            copay_spoken: copay_cents.map(|cents| spoken::money(cents, &currency)),
+            copay_spoken: copay_cents.map(|cents| wording.money(cents, &currency)),
             notes,
             ..CoverageResult::NOTHING
         },

@@ -1,7 +1,6 @@
 //! `list_appointments`: the caller's own appointments to come, after two things that match.
 
 use async_trait::async_trait;
-use chrono_tz::Tz;
 use frontdesk_agent::{CallSoFar, Tool, ToolContext};
 use frontdesk_conversation::{Effect, ToolError};
 use garde::Validate;
@@ -11,6 +10,7 @@ use serde_json::Value;
 
 use super::arguments::{self, fault};
 use super::book::collected;
+use super::result::Said;
 use super::{Desk, errors, guesses_on, result};
 use crate::booking::{SecondFactor, Upcoming};
 
@@ -96,8 +96,9 @@ impl Tool for ListAppointments {
         let phone = self.0.phone::<ListArguments>(&given.phone)?;
         let second = second_factor::<ListArguments>(given.confirmation_code.as_deref(), given.patient_name.as_deref())?;
         let found = self.0.store.upcoming_appointments(&context.call_id, &phone, &second).await;
-        let found = found.map_err(|error| errors::prepare(self.name(), &error, self.0.tenant.zone))?;
-        result::write(self.name(), &ListResult { appointments: found.iter().map(|one| listed(one, self.0.tenant.zone)).collect() })
+        let found = found.map_err(|error| errors::prepare(self.name(), &error, self.0.said(context)))?;
+        let said = self.0.said(context);
+        result::write(self.name(), &ListResult { appointments: found.iter().map(|one| listed(one, said)).collect() })
     }
 }
 
@@ -111,10 +112,10 @@ pub(super) fn second_factor<T: JsonSchema>(code: Option<&str>, name: Option<&str
     }
 }
 
-fn listed(one: &Upcoming, clinic: Tz) -> ListedAppointment {
+fn listed(one: &Upcoming, said: Said<'_>) -> ListedAppointment {
     ListedAppointment {
-        start: result::start(one.start, one.place.as_ref(), clinic),
-        spoken: result::spoken(one.start, one.place.as_ref(), clinic),
+        start: result::start(one.start, one.place.as_ref(), said.0),
+        spoken: result::spoken(one.start, one.place.as_ref(), said),
         location: one.place.as_ref().map(|place| place.name.clone()),
         duration_minutes: (one.end - one.start).num_minutes(),
         practitioner: one.practitioner_name.clone(),

@@ -11,9 +11,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::resolve::wording;
 use super::{Desk, arguments, result};
 use crate::config::{Hours, Tenant};
-use crate::spoken;
+use crate::wording::Wording;
 
 /// Answers to one question.
 const ANSWERS_MAX: usize = 3;
@@ -74,41 +75,35 @@ impl Tool for PracticeInformation {
         Effect::Read
     }
 
-    async fn run(&self, _context: &ToolContext, arguments: Value) -> Result<Value, ToolError> {
+    async fn run(&self, context: &ToolContext, arguments: Value) -> Result<Value, ToolError> {
         let PracticeArguments { topic, question } = arguments::read(arguments)?;
-        let facts = facts(&self.0.tenant, topic, question.as_deref().unwrap_or_default());
+        let facts = facts(&self.0.tenant, topic, question.as_deref().unwrap_or_default(), wording(context));
         result::write(self.name(), &PracticeResult { known: !facts.is_empty(), facts })
     }
 }
 
-fn facts(tenant: &Tenant, topic: Topic, question: &str) -> Vec<String> {
+fn facts(tenant: &Tenant, topic: Topic, question: &str, wording: &dyn Wording) -> Vec<String> {
     match topic {
-        Topic::OpeningHours => opening_hours(tenant),
+        Topic::OpeningHours => opening_hours(tenant, wording),
         Topic::People => tenant.practitioners.iter().map(|practitioner| practitioner.name.clone()).collect(),
-        Topic::Services => tenant.services.iter().map(|service| service_fact(tenant, service)).collect(),
+        Topic::Services => tenant.services.iter().map(|service| service_fact(tenant, service, wording)).collect(),
         Topic::Other => answers(tenant, question),
     }
 }
 
-fn service_fact(tenant: &Tenant, service: &crate::config::ServiceConfig) -> String {
-    let length = format!("{}: {}", service.name, spoken::minutes(service.duration_minutes));
+fn service_fact(tenant: &Tenant, service: &crate::config::ServiceConfig, wording: &dyn Wording) -> String {
+    let length = format!("{}: {}", service.name, wording.minutes(service.duration_minutes));
     match service.price_cents {
-        Some(cents) => format!("{length}, {}", spoken::money(cents, &tenant.currency)),
+        Some(cents) => format!("{length}, {}", wording.money(cents, &tenant.currency)),
         None => length,
     }
 }
 
 /// One sentence a day on which anybody works, in the order of the week.
-fn opening_hours(tenant: &Tenant) -> Vec<String> {
+fn opening_hours(tenant: &Tenant, wording: &dyn Wording) -> Vec<String> {
     let week = [Weekday::Mon, Weekday::Tue, Weekday::Wed, Weekday::Thu, Weekday::Fri, Weekday::Sat, Weekday::Sun];
     let hours = || tenant.practitioners.iter().flat_map(|practitioner| &practitioner.hours);
-    let sentence = |day: Weekday| {
-        let spans = joined(hours().filter(|period| period.days.contains(&day)));
-        let name = spoken::weekday(day);
-        let spans: Vec<String> =
-            spans.iter().map(|(opens, closes)| format!("{} to {}", spoken::time(*opens), spoken::time(*closes))).collect();
-        if spans.is_empty() { format!("{name}: closed") } else { format!("{name}: {}", spoken::list(&spans)) }
-    };
+    let sentence = |day: Weekday| wording.opening_hours(day, &joined(hours().filter(|period| period.days.contains(&day))));
     week.map(sentence).into()
 }
 
@@ -154,6 +149,7 @@ fn words(text: &str) -> BTreeSet<String> {
 mod tests {
     use super::*;
     use crate::config::load_tenant;
+    use crate::wording::{English, Spanish};
 
     fn demo() -> Tenant {
         load_tenant(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../agent-config/demo").canonicalize().unwrap()).unwrap()
@@ -161,22 +157,26 @@ mod tests {
 
     #[test]
     fn opening_hours_are_those_in_which_anybody_works() {
-        let hours = facts(&demo(), Topic::OpeningHours, "");
+        let hours = facts(&demo(), Topic::OpeningHours, "", &English);
         assert_eq!(hours.len(), 7);
         assert_eq!(hours[0], "Monday: eight a.m. to one p.m. and one thirty p.m. to five p.m.");
         assert_eq!(hours[6], "Sunday: closed");
+        let hours = facts(&demo(), Topic::OpeningHours, "", &Spanish);
+        assert_eq!(hours[0], "lunes: de las ocho de la mañana a la una de la tarde y de la una y media de la tarde a las cinco de la tarde");
+        assert_eq!(hours[6], "domingo: cerrado");
     }
 
     #[test]
     fn services_have_their_length_and_price() {
-        let services = facts(&demo(), Topic::Services, "");
+        let services = facts(&demo(), Topic::Services, "", &English);
         assert_eq!(services[0], "check-up: thirty minutes, ninety dollars");
+        assert_eq!(facts(&demo(), Topic::Services, "", &Spanish)[0], "check-up: treinta minutos, noventa dólares");
     }
 
     #[test]
     fn questions_are_answered_only_if_the_practice_has_said_something() {
         let tenant = demo();
-        let about = |question| facts(&tenant, Topic::Other, question);
+        let about = |question| facts(&tenant, Topic::Other, question, &English);
         assert!(about("Where can I park my car?")[0].contains("behind the house"));
         assert!(about("Is there PARKING?")[0].contains("behind the house"));
         assert!(about("Do you sell spectacles?").is_empty());

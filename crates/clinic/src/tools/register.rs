@@ -13,9 +13,11 @@ use serde_json::Value;
 use super::arguments::{self, fault};
 use super::book::{collected, has_a_letter};
 use super::commit::{self, COMMIT_TIMEOUT, canonical};
+use super::resolve::wording;
 use super::{Desk, errors, result, text};
 use crate::ids::CommitKey;
 use crate::patients::{Intake, REGISTER_TOOL, Registered, Registration, Standing};
+use crate::wording::Spanish;
 
 #[derive(Debug, Deserialize, JsonSchema, Validate)]
 #[serde(deny_unknown_fields)]
@@ -110,9 +112,10 @@ impl Tool for RegisterPatient {
         let given: RegisterArguments = arguments::read(arguments)?;
         let wish = self.wish(context, given)?;
         let prepared = self.0.store.prepare_registration(&context.call_id, &wish).await;
-        let prepared = prepared.map_err(|error| errors::prepare(self.name(), &error, self.0.tenant.zone))?;
+        let prepared = prepared.map_err(|error| errors::prepare(self.name(), &error, self.0.said(context)))?;
         let arguments = serde_json::to_value(&prepared.registration).unwrap_or_default();
-        Ok(Prepared { arguments, read_back: prepared.read_back(&self.0.tenant.country_calling_code) })
+        let wording = if prepared.prefers_spanish() { &Spanish } else { wording(context) };
+        Ok(Prepared { arguments, read_back: wording.registration(&prepared, &self.0.tenant.country_calling_code) })
     }
 
     async fn commit(&self, context: &ToolContext, confirmation: &str, arguments: Value) -> CommitOutcome {
@@ -126,7 +129,7 @@ impl Tool for RegisterPatient {
             let described = RegisterResult { registered: true, already_registered: done.standing == Standing::Known };
             result::write(self.name(), &described)
         };
-        commit::outcome(self.name(), settled, self.0.tenant.zone, describe)
+        commit::outcome(self.name(), settled, self.0.said(context), describe)
     }
 }
 

@@ -13,10 +13,12 @@ use serde_json::Value;
 use super::book::collected;
 use super::commit::{self, COMMIT_TIMEOUT, canonical};
 use super::find_slots::moment;
+use super::resolve::wording;
+use super::result::Said;
 use super::{Desk, arguments, errors, guesses_on, result};
 use crate::booking::{RESCHEDULE_TOOL, Reschedule, RescheduleWish, Rescheduled};
 use crate::ids::CommitKey;
-use crate::{local_time, spoken};
+use crate::local_time;
 
 #[derive(Debug, Deserialize, JsonSchema, Validate)]
 #[serde(deny_unknown_fields)]
@@ -104,9 +106,9 @@ impl Tool for RescheduleAppointment {
             confirmation_code: given.confirmation_code,
         };
         let prepared = self.0.store.prepare_reschedule(&context.call_id, &wish).await;
-        let prepared = prepared.map_err(|error| errors::prepare(self.name(), &error, self.0.tenant.zone))?;
+        let prepared = prepared.map_err(|error| errors::prepare(self.name(), &error, self.0.said(context)))?;
         let arguments = serde_json::to_value(&prepared.reschedule).unwrap_or_default();
-        Ok(Prepared { arguments, read_back: prepared.read_back() })
+        Ok(Prepared { arguments, read_back: wording(context).reschedule(&prepared) })
     }
 
     async fn commit(&self, context: &ToolContext, confirmation: &str, arguments: Value) -> CommitOutcome {
@@ -116,20 +118,21 @@ impl Tool for RescheduleAppointment {
         };
         let key = CommitKey { call_id: context.call_id.clone(), confirmation_id: confirmation.into() };
         let settled = commit::settle(self.name(), || self.0.store.commit_reschedule(&key, &reschedule)).await;
-        commit::outcome(self.name(), settled, self.0.tenant.zone, |moved| self.describe(&moved))
+        let said = self.0.said(context);
+        commit::outcome(self.name(), settled, said, |moved| self.describe(&moved, said))
     }
 }
 
 impl RescheduleAppointment {
-    fn describe(&self, moved: &Rescheduled) -> Result<Value, ToolError> {
-        let zone = self.0.tenant.zone;
+    fn describe(&self, moved: &Rescheduled, said: Said<'_>) -> Result<Value, ToolError> {
+        let (zone, wording) = said;
         let described = RescheduleResult {
             moved: true,
             confirmation_code: moved.confirmation_code.clone(),
-            confirmation_code_spoken: spoken::code(&moved.confirmation_code),
+            confirmation_code_spoken: wording.code(&moved.confirmation_code),
             start: result::start(moved.start, moved.place.as_ref(), zone),
-            spoken: result::spoken(moved.start, moved.place.as_ref(), zone),
-            spoken_before: spoken::moment(local_time::local(moved.from, zone)),
+            spoken: result::spoken(moved.start, moved.place.as_ref(), said),
+            spoken_before: wording.moment(local_time::local(moved.from, zone)),
             practitioner: moved.practitioner_name.clone(),
             duration_minutes: moved.duration_minutes,
         };

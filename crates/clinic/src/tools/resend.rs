@@ -10,9 +10,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::book::collected;
+use super::resolve::wording;
 use super::{Desk, arguments, errors, result};
 use crate::outbox::NoticeStatus;
-use crate::{local_time, spoken};
+use crate::local_time;
 
 #[derive(Debug, Deserialize, JsonSchema, Validate)]
 #[serde(deny_unknown_fields)]
@@ -88,7 +89,7 @@ impl Tool for ResendConfirmation {
         let phone = self.0.phone::<ResendArguments>(&given.phone)?;
         let second = super::list::second_factor::<ResendArguments>(given.confirmation_code.as_deref(), given.patient_name.as_deref())?;
         let resent = self.0.store.resend_confirmation(&context.call_id, &context.tool_call_id, &phone, &second).await;
-        let resent = resent.map_err(|error| errors::prepare(self.name(), &error, self.0.tenant.zone))?;
+        let resent = resent.map_err(|error| errors::prepare(self.name(), &error, self.0.said(context)))?;
         let earlier_message = resent.earlier.map(|status| match status {
             NoticeStatus::Pending | NoticeStatus::Sending => "not sent yet",
             NoticeStatus::Sent => "on its way, no receipt",
@@ -97,7 +98,7 @@ impl Tool for ResendConfirmation {
         });
         let result = ResendResult {
             state: "on_its_way",
-            appointment: spoken::moment(local_time::local(resent.start, resent.zone)),
+            appointment: wording(context).moment(local_time::local(resent.start, resent.zone)),
             earlier_message,
             say: "The message is on its way.",
         };

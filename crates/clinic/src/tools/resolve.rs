@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::arguments::fault;
 use super::errors::Fault;
+use super::result::Said;
 use super::{Desk, errors};
 use crate::config::{LocationConfig, PractitionerConfig, ServiceConfig};
 use crate::ids::{LocationId, PractitionerId};
@@ -15,9 +16,15 @@ use crate::local_time;
 use crate::patients::is_plausible_birth;
 use crate::phone::PhoneNumber;
 use crate::spoken::{self, Customs, DateOrder};
+use crate::wording::{self, Wording};
 
 /// An appointment lasts this long unless the service or the caller says otherwise.
 const DEFAULT_DURATION_MINUTES: u32 = 30;
+
+/// How it is said in the language of the call.
+pub(super) fn wording(context: &ToolContext) -> &'static dyn Wording {
+    wording::of(&context.language)
+}
 
 impl Desk {
     /// The practitioner whom a name means: by id, by full name, or by a part of the name that only one has.
@@ -68,6 +75,11 @@ impl Desk {
 }
 
 impl Desk {
+    /// How moments are said in the language of the call, and in which zone.
+    pub(super) fn said(&self, context: &ToolContext) -> Said<'static> {
+        (self.tenant.zone, wording(context))
+    }
+
     /// The number that the caller calls from, if the trunk gave one that can be called.
     pub(super) fn caller_number(&self, context: &ToolContext) -> Option<PhoneNumber> {
         let number = context.caller_number.as_ref()?;

@@ -7,8 +7,9 @@ use garde::Validate;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::local_time;
 use crate::schedule::{Place, Slot};
-use crate::{local_time, spoken};
+use crate::wording::Wording;
 
 /// Writes a result. One that does not validate is a fault of the program: the model is told so rather than misled.
 pub(super) fn write<T: Serialize + Validate<Context = ()>>(tool: &'static str, result: &T) -> Result<Value, ToolError> {
@@ -24,6 +25,9 @@ pub(super) fn write<T: Serialize + Validate<Context = ()>>(tool: &'static str, r
     }
     serde_json::to_value(result).map_err(|error| fault(error.to_string()))
 }
+
+/// In which zone moments are said, and how.
+pub(super) type Said<'a> = (Tz, &'a dyn Wording);
 
 /// A slot as the model sees it.
 #[derive(Debug, Serialize, Validate)]
@@ -52,18 +56,18 @@ pub(super) fn start(moment: DateTime<Utc>, place: Option<&Place>, clinic: Tz) ->
 }
 
 /// A beginning as it is spoken at its place.
-pub(super) fn spoken(moment: DateTime<Utc>, place: Option<&Place>, clinic: Tz) -> String {
-    spoken::moment(local_time::local(moment, Place::zone(place, clinic)))
+pub(super) fn spoken(moment: DateTime<Utc>, place: Option<&Place>, (clinic, wording): Said<'_>) -> String {
+    wording.moment(local_time::local(moment, Place::zone(place, clinic)))
 }
 
 /// Slots in the zone of the clinic.
-pub(super) fn slots(slots: &[Slot], zone: Tz) -> Vec<SlotResult> {
+pub(super) fn slots(slots: &[Slot], (zone, wording): Said<'_>) -> Vec<SlotResult> {
     let result = |slot: &Slot| SlotResult {
         start: start(slot.start, slot.place.as_ref(), zone),
         duration_minutes: slot.duration_minutes,
         practitioner: slot.practitioner_name.clone(),
         location: slot.place.as_ref().map(|place| place.name.clone()),
-        spoken: spoken(slot.start, slot.place.as_ref(), zone),
+        spoken: spoken(slot.start, slot.place.as_ref(), (zone, wording)),
     };
     slots.iter().map(result).collect()
 }

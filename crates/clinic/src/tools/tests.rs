@@ -21,6 +21,7 @@ fn context() -> frontdesk_agent::ToolContext {
         call_id: "call".into(),
         tenant_id: "demo".into(),
         tool_call_id: "1".into(),
+        language: "en".into(),
         caller_number: None,
         call: frontdesk_agent::CallControl::default(),
     }

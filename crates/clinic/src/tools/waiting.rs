@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::arguments::{self, fault};
 use super::book::{collected, has_a_letter};
 use super::commit::{self, COMMIT_TIMEOUT, canonical};
+use super::resolve::wording;
 use super::{Desk, errors, guesses_on, is_identified, result, text};
 use crate::ids::CommitKey;
 use crate::phone::PhoneNumber;
@@ -111,7 +112,7 @@ impl Tool for JoinWaitingList {
             WaitingError::Database(error) => errors::database(self.name(), &error),
         })?;
         let arguments = serde_json::to_value(&prepared.waiting).unwrap_or_default();
-        Ok(Prepared { arguments, read_back: prepared.read_back(&self.0.tenant.country_calling_code) })
+        Ok(Prepared { arguments, read_back: wording(context).joining(&prepared, &self.0.tenant.country_calling_code) })
     }
 
     async fn commit(&self, context: &ToolContext, confirmation: &str, arguments: Value) -> CommitOutcome {
@@ -123,7 +124,7 @@ impl Tool for JoinWaitingList {
         let settled = commit::settle(self.name(), || self.0.store.commit_waiting(&key, &waiting)).await;
         let note = "the clinic calls if a time becomes free; promise neither a time nor a call";
         let describe = |_: Joined| result::write(self.name(), &JoinResult { on_the_list: true, note });
-        commit::outcome(self.name(), settled, self.0.tenant.zone, describe)
+        commit::outcome(self.name(), settled, self.0.said(context), describe)
     }
 }
 
@@ -185,9 +186,9 @@ impl Tool for LeaveWaitingList {
         let phone = reachable::<LeaveArguments>(&self.0, context, given.phone.as_deref())?;
         let leaving = Leaving { patient_name: given.patient_name.trim().to_string().into(), phone };
         let prepared = self.0.store.prepare_leaving(&context.call_id, &leaving).await;
-        let prepared = prepared.map_err(|error| errors::prepare(self.name(), &error, self.0.tenant.zone))?;
+        let prepared = prepared.map_err(|error| errors::prepare(self.name(), &error, self.0.said(context)))?;
         let arguments = serde_json::to_value(&prepared.leaving).unwrap_or_default();
-        Ok(Prepared { arguments, read_back: prepared.read_back() })
+        Ok(Prepared { arguments, read_back: wording(context).leaving(&prepared) })
     }
 
     async fn commit(&self, context: &ToolContext, confirmation: &str, arguments: Value) -> CommitOutcome {
@@ -198,7 +199,7 @@ impl Tool for LeaveWaitingList {
         let key = CommitKey { call_id: context.call_id.clone(), confirmation_id: confirmation.into() };
         let settled = commit::settle(self.name(), || self.0.store.commit_leaving(&key, &leaving)).await;
         let describe = |_: Left| result::write(self.name(), &LeaveResult { on_the_list: false });
-        commit::outcome(self.name(), settled, self.0.tenant.zone, describe)
+        commit::outcome(self.name(), settled, self.0.said(context), describe)
     }
 }
 

@@ -71,21 +71,6 @@ pub struct PreparedWaiting {
     pub practitioner_name: Option<String>,
 }
 
-impl PreparedWaiting {
-    /// A sentence that states what will be entered and asks for a yes. `country_calling_code` is the clinic's.
-    #[must_use]
-    pub fn read_back(&self, country_calling_code: &str) -> String {
-        let Waiting { patient_name, phone, wish, .. } = &self.waiting;
-        let with = self.practitioner_name.as_ref().map(|name| format!(" with {name}")).unwrap_or_default();
-        format!(
-            "I will put {} on the waiting list for a time{with} {}, telephone number {}. Shall I do that?",
-            patient_name.expose(),
-            wish.spoken(),
-            phone.spoken(country_calling_code)
-        )
-    }
-}
-
 /// Why an entry was not prepared. Nothing has changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

@@ -34,14 +34,6 @@ pub struct PreparedLeaving {
     pub leaving: Leaving,
 }
 
-impl PreparedLeaving {
-    /// A sentence that states what will be done and asks for a yes.
-    #[must_use]
-    pub fn read_back(&self) -> String {
-        format!("I will take {} off the waiting list. Shall I do that?", self.leaving.patient_name.expose())
-    }
-}
-
 /// A patient who waits no longer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Left {

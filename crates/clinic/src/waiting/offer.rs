@@ -14,7 +14,6 @@ use crate::messages::{About, CallerMessage};
 use crate::phone::PhoneNumber;
 use crate::schedule::Span;
 use crate::schedule::when::Wish;
-use crate::spoken;
 use crate::store::{ClinicStore, practitioner_id};
 
 /// How long the clinic's staff has to reach whom a time is offered to, unless it begins before.
@@ -103,12 +102,7 @@ async fn offer(
         let expires = (now + OFFER_LASTS).min(freed.span.start);
         let offered = Span::lasting(freed.span.start, one.duration_minutes.unsigned_abs());
         note_offer(connection, one.entry_id, freed.practitioner, offered, expires).await?;
-        let text = format!(
-            "A time has become free for somebody on the waiting list: {} with {}. Please call and offer it before {}; it is not kept.",
-            spoken::moment(local),
-            one.practitioner_name,
-            spoken::moment(local_time::local(expires, zone))
-        );
+        let text = store.wording().freed(local, &one.practitioner_name, local_time::local(expires, zone));
         let message = CallerMessage { text: text.into(), recipient: None, caller_name: Some(name), phone: Some(phone) };
         let key = format!("waiting.{}.{}", one.entry_id, one.offers + 1);
         let about = About::Patient(PatientId(one.patient_id));

@@ -2,6 +2,7 @@
 
 use frontdesk_clinic::booking::{Booked, CommitError, PrepareError, Refusal, Settled};
 use frontdesk_clinic::schedule::NotBookable;
+use frontdesk_clinic::wording::{English, Wording as _};
 use tokio::task::JoinSet;
 
 use super::support::TestDatabase;
@@ -233,7 +234,7 @@ async fn the_read_back_says_everything() {
     let test = TestDatabase::new().await;
     let prepared = test.clinic().prepare_booking("one", &wish(SLOT, 143)).await.unwrap();
     assert_eq!(
-        prepared.read_back("1"),
+        English.booking(&prepared, "1"),
         "I have Tuesday the first of December at nine a.m. with Doctor Ada Lovelace, thirty minutes, for Patient Number143, \
          telephone number two zero two, five five five, zero one four three. Shall I book that?"
     );
@@ -251,7 +252,8 @@ async fn cancelling_needs_code_and_number_and_frees_the_slot() {
     assert_eq!(refusal(clinic.prepare_cancellation("two", "222222", &phone).await.unwrap_err()), Refusal::NotFound);
     let spelled = code.to_lowercase().chars().map(|c| format!("{c} ")).collect::<String>();
     let prepared = clinic.prepare_cancellation("two", &spelled, &phone).await.unwrap();
-    assert!(prepared.read_back().ends_with("Doctor Ada Lovelace. Shall I do that?"), "{}", prepared.read_back());
+    let read_back = English.cancellation(&prepared);
+    assert!(read_back.ends_with("Doctor Ada Lovelace. Shall I do that?"), "{read_back}");
     assert_eq!(test.count("SELECT count(*) FROM appointments WHERE status = 'booked'").await, 1);
     let first = clinic.commit_cancellation(&key("two", "c1"), &prepared.cancellation).await.unwrap();
     assert!(matches!(first, Settled::Done(_)), "{first:?}");

@@ -35,6 +35,7 @@ mod records;
 mod resend;
 mod retirement;
 mod slots;
+mod spanish;
 #[path = "../support/mod.rs"]
 mod support;
 mod told;

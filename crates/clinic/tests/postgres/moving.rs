@@ -5,6 +5,7 @@ use frontdesk_agent::Pii;
 use frontdesk_clinic::booking::{Booked, CommitError, Refusal, RescheduleWish, Rescheduled, SecondFactor, Settled};
 use frontdesk_clinic::schedule::NotBookable;
 use frontdesk_clinic::{ClinicStore, Clock, PractitionerId};
+use frontdesk_clinic::wording::{English, Wording as _};
 use serde_json::json;
 use tokio::task::JoinSet;
 
@@ -45,7 +46,7 @@ async fn an_appointment_moves_and_keeps_its_code() {
     let booked = book(&clinic, "one", OLD, 1).await;
     let prepared = clinic.prepare_reschedule("two", &to(NEW, &booked, 1)).await.unwrap();
     assert_eq!(
-        prepared.read_back(),
+        English.reschedule(&prepared),
         "I will move the appointment on Tuesday the first of December at nine a.m. with Doctor Ada Lovelace to Thursday the third of \
          December at ten thirty a.m. with Doctor Ada Lovelace. Shall I do that?"
     );
@@ -62,7 +63,8 @@ async fn an_appointment_moves_and_keeps_its_code() {
     book(&clinic, "three", OLD, 3).await;
     // The code opens the new time, and another number does not.
     let cancel = clinic.prepare_cancellation("four", &booked.confirmation_code, &wish(OLD, 1).phone).await.unwrap();
-    assert!(cancel.read_back().contains("Thursday the third of December"), "{}", cancel.read_back());
+    let read_back = English.cancellation(&cancel);
+    assert!(read_back.contains("Thursday the third of December"), "{read_back}");
 }
 
 #[tokio::test]
@@ -118,7 +120,8 @@ async fn whoever_is_free_takes_it_over_unless_somebody_in_particular_is_wanted()
     assert!(matches!(refused, Refusal::NotBookable { reason: NotBookable::OutsideHours, .. }), "{refused:?}");
     let prepared = clinic.prepare_reschedule("two", &to(friday, &booked, 1)).await.unwrap();
     assert_eq!(prepared.practitioner_name, "Doctor Chidi Okafor");
-    assert!(prepared.read_back().contains("two thirty p.m. with Doctor Chidi Okafor"), "{}", prepared.read_back());
+    let read_back = English.reschedule(&prepared);
+    assert!(read_back.contains("two thirty p.m. with Doctor Chidi Okafor"), "{read_back}");
     let moved = moved(clinic.commit_reschedule(&key("two", "c1"), &prepared.reschedule).await.unwrap());
     assert_eq!((moved.practitioner.as_str(), moved.start), ("dr-okafor", at(friday)));
     // Both work on Wednesday at nine; whom he has now stays, unless he is taken.

@@ -5,6 +5,7 @@ use frontdesk_agent::EmailAddress;
 use frontdesk_clinic::booking::{CommitError, Refusal, Settled};
 use frontdesk_clinic::patients::{CallerKind, Factors, Intake, Registered, Registration, Standing};
 use frontdesk_clinic::{ClinicStore, PhoneNumber, Tenant};
+use frontdesk_clinic::wording::{English, Wording as _};
 use serde_json::json;
 use tokio::task::JoinSet;
 
@@ -48,7 +49,7 @@ async fn a_registration_is_kept_once_however_often_it_is_confirmed() {
     let test = TestDatabase::new().await;
     let clinic = test.clinic();
     let prepared = clinic.prepare_registration("one", &registration(" Jane  Miller ", "2025550143", 1981)).await.unwrap();
-    assert!(prepared.read_back("1").starts_with("I will register Jane Miller, born on the third of May nineteen eighty-one"));
+    assert!(English.registration(&prepared, "1").starts_with("I will register Jane Miller, born on the third of May nineteen eighty-one"));
     assert_eq!(test.count(PATIENTS).await, 0, "nothing before the yes");
     let settled = clinic.commit_registration(&key("one", "c1"), &prepared.registration).await.unwrap();
     let Settled::Done(registered) = &settled else { panic!("{settled:?}") };

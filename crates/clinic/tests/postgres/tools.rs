@@ -35,6 +35,7 @@ impl Call {
             call_id: call_id.into(),
             tenant_id: "demo".into(),
             tool_call_id: "t1".into(),
+            language: "en".into(),
             caller_number,
             call: frontdesk_agent::CallControl::default(),
         };

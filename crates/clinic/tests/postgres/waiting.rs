@@ -4,6 +4,7 @@ use frontdesk_clinic::booking::{Booked, Refusal, RescheduleWish, Settled};
 use frontdesk_clinic::schedule::when::Phrase;
 use frontdesk_clinic::waiting::{Leaving, WaitingEntry, WaitingError, WaitingWish};
 use frontdesk_clinic::{ClinicStore, Clock, PractitionerId, ServiceCode};
+use frontdesk_clinic::wording::{English, Wording as _};
 use serde_json::json;
 
 use super::support::TestDatabase;
@@ -51,7 +52,7 @@ async fn an_entry_is_made_once_however_often_it_is_confirmed() {
     let clinic = test.clinic();
     let prepared = clinic.prepare_waiting(&waits(1, "tomorrow morning")).await.unwrap();
     assert_eq!(
-        prepared.read_back("1"),
+        English.joining(&prepared, "1"),
         "I will put Patient Number1 on the waiting list for a time on Tuesday the first of December, before noon, telephone \
          number two zero two, five five five, zero zero zero one. Shall I do that?"
     );

@@ -1,9 +1,11 @@
 //! Spanish numbers and dates: as callers say them, and as words.
 
-use chrono::{Datelike, NaiveDate};
+mod say;
+
 use frontdesk_conversation::fields::MONTHS;
 
 use super::SPANISH_CARDINALS;
+pub use say::{at, code, date, date_with_year, digits, email, from, list, minutes, moment, money, time, weekday};
 
 const TENS: [&str; 7] = ["treinta", "cuarenta", "cincuenta", "sesenta", "setenta", "ochenta", "noventa"];
 const HUNDREDS: [&str; 9] =
@@ -130,24 +132,8 @@ pub fn cardinal(n: u32) -> String {
     }
 }
 
-/// "tres de mayo de mil novecientos ochenta y uno".
-#[must_use]
-pub fn date_with_year(date: NaiveDate) -> String {
-    let day = if date.day() == 1 { "primero".into() } else { cardinal(date.day()) };
-    let month = MONTHS.get(date.month0() as usize).map_or("", |(_, month)| month);
-    format!("{day} de {month} de {}", cardinal(date.year_ce().1))
-}
-
-/// Digits one by one: "dos, cero, dos".
-#[must_use]
-pub fn digits(text: &str) -> String {
-    let named = text.chars().filter_map(|c| c.to_digit(10)).map(|digit| SPANISH_CARDINALS[digit as usize]);
-    named.collect::<Vec<_>>().join(" ")
-}
-
 #[cfg(test)]
 mod tests {
-
     use super::*;
 
     fn read(text: &str) -> String {
@@ -167,14 +153,6 @@ mod tests {
         ] {
             assert_eq!(read(said), digits, "{said}");
         }
-    }
-
-    #[test]
-    fn dates_and_digits_can_be_said() {
-        let date = NaiveDate::from_ymd_opt(1981, 5, 3).unwrap();
-        assert_eq!(date_with_year(date), "tres de mayo de mil novecientos ochenta y uno");
-        assert_eq!(date_with_year(NaiveDate::from_ymd_opt(2000, 1, 1).unwrap()), "primero de enero de dos mil");
-        assert_eq!(digits("202"), "dos cero dos");
     }
 
     #[test]
