@@ -210,7 +210,11 @@ pub const SETTINGS: &[Setting] = &[
         "FRONTDESK_WEBHOOK_SECRETS",
         "what webhooks are signed with, as tenant=secret, comma-separated",
     ),
-    secret("notifications.google_service_account", "GOOGLE_SERVICE_ACCOUNT", "JSON key file of a service account, for Calendar, Sheets and Gmail"),
+    secret(
+        "notifications.google_service_account",
+        "GOOGLE_SERVICE_ACCOUNT",
+        "JSON key file of a service account, for Calendar, Sheets and Gmail",
+    ),
     plain(
         "notifications.google_calendar_base_url",
         "GOOGLE_CALENDAR_BASE_URL",

@@ -471,7 +471,10 @@ impl Scenario {
         let Faults { tools, model, speech, hearing } = &self.faults;
         let reasons = [
             (self.caller.iter().any(|step| step.types.is_some()), "a telephone cannot type"),
-            (self.settings.require_identification.is_some() || self.settings.recording.is_some(), "the worker reads the clinic's settings from its files"),
+            (
+                self.settings.require_identification.is_some() || self.settings.recording.is_some(),
+                "the worker reads the clinic's settings from its files",
+            ),
             (!tools.is_empty(), "the worker's own tools do not fail on demand"),
             (!model.is_empty(), "the simulated model behind its socket does not go wrong within an answer"),
             (!speech.is_empty(), "the simulated speech behind its socket does not break within an utterance"),

@@ -11,7 +11,8 @@ use frontdesk_agent::testing::FakeVad;
 use frontdesk_agent::turn::TurnDetector;
 use frontdesk_agent::vad::SileroVad;
 use frontdesk_agent::{
-    LanguageModel, Observation, RecordingOptions, SessionEvent, SpeechToText, SttOptions, TextToSpeech, ToolPhase, ToolSet, TtsOptions, VoiceActivityDetector,
+    LanguageModel, Observation, RecordingOptions, SessionEvent, SpeechToText, SttOptions, TextToSpeech, ToolPhase, ToolSet, TtsOptions,
+    VoiceActivityDetector,
 };
 use frontdesk_audio::SampleRate;
 use frontdesk_clinic::tools::{recording_tool, tool_set};

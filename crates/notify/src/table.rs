@@ -77,7 +77,10 @@ mod tests {
         let message = about("message", serde_json::json!({"id": id, "taken_at": "2026-12-01T14:00:00Z", "is_urgent": true, "text": "Hi"}));
         assert_eq!((message.table, message.cells.len()), ("Messages", message.header.len()));
         assert_eq!(message.cells[2..], [id, "2026-12-01T09:00:00-05:00", "true", "", "", "Hi"]);
-        let patient = about("patient", serde_json::json!({"id": id, "registered_at": "2026-12-01T14:00:00Z", "name": "Jane", "email": "j@x.example"}));
+        let patient = about(
+            "patient",
+            serde_json::json!({"id": id, "registered_at": "2026-12-01T14:00:00Z", "name": "Jane", "email": "j@x.example"}),
+        );
         assert_eq!((patient.table, patient.cells.len()), ("Patients", patient.header.len()));
         assert_eq!(patient.cells[2..], [id, "2026-12-01T09:00:00-05:00", "Jane", "", "j@x.example", ""]);
         let times = serde_json::json!({"id": "c", "started_at": "2026-12-01T14:00:00Z", "ended_at": "2026-12-01T14:01:00Z", "outcome": "completed"});

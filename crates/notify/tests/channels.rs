@@ -4,8 +4,8 @@
 
 use chrono::{TimeDelta, Utc};
 use frontdesk_notify::{
-    CalendarChannel, CalendarOptions, Carrier, Channel, EmailChannel, EmailOptions, Event, FreeBusy, GoogleAccount, Notice, Readers, Secret,
-    SendError, SheetsChannel, SheetsOptions, SmsChannel, SmsOptions, WebhookChannel, twilio, webhook_signature,
+    CalendarChannel, CalendarOptions, Carrier, Channel, EmailChannel, EmailOptions, Event, FreeBusy, GoogleAccount, Notice, Readers,
+    Secret, SendError, SheetsChannel, SheetsOptions, SmsChannel, SmsOptions, WebhookChannel, twilio, webhook_signature,
 };
 use frontdesk_simulators::receivers::{Fault, Google, MailServer, Twilio, Webhook, twilio_signature};
 use serde_json::json;
@@ -308,13 +308,15 @@ async fn a_sheet_is_made_when_absent_and_holds_each_notice_once() {
     registered.event = Event::PatientRegistered;
     registered.appointment = None;
     let id = "0194d5f0-0000-7000-8000-000000000003";
-    registered.patient =
-        serde_json::from_value(json!({"id": id, "registered_at": "2026-12-01T14:00:00Z", "name": "Jane Müller"})).unwrap();
+    registered.patient = serde_json::from_value(json!({"id": id, "registered_at": "2026-12-01T14:00:00Z", "name": "Jane Müller"})).unwrap();
     google.fail([Fault::StatusAfter(500), Fault::StatusAfter(503)]);
     for expected in ["http.500", "http.503"] {
         assert_eq!(code(channel.send(&registered).await), (expected.into(), true));
     }
     channel.send(&registered).await.unwrap();
     let rows = google.rows("doc1", "Patients").unwrap();
-    assert_eq!((rows.len(), rows[0][3].as_str(), rows[1][2..5].join("|")), (2, "registered_at", format!("{id}|2026-12-01T09:00:00-05:00|Jane Müller")));
+    assert_eq!(
+        (rows.len(), rows[0][3].as_str(), rows[1][2..5].join("|")),
+        (2, "registered_at", format!("{id}|2026-12-01T09:00:00-05:00|Jane Müller"))
+    );
 }

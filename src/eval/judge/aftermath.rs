@@ -43,7 +43,10 @@ fn recording(expected: bool, trace: &Trace, found: &mut Vec<String>) {
         return;
     }
     if kept.heard != [true; 2] || trace.record.recording.is_none() {
-        found.push(format!("recorded: caller and agent shall be heard, and the record shall say so: {kept:?}, {:?}", trace.record.recording));
+        found.push(format!(
+            "recorded: caller and agent shall be heard, and the record shall say so: {kept:?}, {:?}",
+            trace.record.recording
+        ));
     }
     let asked = trace.record.tools.iter().find(|tool| tool.name == "recording_consent");
     if let Some(consent) = asked.filter(|consent| kept.begins_ms < consent.start_ms) {

@@ -60,7 +60,8 @@ impl Stack {
         let folder = Folder::new()?;
         std::fs::create_dir_all(folder.path().join("rules")).map_err(|error| machine(&error))?;
         std::fs::write(folder.path().join("rules/eval.toml"), rules(&clinics)).map_err(|error| machine(&error))?;
-        let livekit = LiveKitServer::start(LiveKitOptions::new(folder.path().join("livekit.log"))).await.map_err(|error| machine(&error))?;
+        let livekit =
+            LiveKitServer::start(LiveKitOptions::new(folder.path().join("livekit.log"))).await.map_err(|error| machine(&error))?;
         let sip = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port().map_err(|error| machine(&error))?));
         let rtp = free_udp_range(RTP_PORTS).map_err(|error| machine(&error))?;
         let options = command(&program, "sip", folder.path(), &livekit)

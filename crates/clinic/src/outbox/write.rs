@@ -118,7 +118,8 @@ impl ClinicStore {
         let phone = Pii::new(phone.as_e164().to_owned());
         let intake: Option<Intake> =
             row.intake_sealed.map(|sealed| self.open_with(&keys, ("patients", "intake_sealed"), sealed)).transpose()?;
-        let reached = Reached { phone: Some(phone.clone()), email: intake.and_then(|intake| intake.email).map(|it| String::from(it).into()) };
+        let reached =
+            Reached { phone: Some(phone.clone()), email: intake.and_then(|intake| intake.email).map(|it| String::from(it).into()) };
         let appointment = Appointment {
             id: id.0,
             revision: row.revision.unsigned_abs(),
@@ -300,9 +301,8 @@ fn restricted(mut notice: Notice, fields: &[Field]) -> Notice {
 mod tests {
     use super::*;
 
-    const PERSONAL: [&str; 13] = [
-        "CODE", "PRACTITIONER", "SERVICE", "LOCATION", "NAME", "+1202", "TEXT", "CALLER", "+1303", "PATIENT", "+1404", "EMAIL", "1981",
-    ];
+    const PERSONAL: [&str; 13] =
+        ["CODE", "PRACTITIONER", "SERVICE", "LOCATION", "NAME", "+1202", "TEXT", "CALLER", "+1303", "PATIENT", "+1404", "EMAIL", "1981"];
 
     fn everything() -> Notice {
         let id = "0194d5f0-0000-7000-8000-000000000001";

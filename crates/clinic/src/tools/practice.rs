@@ -162,7 +162,10 @@ mod tests {
         assert_eq!(hours[0], "Monday: eight a.m. to one p.m. and one thirty p.m. to five p.m.");
         assert_eq!(hours[6], "Sunday: closed");
         let hours = facts(&demo(), Topic::OpeningHours, "", &Spanish);
-        assert_eq!(hours[0], "lunes: de las ocho de la mañana a la una de la tarde y de la una y media de la tarde a las cinco de la tarde");
+        assert_eq!(
+            hours[0],
+            "lunes: de las ocho de la mañana a la una de la tarde y de la una y media de la tarde a las cinco de la tarde"
+        );
         assert_eq!(hours[6], "domingo: cerrado");
     }
 

@@ -12,8 +12,8 @@ use serde_json::Value;
 use super::book::collected;
 use super::resolve::wording;
 use super::{Desk, arguments, errors, result};
-use crate::outbox::NoticeStatus;
 use crate::local_time;
+use crate::outbox::NoticeStatus;
 
 #[derive(Debug, Deserialize, JsonSchema, Validate)]
 #[serde(deny_unknown_fields)]

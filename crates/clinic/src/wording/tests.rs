@@ -180,7 +180,11 @@ fn who_waits_is_read_back_and_the_clinic_is_told() {
 fn wishes_are_said_by_days_and_times() {
     for (phrase, english, spanish) in [
         ("tomorrow at ten", "on Tuesday the first of December, at ten a.m.", "el martes primero de diciembre, a las diez de la mañana"),
-        ("tomorrow after three", "on Tuesday the first of December, from three p.m. on", "el martes primero de diciembre, desde las tres de la tarde"),
+        (
+            "tomorrow after three",
+            "on Tuesday the first of December, from three p.m. on",
+            "el martes primero de diciembre, desde las tres de la tarde",
+        ),
         ("tomorrow before noon", "on Tuesday the first of December, before noon", "el martes primero de diciembre, antes del mediodía"),
     ] {
         said(|language| language.wish(&wish(phrase)), [english, spanish]);

@@ -94,7 +94,17 @@ fn talkative() -> std::sync::Arc<Tenant> {
     let mut tenant = demo_tenant();
     tenant.notifications.csv = Some(CsvNotices {
         on: Event::ALL.to_vec(),
-        fields: vec![Field::Code, Field::Practitioner, Field::Service, Field::Location, Field::Name, Field::Phone, Field::Email, Field::DateOfBirth, Field::Message],
+        fields: vec![
+            Field::Code,
+            Field::Practitioner,
+            Field::Service,
+            Field::Location,
+            Field::Name,
+            Field::Phone,
+            Field::Email,
+            Field::DateOfBirth,
+            Field::Message,
+        ],
     });
     std::sync::Arc::new(tenant)
 }

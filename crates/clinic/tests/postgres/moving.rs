@@ -4,8 +4,8 @@ use chrono::DateTime;
 use frontdesk_agent::Pii;
 use frontdesk_clinic::booking::{Booked, CommitError, Refusal, RescheduleWish, Rescheduled, SecondFactor, Settled};
 use frontdesk_clinic::schedule::NotBookable;
-use frontdesk_clinic::{ClinicStore, Clock, PractitionerId};
 use frontdesk_clinic::wording::{English, Wording as _};
+use frontdesk_clinic::{ClinicStore, Clock, PractitionerId};
 use serde_json::json;
 use tokio::task::JoinSet;
 

@@ -4,8 +4,8 @@ use chrono::NaiveDate;
 use frontdesk_agent::EmailAddress;
 use frontdesk_clinic::booking::{CommitError, Refusal, Settled};
 use frontdesk_clinic::patients::{CallerKind, Factors, Intake, Registered, Registration, Standing};
-use frontdesk_clinic::{ClinicStore, PhoneNumber, Tenant};
 use frontdesk_clinic::wording::{English, Wording as _};
+use frontdesk_clinic::{ClinicStore, PhoneNumber, Tenant};
 use serde_json::json;
 use tokio::task::JoinSet;
 

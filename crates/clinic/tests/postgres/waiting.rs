@@ -3,8 +3,8 @@
 use frontdesk_clinic::booking::{Booked, Refusal, RescheduleWish, Settled};
 use frontdesk_clinic::schedule::when::Phrase;
 use frontdesk_clinic::waiting::{Leaving, WaitingEntry, WaitingError, WaitingWish};
-use frontdesk_clinic::{ClinicStore, Clock, PractitionerId, ServiceCode};
 use frontdesk_clinic::wording::{English, Wording as _};
+use frontdesk_clinic::{ClinicStore, Clock, PractitionerId, ServiceCode};
 use serde_json::json;
 
 use super::support::TestDatabase;

@@ -52,8 +52,7 @@ pub fn is_mailbox(text: &str) -> bool {
 
 impl Letters {
     pub(super) fn new(options: &EmailOptions) -> Result<Self, ClientError> {
-        let mailbox =
-            |text: &String| text.parse::<Mailbox>().map_err(|_| ClientError { what: "e-mail address", reason: "is none".into() });
+        let mailbox = |text: &String| text.parse::<Mailbox>().map_err(|_| ClientError { what: "e-mail address", reason: "is none".into() });
         let to = match &options.to {
             Readers::Clinic(addresses) => To::Clinic(addresses.iter().map(mailbox).collect::<Result<_, _>>()?),
             Readers::Patient => To::Patient,

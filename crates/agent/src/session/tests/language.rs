@@ -33,7 +33,8 @@ struct Nothing {}
 
 #[tokio::test(start_paused = true)]
 async fn a_tool_is_told_the_language_of_the_call() {
-    let stt = FakeStt::default().knowing(1, "good morning to you").knowing(2, "quisiera una cita por favor señora").in_language(2, "es-419");
+    let stt =
+        FakeStt::default().knowing(1, "good morning to you").knowing(2, "quisiera una cita por favor señora").in_language(2, "es-419");
     let llm = FakeLlm::default().calling("words", json!({})).saying("Gladly.").calling("words", json!({})).saying("Con mucho gusto.");
     let words = FnTool::read("words", "Tells it.", |context: crate::ToolContext, _: Nothing| async move { Ok(context.language) });
     let mut options = options_with(vec![Arc::new(words)]);

@@ -214,7 +214,13 @@ mod tests {
     #[test]
     fn numbers_agree_with_what_they_count() {
         let of = |pairs: &[(u32, &str)]| pairs.iter().for_each(|(n, said)| assert_eq!(minutes(*n), *said));
-        of(&[(1, "un minuto"), (21, "veintiún minutos"), (31, "treinta y un minutos"), (60, "una hora"), (135, "dos horas y quince minutos")]);
+        of(&[
+            (1, "un minuto"),
+            (21, "veintiún minutos"),
+            (31, "treinta y un minutos"),
+            (60, "una hora"),
+            (135, "dos horas y quince minutos"),
+        ]);
         for (cents, currency, said) in [
             (2500, "USD", "veinticinco dólares"),
             (101, "GBP", "una libra con un penique"),

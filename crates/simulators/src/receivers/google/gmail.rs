@@ -82,12 +82,7 @@ struct Listing {
     q: Option<String>,
 }
 
-async fn list(
-    State(shared): State<Arc<Shared>>,
-    Path(user): Path<String>,
-    Query(asked): Query<Listing>,
-    headers: HeaderMap,
-) -> Response {
+async fn list(State(shared): State<Arc<Shared>>, Path(user): Path<String>, Query(asked): Query<Listing>, headers: HeaderMap) -> Response {
     let of = match mailbox(&shared, &headers, (&user, METADATA_SCOPE)) {
         Ok(of) => of,
         Err(refused) => return refused,
