@@ -100,7 +100,7 @@ impl Tool for ResendConfirmation {
             state: "on_its_way",
             appointment: wording(context).moment(local_time::local(resent.start, resent.zone)),
             earlier_message,
-            say: "The message is on its way.",
+            say: wording(context).on_its_way(),
         };
         result::write(self.name(), &result)
     }

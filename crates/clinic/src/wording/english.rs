@@ -125,6 +125,10 @@ impl Wording for English {
         format!("I will take {} off the waiting list. Shall I do that?", prepared.leaving.patient_name.expose())
     }
 
+    fn on_its_way(&self) -> &'static str {
+        "The message is on its way."
+    }
+
     fn freed(&self, start: NaiveDateTime, practitioner_name: &str, until: NaiveDateTime) -> String {
         format!(
             "A time has become free for somebody on the waiting list: {} with {practitioner_name}. Please call and offer it before {}; it is \

@@ -60,6 +60,9 @@ pub trait Wording: Debug + Sync {
     /// States who will wait no longer, and asks for a yes.
     fn leaving(&self, prepared: &PreparedLeaving) -> String;
 
+    /// Says of a message that it will be sent, and does not claim that it was.
+    fn on_its_way(&self) -> &'static str;
+
     /// Tells the clinic's people of a time that has become free for somebody who waits. It may be offered before `until`.
     fn freed(&self, start: NaiveDateTime, practitioner_name: &str, until: NaiveDateTime) -> String;
 }

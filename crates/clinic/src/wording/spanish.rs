@@ -132,6 +132,10 @@ impl Wording for Spanish {
         format!("Voy a quitar a {} de la lista de espera. ¿Está de acuerdo?", prepared.leaving.patient_name.expose())
     }
 
+    fn on_its_way(&self) -> &'static str {
+        "El mensaje está en camino."
+    }
+
     fn freed(&self, start: NaiveDateTime, practitioner_name: &str, until: NaiveDateTime) -> String {
         format!(
             "Ha quedado libre una hora para alguien de la lista de espera: el {} con {practitioner_name}. Por favor, llame y ofrézcala antes \
