@@ -111,10 +111,7 @@ fn recorded_callers_are_served_and_what_came_of_it_is_printed() {
     assert!(document["replies"].as_array().is_some_and(|replies| replies.len() >= 3), "{document}");
     assert_eq!(document["clinic"]["appointments"][0]["status"], "booked");
     let table = table(&all).to_string();
-    assert!(
-        table.contains("registration.wav") && table.lines().filter(|row| row.ends_with("ok  │") || row.contains(" ok ")).count() == 2,
-        "{table}"
-    );
+    assert!(table.contains("registration.wav") && table.lines().filter(|row| row.contains(" ok ")).count() == 2, "{table}");
 }
 
 #[test]

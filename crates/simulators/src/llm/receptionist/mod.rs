@@ -81,7 +81,7 @@ impl Desk<'_> {
     fn answer(&self, dialogue: &Dialogue) -> Answer {
         let called = |tool: &str| dialogue.calls.iter().any(|(name, _)| name == tool);
         if let Some(agrees) = dialogue.consent.filter(|_| !called(CONSENT)) {
-            return self.call("", CONSENT, json!({ "agrees": agrees }));
+            return self.call(&dialogue.lead, CONSENT, json!({ "agrees": agrees }));
         }
         if dialogue.closing {
             let can_end = self.can("end_call") && !called("end_call");
