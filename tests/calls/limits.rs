@@ -25,7 +25,7 @@ const HOLDS_ON: Duration = Duration::from_secs(120);
 const SOON: Duration = Duration::from_secs(10);
 
 impl Desk {
-    async fn count(&self, query: &str) -> i64 {
+    async fn count(&self, query: &'static str) -> i64 {
         let mut connection = self.database.connect().await.expect("the database is there");
         sqlx::query_scalar(query).fetch_one(&mut connection).await.expect("a count")
     }

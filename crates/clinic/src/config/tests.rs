@@ -1,5 +1,6 @@
 //! Whole folders, good and bad.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::*;
