@@ -15,8 +15,6 @@ use crate::recordings::Recordings;
 
 /// What the audit log is told.
 const PURPOSE: &str = "judging a rehearsed call";
-/// Louder than the silence that stands for what was not recorded.
-const SOUND: u16 = 60;
 
 /// How the call is recorded below a folder, if its clinic says how callers consent.
 pub(super) async fn begin(clinic: &Clinic, call_id: &str, folder: &Path, real: &Handle) -> Option<RecordingOptions> {
@@ -31,11 +29,18 @@ pub(super) async fn kept(clinic: &Clinic, call_id: &str, folder: &Path) -> Resul
     let found = recordings::open(&clinic.store, folder, call_id, &purpose).await.map_err(|error| failed(&error))?;
     let mut kept: Option<Recorded> = None;
     for mut part in found.into_iter().flat_map(|found| found.parts) {
-        let kept = kept.get_or_insert(Recorded { begins_ms: part.begins_ms, heard: [false; 2] });
+        let kept = kept.get_or_insert(Recorded { heard_from_ms: [None; 2] });
+        let mut frames = 0_u64;
         while let Some(pcm) = part.audio.next_segment().map_err(|error| failed(&error))? {
-            for (place, sample) in pcm.chunks_exact(2).enumerate() {
-                // Caller and agent take turns.
-                kept.heard[place % 2] |= i16::from_le_bytes([sample[0], sample[1]]).unsigned_abs() > SOUND;
+            for frame in pcm.chunks_exact(4) {
+                let at_ms = part.begins_ms + frames * 1000 / u64::from(part.rate_hz.max(1));
+                for (side, sample) in frame.chunks_exact(2).enumerate() {
+                    // What was not recorded is silence without any noise.
+                    if sample != [0, 0] {
+                        kept.heard_from_ms[side].get_or_insert(at_ms);
+                    }
+                }
+                frames += 1;
             }
         }
     }

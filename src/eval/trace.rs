@@ -107,10 +107,8 @@ pub struct Waiting {
 /// A recording that was kept.
 #[derive(Debug, Clone, Copy)]
 pub struct Recorded {
-    /// Where it begins, in milliseconds since the answer.
-    pub begins_ms: u64,
-    /// Whether anything is heard of the caller, and of the agent.
-    pub heard: [bool; 2],
+    /// From when on anything is heard of the caller, and of the agent, in milliseconds since the answer; `None` for nothing at all.
+    pub heard_from_ms: [Option<u64>; 2],
 }
 
 /// A message that was taken.

@@ -229,8 +229,8 @@ fn the_demo_tenant_speaks_spanish_too_and_has_somebody_to_go_to() {
 
 #[test]
 fn what_the_agent_says_by_itself_is_in_the_clinics_language_and_an_emergency_is_answered_in_all() {
-    let folder = Folder::demo_with("tenant.toml", "language = \"en-US\"", "language = \"es-US\"");
-    let config = load_tenant(&folder.0.join("demo")).unwrap().conversation_config(chrono::Utc::now(), Vec::new());
+    let spanish = Tenant { language: "es-US".into(), ..load_tenant(&demo()).unwrap() };
+    let config = spanish.conversation_config(chrono::Utc::now(), Vec::new());
     assert_eq!((config.language.as_str(), config.phrases.filler.as_str()), ("es", "Un momento, por favor."));
     let tenant = load_tenant(&demo()).unwrap();
     let config = tenant.conversation_config(chrono::Utc::now(), Vec::new());
