@@ -47,19 +47,20 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
 }
 
 /// Whose mailbox it is: a service account has none of its own, it acts for a user of its domain.
-fn mailbox(shared: &Shared, headers: &HeaderMap, (user, scope): (&str, &str)) -> Result<String, Response> {
-    let granted = shared.granted(headers).ok_or_else(unauthorised)?;
+fn mailbox(shared: &Shared, headers: &HeaderMap, (user, scope): (&str, &str)) -> Result<String, Box<Response>> {
+    let granted = shared.granted(headers).ok_or_else(|| Box::new(unauthorised()))?;
     if granted.scope != scope {
-        return Err(insufficient());
+        return Err(insufficient().into());
     }
-    let acting_as = granted.user.ok_or_else(|| refusal(StatusCode::BAD_REQUEST, "failedPrecondition", "Precondition check failed."))?;
-    if user == "me" || user == acting_as { Ok(acting_as) } else { Err(insufficient()) }
+    let acting_as =
+        granted.user.ok_or_else(|| Box::new(refusal(StatusCode::BAD_REQUEST, "failedPrecondition", "Precondition check failed.")))?;
+    if user == "me" || user == acting_as { Ok(acting_as) } else { Err(insufficient().into()) }
 }
 
 async fn send(State(shared): State<Arc<Shared>>, Path(user): Path<String>, headers: HeaderMap, Json(body): Json<Value>) -> Response {
     let from = match mailbox(&shared, &headers, (&user, SEND_SCOPE)) {
         Ok(from) => from,
-        Err(refused) => return refused,
+        Err(refused) => return *refused,
     };
     let raw = body["raw"].as_str().and_then(|raw| URL_SAFE.decode(raw).ok()).and_then(|raw| String::from_utf8(raw).ok());
     let Some(text) = raw.filter(|text| text.contains("\r\n\r\n")) else {
@@ -85,7 +86,7 @@ struct Listing {
 async fn list(State(shared): State<Arc<Shared>>, Path(user): Path<String>, Query(asked): Query<Listing>, headers: HeaderMap) -> Response {
     let of = match mailbox(&shared, &headers, (&user, METADATA_SCOPE)) {
         Ok(of) => of,
-        Err(refused) => return refused,
+        Err(refused) => return *refused,
     };
     if asked.q.is_some() {
         return refusal(StatusCode::FORBIDDEN, "forbidden", "Metadata scope does not support 'q' parameter");
@@ -113,7 +114,7 @@ async fn show(
 ) -> Response {
     let of = match mailbox(&shared, &headers, (&user, METADATA_SCOPE)) {
         Ok(of) => of,
-        Err(refused) => return refused,
+        Err(refused) => return *refused,
     };
     if asked.format != "metadata" {
         return refusal(StatusCode::FORBIDDEN, "forbidden", "Metadata scope doesn't allow format FULL");
