@@ -45,9 +45,8 @@ async fn note_writes(admin: &mut PgConnection) {
         END $note$;"
         .to_owned();
     for table in TABLES {
-        script += &format!(
-            "CREATE TRIGGER note_write AFTER INSERT OR UPDATE OR DELETE ON {table} FOR EACH ROW EXECUTE FUNCTION note_write();"
-        );
+        script +=
+            &format!("CREATE TRIGGER note_write AFTER INSERT OR UPDATE OR DELETE ON {table} FOR EACH ROW EXECUTE FUNCTION note_write();");
     }
     admin.execute(sqlx::AssertSqlSafe(script)).await.expect("an administrator may");
 }

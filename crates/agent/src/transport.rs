@@ -89,6 +89,9 @@ pub enum TransportEvent {
     /// The connection is lost for good. Another agent may have come meanwhile: [`Transport::hang_up`] then ends the call only if
     /// none has.
     Disconnected,
+    /// As [`TransportEvent::Disconnected`], and for good because the server does not let the agent back in: its token has expired or
+    /// was revoked.
+    ShutOut,
     /// The room is no more: the server closed it, or somebody did by its API.
     RoomClosed,
     /// Somebody removed the caller by the server's API, LiveKit's way to hang up for him.
@@ -108,7 +111,7 @@ impl TransportEvent {
     pub const fn is_left_to_another(&self, is_leased: bool) -> bool {
         match self {
             Self::Removed | Self::Replaced => true,
-            Self::Disconnected => is_leased,
+            Self::Disconnected | Self::ShutOut => is_leased,
             _ => false,
         }
     }
@@ -119,7 +122,7 @@ impl TransportEvent {
         match self {
             Self::Audio(_) | Self::Dtmf(_) | Self::Text(_) => None,
             Self::CallerLeft => Some(EndReason::CallerHungUp),
-            Self::Disconnected => Some(EndReason::ConnectionLost),
+            Self::Disconnected | Self::ShutOut => Some(EndReason::ConnectionLost),
             Self::RoomClosed => Some(EndReason::RoomClosed),
             Self::CallerRemoved => Some(EndReason::CallerRemoved),
             Self::TakenByPerson => Some(EndReason::Transferred),

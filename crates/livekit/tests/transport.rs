@@ -15,7 +15,7 @@ use frontdesk_livekit::transport::{LiveKitTransport, STATE_METHOD, TransportOpti
 use frontdesk_livekit::worker::JobContext;
 use support::proxy::Proxy;
 use support::server::Server;
-use support::{Events, join, join_sip, tone, within};
+use support::{Events, expiring, join, join_sip, tone, within};
 use tokio_util::sync::CancellationToken;
 
 const NUMBER: &str = "+15550100";
@@ -294,6 +294,10 @@ async fn nobody_to_talk_to() {
     let error = within("giving up", LiveKitTransport::join(&job(&api, "empty"), api.clone(), options.clone())).await.unwrap_err();
     assert!(matches!(error, TransportError::NoCaller { waited_ms: 200 }), "{error}");
     assert!(api.list_rooms(&["empty"]).await.unwrap().is_empty(), "the empty room is deleted");
+    let late = job(&api, "late");
+    let late = JobContext { token: expiring(&late.token, Duration::ZERO), ..late };
+    let error = LiveKitTransport::join(&late, api.clone(), options.clone()).await.unwrap_err();
+    assert!(matches!(&error, TransportError::Join(why) if why.contains("refused the access token")), "{error}");
     let stopped = job(&api, "stopped");
     stopped.stop.cancel();
     let error = LiveKitTransport::join(&stopped, api, options).await.unwrap_err();

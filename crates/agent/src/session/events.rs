@@ -62,6 +62,9 @@ impl Driver {
             self.parts.lost.cancel();
             return;
         }
+        if matches!(event, TransportEvent::ShutOut) {
+            self.parts.incidents.note("transport: the server did not let the agent back in, its token has expired or was revoked");
+        }
         if let Some(reason) = event.end() {
             return self.line_ended(reason);
         }

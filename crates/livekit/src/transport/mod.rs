@@ -188,7 +188,7 @@ impl LiveKitTransport {
                     // The caller has, or will have, another agent: the room is not ours any more.
                     TransportEvent::Removed | TransportEvent::Replaced => self.farewell.leave_the_room_be(),
                     // He may have another one by now. If not, he is not left in silence.
-                    TransportEvent::Disconnected => self.farewell.end_only_what_nobody_serves(),
+                    TransportEvent::Disconnected | TransportEvent::ShutOut => self.farewell.end_only_what_nobody_serves(),
                     _ => {}
                 }
                 Some(event)
@@ -286,6 +286,7 @@ const fn ended(reason: EndReason) -> TransportEvent {
         // may have the call.
         EndReason::Server(DisconnectReason::ParticipantRemoved | DisconnectReason::StateMismatch) => TransportEvent::Removed,
         EndReason::Server(DisconnectReason::DuplicateIdentity) => TransportEvent::Replaced,
+        EndReason::Refused => TransportEvent::ShutOut,
         _ => TransportEvent::Disconnected,
     }
 }

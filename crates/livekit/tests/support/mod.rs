@@ -7,11 +7,12 @@ pub mod proxy;
 pub mod server;
 pub mod tone;
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use frontdesk_livekit::Credentials;
 use frontdesk_livekit::api::{LiveKit, ParticipantToken};
 use frontdesk_livekit::room::{ParticipantKind, RemoteAudio, Room, RoomEvent, RoomOptions};
+use livekit_api::access_token::{AccessToken, Claims};
 use tokio::sync::mpsc;
 
 /// Longest wait for anything in a test.
@@ -34,6 +35,15 @@ pub fn options_as(url: &str, token: ParticipantToken) -> RoomOptions {
     let jwt = api(url).participant_token(&token).expect("a token");
     // Without filling, what is heard does not depend on how busy this machine is.
     RoomOptions { fill_silence_after: None, ..RoomOptions::new(url, jwt) }
+}
+
+/// The same token, which the server takes for so long and no longer: it allows a minute's difference of clocks.
+pub fn expiring(token: &str, left: Duration) -> String {
+    const LEEWAY_S: u64 = 60;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+    let mut claims = Claims::from_unverified(token).expect("a token");
+    claims.exp = usize::try_from(now - LEEWAY_S + left.as_secs()).expect("a time");
+    AccessToken::from_parts(server::KEY, server::SECRET, claims).to_jwt().expect("a token")
 }
 
 pub async fn join(url: &str, room: &str, identity: &str) -> (Room, Events) {
