@@ -13,6 +13,7 @@ mod faults;
 pub mod judge;
 mod line;
 pub mod load;
+mod pace;
 pub mod report;
 mod run;
 pub mod scenario;
@@ -23,8 +24,9 @@ mod words;
 
 pub use caller::{Act, ActKind};
 pub(crate) use clinic::{Clinic, Clinics};
-pub(crate) use line::{CALLER_RATE, CallerEnd, line};
+pub use line::{CALLER_RATE, CallerEnd, LineTransport, line};
 pub use load::{LoadError, load};
+pub use pace::Pace;
 pub use run::{Outcome, Rehearsal, Verdict};
 pub use scenario::{Depth, Scenario};
 pub use trace::{Booked, ToolSpan, Trace};
