@@ -160,6 +160,7 @@ impl JobEntry for Desk {
             return Err(JobFailure("the dialled number belongs to no tenant; add it to a tenant's dialled_numbers".into()));
         };
         transport.set_transfer_numbers(tenant.transfer_numbers());
+        transport.when_person_speaks(tenant.when_person_speaks);
         let call = LeasedCall {
             tenant: tenant.id.clone(),
             call_id: transport.info().call_id.clone(),

@@ -15,7 +15,7 @@ pub(crate) const TRANSCRIPTION_FAILURES_MAX: u32 = 3;
 impl Conversation {
     /// Nothing works any more: says so, and hands the caller to a person or ends the call.
     pub(crate) fn give_up(&mut self, now: CallTime) {
-        if self.state.reply.as_ref().is_some_and(|reply| reply.purpose == Purpose::Apology) {
+        if self.state.aside || self.state.reply.as_ref().is_some_and(|reply| reply.purpose == Purpose::Apology) {
             return;
         }
         self.cancel_reply(now);
@@ -34,7 +34,7 @@ impl Conversation {
     /// When the call has lasted as long as one may.
     pub(crate) fn time_up_at(&self) -> Option<CallTime> {
         let limit = self.config.duration_max;
-        (!limit.is_zero() && self.state.winding_down.is_none()).then(|| CallTime::ZERO + limit)
+        (!limit.is_zero() && !self.state.aside && self.state.winding_down.is_none()).then(|| CallTime::ZERO + limit)
     }
 
     /// When the caller is to be told that the time is nearly up; while somebody speaks it waits.

@@ -178,6 +178,8 @@ pub(crate) struct State {
     pub(crate) language: Language,
     pub(crate) trouble: Trouble,
     pub(crate) transfer: Option<Transfer>,
+    /// Whether a person speaks to the caller, so that the agent says nothing.
+    pub(crate) aside: bool,
     /// Why the call is to end soon, if it is.
     pub(crate) winding_down: Option<EndReason>,
     /// Whether the caller was told that the call will soon have lasted as long as it may.
@@ -197,6 +199,8 @@ impl Conversation {
             return;
         }
         self.state.playout.paused_at = None;
+        // If the person is still there, the transport says so again.
+        self.state.aside = false;
         self.settle_flush(now, None);
         self.state.caller.resume(now);
         self.state.barge = Barge::default();

@@ -5,7 +5,7 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use frontdesk_agent::transport::{AgentState, Speaker, TranscriptLine, TransferOutcome};
+use frontdesk_agent::transport::{AgentState, Speaker, TranscriptLine, TransferOutcome, WhenPersonSpeaks};
 use frontdesk_agent::{Transport, TransportError, TransportEvent};
 use frontdesk_audio::SampleRate;
 use frontdesk_livekit::api::{LiveKit, NewRoom, ParticipantToken};
@@ -363,6 +363,37 @@ async fn a_person_who_speaks_takes_the_call_over_and_one_who_listens_does_not() 
     let mut present: Vec<&str> = present.iter().map(|participant| participant.identity.as_str()).collect();
     present.sort_unstable();
     assert_eq!(present, ["colleague", "listener", &format!("sip_{NUMBER}")], "caller and colleague go on");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_that_is_told_to_stands_aside_while_a_person_speaks() {
+    let mut call = call("aside").await;
+    call.agent.when_person_speaks(WhenPersonSpeaks::StandAside);
+    let (_listener, _events) = join(&call.api.url().to_string(), "aside", "listener").await;
+    let (person, _person_events) = join(&call.api.url().to_string(), "aside", "person").await;
+    let _voice = tone::play(person.publish_audio(SampleRate::HZ_16000).await.unwrap(), 440.0);
+    assert!(matches!(event(&mut call.agent).await, TransportEvent::PersonCame));
+    // The caller is heard as before.
+    within("data", call.caller.data_connected()).await.unwrap();
+    within("data", call.agent.room().data_connected()).await.unwrap();
+    call.caller.send_dtmf('1').await.unwrap();
+    assert!(matches!(event(&mut call.agent).await, TransportEvent::Dtmf('1')));
+    person.leave(DisconnectReason::ClientInitiated).await;
+    assert!(matches!(event(&mut call.agent).await, TransportEvent::PersonLeft), "whoever only listens does not count");
+
+    // One who is there already when the agent comes, and stays when it goes.
+    call.agent.leave().await;
+    let (third, mut third_events) = join(&call.api.url().to_string(), "aside", "third").await;
+    let _third_voice = tone::play(third.publish_audio(SampleRate::HZ_16000).await.unwrap(), 440.0);
+    let options = TransportOptions { when_person_speaks: WhenPersonSpeaks::StandAside, ..TransportOptions::default() };
+    let mut next = LiveKitTransport::join(&job(&call.api, "aside"), call.api.clone(), options).await.expect("joins");
+    assert!(matches!(event(&mut next).await, TransportEvent::PersonCame));
+    next.hang_up().await;
+    let left =
+        |event| matches!(event, RoomEvent::ParticipantLeft { participant, .. } if participant.identity == "agent-AJ_1").then_some(());
+    third_events.find("the agent's leave", left).await;
+    let present = call.api.list_participants("aside").await.expect("the room is there");
+    assert_eq!(present.len(), 3, "caller, person and listener go on: {present:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -78,6 +78,8 @@ impl Driver {
                 self.hear(frame.samples, true);
             }
             TransportEvent::Dtmf(digit) => self.inputs.push_back(Input::Dtmf { digit }),
+            TransportEvent::PersonCame => self.inputs.push_back(Input::PersonCame),
+            TransportEvent::PersonLeft => self.inputs.push_back(Input::PersonLeft),
             TransportEvent::Text(text) => self.inputs.push_back(Input::Text { text: text.into_inner() }),
             // Those that end the call.
             _ => {}

@@ -9,6 +9,7 @@ mod caller;
 mod farewell;
 mod methods;
 mod options;
+mod people;
 mod signals;
 mod transfer;
 
@@ -17,7 +18,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use frontdesk_agent::transport::{AgentState, TranscriptLine, TransferOutcome};
+use frontdesk_agent::transport::{AgentState, TranscriptLine, TransferOutcome, WhenPersonSpeaks};
 use frontdesk_agent::{AudioSink, CallInfo, Pii, Transport, TransportError, TransportEvent};
 use frontdesk_audio::{Frame, SampleRate};
 use futures_util::future::BoxFuture;
@@ -31,6 +32,7 @@ use crate::transfer::BRIDGE_ATTRIBUTE;
 use crate::worker::JobContext;
 use farewell::Farewell;
 use methods::Desk;
+use people::People;
 use signals::Signals;
 use transfer::Transfers;
 
@@ -56,6 +58,9 @@ pub struct LiveKitTransport {
     desk: Desk,
     /// What the agent does now.
     state: AgentState,
+    people: People,
+    /// Tracks that came before it was known who the caller is.
+    early: Vec<RemoteAudio>,
     farewell: Farewell,
     /// Tells our bridge that the agent is there, until it is dropped.
     pulse: Option<DropGuard>,
@@ -95,7 +100,9 @@ impl LiveKitTransport {
                 return Err(error);
             }
         };
-        let audio = audio.into_iter().rfind(|audio: &RemoteAudio| audio.participant_identity() == caller.identity);
+        let is_callers = |audio: &RemoteAudio| audio.participant_identity() == caller.identity;
+        let (callers, early): (Vec<_>, Vec<_>) = audio.into_iter().partition(is_callers);
+        let audio = callers.into_iter().next_back();
         let signals = Signals::start(room.clone(), caller.clone());
         let pulse = caller.attribute(BRIDGE_ATTRIBUTE).is_some().then(|| pulse::start(room.clone(), caller.identity.clone()));
         let info = caller::info(job, &caller);
@@ -111,6 +118,8 @@ impl LiveKitTransport {
             transfers,
             desk,
             state: AgentState::Initializing,
+            people: People::default(),
+            early,
             farewell,
             pulse,
             assigned_at: job.assigned_at,
@@ -135,6 +144,11 @@ impl LiveKitTransport {
         self.transfers.set_numbers(numbers);
     }
 
+    /// What the agent does from now on when a person joins the call and speaks.
+    pub fn when_person_speaks(&mut self, what: WhenPersonSpeaks) {
+        self.options.when_person_speaks = what;
+    }
+
     /// What an event of the room means for the call, if anything.
     fn translate(&mut self, event: RoomEvent) -> Option<TransportEvent> {
         match event {
@@ -142,12 +156,7 @@ impl LiveKitTransport {
                 self.audio = Some(audio);
                 None
             }
-            RoomEvent::AudioTrack(audio) if self.is_colleague(audio.participant_identity()) => {
-                tracing::info!(call = self.info.call_id, "a person speaks to the caller; the call is left to him");
-                // The caller stays, and is heard by somebody else.
-                self.farewell.leave_the_room_be();
-                Some(TransportEvent::TakenByPerson)
-            }
+            RoomEvent::AudioTrack(audio) => self.person_speaks(audio.participant_identity()),
             RoomEvent::Rpc(request) => {
                 self.desk.on_request(request, self.state);
                 None
@@ -174,7 +183,7 @@ impl LiveKitTransport {
             // Who joins anew under the same identity replaces the old connection; a lost event may have been the leaving.
             RoomEvent::ParticipantLeft { .. } | RoomEvent::Lagged { .. } => {
                 let present = self.room.participants().iter().any(|participant| self.is_caller(&participant.identity));
-                (!present).then_some(TransportEvent::CallerLeft)
+                if present { self.people_left() } else { Some(TransportEvent::CallerLeft) }
             }
             RoomEvent::LocalTrackSubscribed { .. } => {
                 let subscribed_ms = u64::try_from(self.assigned_at.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -200,15 +209,6 @@ impl LiveKitTransport {
     fn is_caller(&self, identity: &str) -> bool {
         self.caller.identity == identity
     }
-
-    /// Whether whoever speaks there takes the call over from us.
-    fn is_colleague(&self, identity: &str) -> bool {
-        let is_person = |participant: &Participant| participant.identity == identity && participant.kind == ParticipantKind::Standard;
-        self.options.yields_to_people
-            && self.caller.kind == ParticipantKind::Sip
-            && !self.is_caller(identity)
-            && self.room.participants().iter().any(is_person)
-    }
 }
 
 #[async_trait]
@@ -229,6 +229,10 @@ impl Transport for LiveKitTransport {
 
     async fn next_event(&mut self) -> TransportEvent {
         while !self.over {
+            if let Some(event) = self.early.pop().and_then(|audio| self.person_speaks(audio.participant_identity())) {
+                self.over = event.end().is_some();
+                return event;
+            }
             let event = tokio::select! {
                 biased;
                 event = self.events.recv() => match event {
