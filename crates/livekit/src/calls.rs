@@ -153,7 +153,8 @@ impl Calls {
         self
     }
 
-    /// Where states and records of calls are kept.
+    /// Where states and records of calls are kept. A call that is to outlive its worker needs more: leases, which only
+    /// `frontdesk start` has, in Postgres.
     #[must_use]
     pub fn store(mut self, store: impl CallStore + 'static) -> Self {
         self.own.store = Some(Arc::new(store));
@@ -253,6 +254,12 @@ impl Calls {
     #[must_use]
     pub fn has_stt(&self) -> bool {
         self.own.stt.is_some() || self.providers.is_some()
+    }
+
+    /// Whether a synthesiser is there already.
+    #[must_use]
+    pub fn has_tts(&self) -> bool {
+        self.own.tts.is_some() || self.providers.is_some()
     }
 
     /// Whether nothing is missing to answer a call.
