@@ -50,7 +50,7 @@ bench-overhead: setup ## Measure our own part of an answer's time with 20 calls 
 bench-barge-in: setup ## Measure how soon an interrupted agent is silent on the wire (about 3 minutes)
 	@bench/run barge-in
 
-bench-density: setup ## Measure what a call costs in processor time and memory against livekit-agents (about 15 minutes)
+bench-density: setup ## Measure what a call costs in processor time and memory against livekit-agents, and alone with up to 80 calls (about 25 minutes)
 	@bench/run density
 
 bench-store: setup ## Measure searches and bookings in a full calendar (about two minutes)
