@@ -149,7 +149,6 @@ impl JobEntry for Desk {
     }
 
     async fn run(&self, job: JobContext) -> Result<(), JobFailure> {
-        let (stop, hurry) = (job.stop.clone(), job.hurry.clone());
         let assigned_at = job.assigned_at;
         let transport = LiveKitTransport::join(&job, Arc::clone(&self.livekit), TransportOptions::default()).await;
         let mut transport = transport.map_err(|error| JobFailure(error.to_string()))?;
@@ -177,7 +176,8 @@ impl JobEntry for Desk {
             transport.leave().await;
             return Ok(());
         };
-        self.answer_call(&tenant, Box::new(transport), held, (stop, hurry)).await;
+        let signals = (transport.stop(), job.hurry);
+        self.answer_call(&tenant, Box::new(transport), held, signals).await;
         Ok(())
     }
 }

@@ -332,7 +332,8 @@ impl Calls {
         let joined = LiveKitTransport::join(&job, api, self.transport.clone()).await;
         let mut line = joined.map_err(|error| JobFailure(error.to_string()))?;
         line.set_transfer_numbers(self.transfer_numbers.clone());
-        self.take(Box::new(line), job.stop, job.hurry).await
+        let stop = line.stop();
+        self.take(Box::new(line), stop, job.hurry).await
     }
 }
 

@@ -278,6 +278,31 @@ async fn an_agent_that_was_cut_off_ends_no_call_that_another_has_by_now() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_that_is_stopped_because_its_agent_was_removed_leaves_the_call() {
+    let server = Server::start().await;
+    let (api, proxy) = (Arc::new(support::api(&server.url())), Proxy::start(server.port()).await);
+    let (_caller, _events) = join_sip(&server.url(), "stopped", "sip_1", &[(BRIDGE_ATTRIBUTE, "transfer")]).await;
+    // Its signalling goes another way than the word that its job is to stop.
+    let far = job(&support::api(&proxy.url()), "stopped");
+    let mut agent = LiveKitTransport::join(&far, api.clone(), TransportOptions::default()).await.expect("joins");
+    within("media", agent.room().media_connected()).await.expect("connects");
+    proxy.cut(true);
+    api.remove_participant("stopped", "agent-AJ_1").await.expect("removed");
+    far.stop.cancel();
+    assert!(matches!(event(&mut agent).await, TransportEvent::Removed));
+    assert!(!agent.stop().is_cancelled(), "the call goes on");
+    agent.hang_up().await;
+    drop(agent);
+    assert_eq!(api.list_participants("stopped").await.expect("the room is there").len(), 1);
+
+    // One that is told to stop for another reason does.
+    let withdrawn = job(&api, "stopped");
+    let agent = LiveKitTransport::join(&withdrawn, api.clone(), TransportOptions::default()).await.expect("joins");
+    withdrawn.stop.cancel();
+    within("the stop", agent.stop().cancelled()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dropped_transport_leaves_no_caller_in_silence() {
     let Call { _server, caller: _caller, mut caller_events, agent, .. } = call("dropped").await;
     drop(agent);

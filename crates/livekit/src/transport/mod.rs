@@ -11,6 +11,7 @@ mod methods;
 mod options;
 mod people;
 mod signals;
+mod stop;
 mod transfer;
 
 use std::collections::BTreeMap;
@@ -23,7 +24,7 @@ use frontdesk_agent::{AudioSink, CallInfo, Pii, Transport, TransportError, Trans
 use frontdesk_audio::{Frame, SampleRate};
 use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
-use tokio_util::sync::DropGuard;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::api::LiveKit;
 use crate::pulse;
@@ -34,6 +35,7 @@ use farewell::Farewell;
 use methods::Desk;
 use people::People;
 use signals::Signals;
+use stop::Stop;
 use transfer::Transfers;
 
 pub use methods::{RpcMethods, STATE_METHOD};
@@ -62,6 +64,7 @@ pub struct LiveKitTransport {
     /// Tracks that came before it was known who the caller is.
     early: Vec<RemoteAudio>,
     farewell: Farewell,
+    stop: Stop,
     /// Tells our bridge that the agent is there, until it is dropped.
     pulse: Option<DropGuard>,
     assigned_at: Instant,
@@ -87,7 +90,7 @@ impl LiveKitTransport {
         let room = Arc::new(room);
         // From here on whoever fails leaves no room behind.
         let transfers = Transfers::new(Arc::clone(&api));
-        let mut farewell = Farewell::new(api, room.clone(), job.room.clone());
+        let mut farewell = Farewell::new(Arc::clone(&api), room.clone(), job.room.clone());
         let mut audio = Vec::new();
         let found = tokio::select! {
             () = job.stop.cancelled() => Err(TransportError::Ended),
@@ -106,6 +109,7 @@ impl LiveKitTransport {
         let signals = Signals::start(room.clone(), caller.clone());
         let pulse = caller.attribute(BRIDGE_ATTRIBUTE).is_some().then(|| pulse::start(room.clone(), caller.identity.clone()));
         let info = caller::info(job, &caller);
+        let stop = Stop::watch(job.stop.clone(), api, Arc::clone(&room));
         let desk = Desk::new(Arc::clone(&room), options.methods.clone(), info.call_id.clone());
         Ok(Self {
             room,
@@ -121,6 +125,7 @@ impl LiveKitTransport {
             people: People::default(),
             early,
             farewell,
+            stop,
             pulse,
             assigned_at: job.assigned_at,
             over: false,
@@ -137,6 +142,13 @@ impl LiveKitTransport {
     #[must_use]
     pub fn is_behind_our_bridge(&self) -> bool {
         self.caller.attribute(BRIDGE_ATTRIBUTE).is_some()
+    }
+
+    /// Fires when the call is to stop because its job is ([`JobContext::stop`]); not if that was told because the agent was removed from
+    /// the room, which is an event: then the call is another's.
+    #[must_use]
+    pub fn stop(&self) -> CancellationToken {
+        self.stop.here.clone()
     }
 
     /// The numbers, in E.164, of those whom the caller may be transferred to, by their names.
@@ -242,6 +254,10 @@ impl Transport for LiveKitTransport {
                         Some(TransportEvent::Disconnected)
                     }
                 },
+                () = self.stop.removed() => {
+                    self.farewell.leave_the_room_be();
+                    Some(TransportEvent::Removed)
+                }
                 frame = next_frame(&mut self.audio) => frame.map(TransportEvent::Audio),
             };
             if let Some(event) = event {
