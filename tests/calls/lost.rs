@@ -23,13 +23,13 @@ use crate::run;
 pub(crate) const TAKE_OVER_MAX: Duration = Duration::from_secs(30);
 
 /// A number of the environment, or this one.
-fn number(name: &str, otherwise: usize) -> usize {
+fn number(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).map_or(otherwise, |text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
 }
 
 /// So many calls at once, of those there are callers for.
-fn calls_at_once(otherwise: usize) -> usize {
-    number("FRONTDESK_LOST_CALLS", otherwise).min(PEOPLE.len())
+fn calls_at_once(otherwise: u64) -> usize {
+    usize::try_from(number("FRONTDESK_LOST_CALLS", otherwise)).map_or(PEOPLE.len(), |calls| calls.min(PEOPLE.len()))
 }
 
 /// A caller who says nothing when he is asked for his number, until he is told that he was lost.
@@ -180,7 +180,7 @@ fn callers_of_a_killed_worker_go_on_with_another_and_book_once() {
 }
 
 /// Longer than a lease lasts, and than whoever would take a call over waits.
-const LONGER_THAN_A_LEASE_S: usize = 5;
+const LONGER_THAN_A_LEASE_S: u64 = 5;
 
 #[test]
 fn without_postgres_for_a_while_no_call_is_stolen() {
@@ -193,12 +193,12 @@ fn without_postgres_for_a_while_no_call_is_stolen() {
         let mut admin = desk.database.connect().await.expect("the database is there");
         sqlx::query("UPDATE call_leases SET watched_by = 'rescue'").execute(&mut admin).await.expect("a writable table");
         desk.take_away();
-        sleep(Duration::from_secs(number("FRONTDESK_AWAY_S", LONGER_THAN_A_LEASE_S) as u64)).await;
+        sleep(Duration::from_secs(number("FRONTDESK_AWAY_S", LONGER_THAN_A_LEASE_S))).await;
         let expired = "SELECT count(*) AS count FROM call_leases WHERE expires_at < clock_timestamp()";
         let expired: i64 = sqlx::query(expired).fetch_one(&mut admin).await.expect("a readable table").get("count");
         assert_eq!(usize::try_from(expired), Ok(people.len()), "all look orphaned");
         desk.give_back();
-        sleep(Duration::from_secs(LONGER_THAN_A_LEASE_S as u64)).await;
+        sleep(Duration::from_secs(LONGER_THAN_A_LEASE_S)).await;
         let rows = sqlx::query("SELECT epoch, worker IS NOT NULL AND expires_at > clock_timestamp() AS held FROM call_leases");
         let rows = rows.fetch_all(&mut admin).await.expect("a readable table");
         for row in &rows {

@@ -212,17 +212,20 @@ impl Link {
                     match message {
                         Err(error) => return error,
                         Ok(FromServer::Pong(_)) => Ok(()),
-                        Ok(message) => match self.refusal(&message) {
-                            Some(refusal) => socket.send(refusal).await,
-                            None if self.events.send(LinkEvent::Message(Box::new(message))).await.is_err() => return SocketError::Closed,
-                            None => Ok(()),
-                        },
+                        Ok(message) => {
+                            if let Some(refusal) = self.refusal(&message) {
+                                socket.send(refusal).await
+                            } else if self.events.send(LinkEvent::Message(Box::new(message))).await.is_err() {
+                                return SocketError::Closed;
+                            } else {
+                                Ok(())
+                            }
+                        }
                     }
                 }
-                Some(message) = self.outgoing.recv() => match self.deputy.passes(&message) {
-                    true => socket.send(message).await,
-                    false => Ok(()),
-                },
+                Some(message) = self.outgoing.recv() => {
+                    if self.deputy.passes(&message) { socket.send(message).await } else { Ok(()) }
+                }
                 _ = look.tick() => send_all(socket, self.deputy.look(std::time::Instant::now())).await,
                 _ = ping.tick() => {
                     if heard.elapsed() > SILENCE_MAX {

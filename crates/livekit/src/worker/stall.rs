@@ -119,8 +119,8 @@ fn refusal(job_id: String) -> ToServer {
 mod tests {
     use super::*;
 
-    const fn s(seconds: f64) -> Duration {
-        Duration::from_millis((seconds * 1000.0) as u64)
+    fn s(seconds: f64) -> Duration {
+        Duration::from_secs_f64(seconds)
     }
 
     fn available(load: f32) -> ToServer {
@@ -149,9 +149,8 @@ mod tests {
         let beat = Beat::start(start);
         let mut deputy = Deputy::new(beat.clone());
         assert!(deputy.passes(&available(0.1)) && deputy.offered("a", start).is_none());
-        let [ToServer::Availability(refused), ToServer::UpdateWorker(full)] = deputy.look(start + s(1.1)).try_into().expect("two") else {
-            panic!("a refusal and a status");
-        };
+        let said = deputy.look(start + s(1.1));
+        let [ToServer::Availability(refused), ToServer::UpdateWorker(full)] = said.as_slice() else { panic!("{said:?}") };
         assert_eq!((refused.job_id.as_str(), refused.available), ("a", false));
         assert_eq!((full.status, full.job_count), (Some(proto::WorkerStatus::WsFull as i32), 3));
         assert!(matches!(deputy.offered("b", start + s(1.2)), Some(ToServer::Availability(refused)) if !refused.available));
