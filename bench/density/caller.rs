@@ -80,7 +80,7 @@ impl Script {
 /// Sentences as the callers say them.
 pub(super) fn rendered(sentences: &[&str], rate: SampleRate) -> Result<Vec<Vec<i16>>, Failure> {
     let speaker = Speaker::new(Voice::caller());
-    sentences.iter().map(|text| speaker.render(text, rate).map_err(Failure::new)).collect()
+    sentences.iter().map(|text| speaker.render(text, rate).map(|samples| samples.to_vec()).map_err(Failure::new)).collect()
 }
 
 /// So many frames of 20 ms.

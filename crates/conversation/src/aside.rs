@@ -1,8 +1,8 @@
 //! Standing aside: a person has joined the call and speaks to the caller, and the agent stays and says nothing until he has left.
 //!
 //! The caller's words still become turns of the history and the record, but nothing answers them. What the caller agreed to meanwhile
-//! he agreed with the person: an action that was read back before has to be read back again. The call does not end for its length
-//! while the person is there, nor because the caller is silent; if the worker goes down, the agent leaves.
+//! he agreed with the person: an action that was read back before has to be read back again. The time with the person does not
+//! count for the longest time of a call, and nobody minds that the caller is silent; if the worker goes down, the agent leaves.
 
 use crate::machine::Conversation;
 use crate::reply::{After, Purpose};
@@ -20,6 +20,7 @@ impl Conversation {
             return;
         }
         self.state.aside = true;
+        self.state.aside_since = now;
         self.cancel_reply(now);
         self.drop_draft();
         self.state.keypad.clear();
@@ -30,7 +31,7 @@ impl Conversation {
 
     /// The person has left: the agent says that it is there again.
     pub(crate) fn person_left(&mut self, now: CallTime) {
-        if !std::mem::take(&mut self.state.aside) {
+        if !self.step_back(now) {
             return;
         }
         self.audit("person.left", None);
@@ -42,6 +43,15 @@ impl Conversation {
         } else {
             self.start_reply(now, Purpose::Resumed, None, Some(words), After::Floor);
         }
+    }
+
+    /// The agent has the caller again; whether it had not. The time in between is not the agent's.
+    pub(crate) fn step_back(&mut self, now: CallTime) -> bool {
+        let was_aside = std::mem::take(&mut self.state.aside);
+        if was_aside {
+            self.state.aside_time = self.state.aside_time.saturating_add(now.since(self.state.aside_since));
+        }
+        was_aside
     }
 
     /// The call is to end while a person has the caller: it is left to them. Whether that was due.

@@ -1,6 +1,7 @@
 //! The whole state of a conversation as data, so that another worker can go on with it.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -180,6 +181,9 @@ pub(crate) struct State {
     pub(crate) transfer: Option<Transfer>,
     /// Whether a person speaks to the caller, so that the agent says nothing.
     pub(crate) aside: bool,
+    /// Since when, and for how long in all before.
+    pub(crate) aside_since: CallTime,
+    pub(crate) aside_time: Duration,
     /// Why the call is to end soon, if it is.
     pub(crate) winding_down: Option<EndReason>,
     /// Whether the caller was told that the call will soon have lasted as long as it may.
@@ -200,7 +204,7 @@ impl Conversation {
         }
         self.state.playout.paused_at = None;
         // If the person is still there, the transport says so again.
-        self.state.aside = false;
+        self.step_back(now);
         self.settle_flush(now, None);
         self.state.caller.resume(now);
         self.state.barge = Barge::default();

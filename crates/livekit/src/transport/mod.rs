@@ -28,7 +28,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::api::LiveKit;
 use crate::pulse;
-use crate::room::{AudioPublisher, DisconnectReason, EndReason, Participant, ParticipantKind, RemoteAudio, Room, RoomEvent, RoomOptions};
+use crate::room::{AudioPublisher, DisconnectReason, EndReason, Participant, RemoteAudio, Room, RoomEvent, RoomOptions};
 use crate::transfer::BRIDGE_ATTRIBUTE;
 use crate::worker::JobContext;
 use farewell::Farewell;

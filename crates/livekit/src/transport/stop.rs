@@ -17,6 +17,7 @@ use crate::room::Room;
 const ASK_MAX: Duration = Duration::from_secs(2);
 
 /// See the module's documentation. Watches until it is dropped.
+#[derive(Debug)]
 pub(super) struct Stop {
     /// Fires when the job is to stop and the agent is still in the room, as far as can be found out.
     pub(super) here: CancellationToken,
