@@ -49,18 +49,19 @@ fn cut_off(person: &Person) -> Reactive {
         .rule(&["still there"], say(WISH), 2)
 }
 
-/// Says again what nobody answers, as people do: a sentence may be lost on a machine that is busy with other tests.
+/// Says again what nobody answers, as people do: a sentence may be lost on a machine that is busy with other tests. Who waits for the
+/// agent goes on waiting.
 struct Insistent {
     inner: Reactive,
-    last: Act,
+    last: Option<Act>,
 }
 
 impl CallerPlan for Insistent {
     fn act(&mut self, heard: Heard<'_>) -> Act {
-        if !(heard.is_overdue && matches!(self.last, Act::Say(_))) {
-            self.last = self.inner.act(heard);
+        match &self.last {
+            Some(last @ (Act::Say(_) | Act::Listen)) if heard.is_overdue => last.clone(),
+            _ => self.last.insert(self.inner.act(heard)).clone(),
         }
-        self.last.clone()
     }
 }
 
@@ -78,11 +79,7 @@ pub(crate) struct Asked {
 pub(crate) async fn asked(desk: &Desk, people: &'static [Person]) -> Vec<Asked> {
     let place = |person: &'static Person| {
         let hang_up = Arc::new(AtomicBool::new(false));
-        (
-            person,
-            desk.place(UntilTold { inner: Insistent { inner: cut_off(person), last: Act::Listen }, hang_up: Arc::clone(&hang_up) }),
-            hang_up,
-        )
+        (person, desk.place(UntilTold { inner: Insistent { inner: cut_off(person), last: None }, hang_up: Arc::clone(&hang_up) }), hang_up)
     };
     let placed: Vec<_> = people.iter().map(place).collect();
     let mut calls = Vec::new();
