@@ -32,6 +32,7 @@ fn the_agent_is_silent_while_a_person_speaks_and_writes_down_what_the_caller_say
         assert_eq!(world.talk.floor(), Floor::Listening);
         let before = efforts(&world);
         world.says("oh hello doctor");
+        world.run_ms(3000);
         world.feed(Input::Dtmf { digit: '1' });
         world.feed(Input::Text { text: "typed".into() });
         // Nor does it ask whether the caller is there, or say that the time is nearly up, or end the call for its length.
