@@ -32,20 +32,23 @@ fn calls_at_once(otherwise: u64) -> usize {
     usize::try_from(number("FRONTDESK_LOST_CALLS", otherwise)).map_or(PEOPLE.len(), |calls| calls.min(PEOPLE.len()))
 }
 
+/// So often a caller chooses again at most, because what he has chosen was taken meanwhile: all want the same time.
+const RIVALS_MAX: u32 = 12;
+
 /// A caller who says nothing when he is asked for his number, until he is told that he was lost.
 fn cut_off(person: &Person) -> Reactive {
     let say = |text: &str| Act::Say(text.to_owned());
     Reactive::new()
         .rule(&["confirmation code is"], say(GOODBYE), 2)
-        .rule(&["Shall I book that"], say(YES), 2)
+        .rule(&["Shall I book that"], say(YES), RIVALS_MAX)
         .rule(&["full name"], say(&person.introduction()), 2)
         .rule(&["from the start"], say(&person.tells_number()), 2)
         // The question, and the bridge's asking for a moment.
         .rule(&["area code"], Act::Listen, 5)
         .rule(&["area code"], say(&person.tells_number()), 2)
         .rule(&["rest of the number"], say(&person.tells_number()), 2)
-        .rule(&["Which one would you like"], say(SECOND), 2)
-        .rule(&["Would that suit you"], say(YES), 2)
+        .rule(&["Which one would you like"], say(SECOND), RIVALS_MAX)
+        .rule(&["Would that suit you"], say(YES), RIVALS_MAX)
         .rule(&["How can I help"], say(WISH), 2)
         .rule(&["still there"], say(WISH), 2)
 }

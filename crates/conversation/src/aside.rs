@@ -14,14 +14,26 @@ const NOTE: &str = "A person of the practice joined the call and spoke with the 
                     above. The person has left, and the caller is yours again. Nothing that was agreed with the person is known to you.";
 
 impl Conversation {
-    /// A person speaks to the caller.
-    pub(crate) fn person_came(&mut self, now: CallTime) {
-        if self.state.aside {
-            return;
+    /// A person speaks to the caller; what is never cut off is said to its end first.
+    pub(crate) fn person_came(&mut self) {
+        self.state.person_waits = !self.state.aside;
+    }
+
+    /// Stands aside for a person who has come, once nothing is being said that is not to be cut off; whether that was due.
+    pub(crate) fn person_due(&mut self, now: CallTime) -> bool {
+        let due = self.state.person_waits && !self.is_protected();
+        if due {
+            self.state.person_waits = false;
+            self.stand_aside(now);
         }
+        due
+    }
+
+    fn stand_aside(&mut self, now: CallTime) {
         self.state.aside = true;
         self.state.aside_since = now;
         self.cancel_reply(now);
+        self.release_backchannel(now);
         self.drop_draft();
         self.state.keypad.clear();
         self.state.tools.confirmations.forget_heard();
@@ -31,6 +43,7 @@ impl Conversation {
 
     /// The person has left: the agent says that it is there again.
     pub(crate) fn person_left(&mut self, now: CallTime) {
+        self.state.person_waits = false;
         if !self.step_back(now) {
             return;
         }
@@ -38,7 +51,10 @@ impl Conversation {
         self.state.history.note(NOTE.to_owned());
         self.state.away_asked = false;
         let words = self.phrases().person_left.clone();
-        if words.is_empty() {
+        if !self.state.caller.is_idle() {
+            // What he is saying now is answered.
+            self.push(crate::command::Command::StoreState);
+        } else if words.is_empty() {
             self.give_floor(now);
         } else {
             self.start_reply(now, Purpose::Resumed, None, Some(words), After::Floor);

@@ -196,7 +196,7 @@ impl Conversation {
             Input::TranscriptionReopened => self.state.caller.asked_anew(now),
             Input::TransferEnded(outcome) => self.transfer_ended(now, outcome),
             Input::Reconfigure(agent) => self.reconfigure(now, *agent),
-            Input::PersonCame => self.person_came(now),
+            Input::PersonCame => self.person_came(),
             Input::PersonLeft => self.person_left(now),
             // Keys are for the person.
             Input::Dtmf { .. } if self.state.aside => {}
@@ -251,7 +251,8 @@ impl Conversation {
                 Phase::Waiting | Phase::Ended(_) => false,
                 Phase::Closing(_) => self.tools_due(now) || self.transfer_due(now) || self.closing_due(now),
                 Phase::Open => {
-                    self.leave_to_person_due(now)
+                    self.person_due(now)
+                        || self.leave_to_person_due(now)
                         || self.winding_down_due(now)
                         || self.flush_due(now)
                         || self.tools_due(now)

@@ -179,6 +179,8 @@ pub(crate) struct State {
     pub(crate) language: Language,
     pub(crate) trouble: Trouble,
     pub(crate) transfer: Option<Transfer>,
+    /// Whether a person has begun to speak to the caller while something was said that is not to be cut off.
+    pub(crate) person_waits: bool,
     /// Whether a person speaks to the caller, so that the agent says nothing.
     pub(crate) aside: bool,
     /// Since when, and for how long in all before.
@@ -204,6 +206,7 @@ impl Conversation {
         }
         self.state.playout.paused_at = None;
         // If the person is still there, the transport says so again.
+        self.state.person_waits = false;
         self.step_back(now);
         self.settle_flush(now, None);
         self.state.caller.resume(now);

@@ -84,6 +84,17 @@ fn what_was_read_back_before_is_read_back_again() {
 }
 
 #[test]
+fn a_legal_notice_is_said_to_its_end_first() {
+    let mut world = World::scripted(vec![]);
+    world.restart_with(|config| config.disclaimer = "This call is recorded.".into());
+    world.run_ms(500);
+    world.feed(Input::PersonCame);
+    world.run_ms(60_000);
+    assert_eq!(world.player.heard, ["This call is recorded."], "and the greeting not at all");
+    checks::check(&world);
+}
+
+#[test]
 fn a_worker_that_goes_down_leaves_the_caller_to_the_person() {
     let mut world = World::scripted(vec![]);
     world.run_until_listening();

@@ -211,7 +211,8 @@ fn play(seed: u64, faults: Faults, acts: &[(u64, Act)]) -> World {
         world.run_ms(*wait);
         perform(&mut world, act);
     }
-    // A caller who says nothing more is asked, and the call ends by itself.
+    // A caller who says nothing more, and to whom nobody speaks, is asked, and the call ends by itself.
+    world.feed(Input::PersonLeft);
     world.run_ms(240_000);
     world
 }

@@ -242,7 +242,7 @@ fn dead_air(world: &World) -> Result<(), String> {
         match logged {
             Logged::Out(Command::SetState(present)) => (state, since) = (Some(*present), *at),
             Logged::Out(Command::HangUp | Command::Finish(_)) => state = None,
-            Logged::In(Input::PersonCame) => person = true,
+            Logged::Out(command) if stands_aside(command) => person = true,
             Logged::In(Input::PersonLeft) => (person, since) = (false, *at),
             Logged::Resumed => (person, since) = (false, *at),
             Logged::In(Input::CallerLeft | Input::Stop) => return Ok(()),
@@ -261,12 +261,17 @@ fn dead_air(world: &World) -> Result<(), String> {
     Ok(())
 }
 
+/// What is never cut off is said to its end before.
+fn stands_aside(command: &Command) -> bool {
+    matches!(command, Command::Audit { action, .. } if action == "person.came")
+}
+
 /// While a person speaks to the caller, the agent orders no speech and asks nothing.
 fn beside_a_person(world: &World) -> Result<(), String> {
     let mut person = false;
     for (at, logged) in &world.log {
         match logged {
-            Logged::In(Input::PersonCame) => person = true,
+            Logged::Out(command) if stands_aside(command) => person = true,
             Logged::In(Input::PersonLeft) | Logged::Resumed => person = false,
             Logged::Out(command @ (Command::Synthesise { .. } | Command::SynthesiseAhead { .. } | Command::AskModel { .. })) => {
                 ensure(!person, || format!("{command:?} at {at:?}"))?;
