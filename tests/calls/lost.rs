@@ -83,7 +83,11 @@ pub(crate) struct Asked {
 pub(crate) async fn asked(desk: &Desk, people: &'static [Person]) -> Vec<Asked> {
     let place = |person: &'static Person| {
         let hang_up = Arc::new(AtomicBool::new(false));
-        (person, desk.place(UntilTold { inner: Insistent { inner: cut_off(person), last: None }, hang_up: Arc::clone(&hang_up) }), hang_up)
+        let inner = Insistent { inner: cut_off(person), last: None };
+        let mut options = desk.new_options(UntilTold { inner, hang_up: Arc::clone(&hang_up) });
+        // While the slowest of them is waited for, the others wait.
+        options.habits.silence_max = TAKE_OVER_MAX * 4;
+        (person, desk.place_with(options), hang_up)
     };
     let placed: Vec<_> = people.iter().map(place).collect();
     let mut calls = Vec::new();
