@@ -54,7 +54,7 @@ pub(super) fn write(arguments: &Arguments, checkout: &Path, rows: &[Measured]) -
 fn section(arguments: &Arguments, rows: &[Measured]) -> String {
     let mut text = format!(
         "# Density\n\nWritten by `make bench-density`; [README.md](README.md) says how to read it.\n\n{}| simulated services | {} |\n\
-         | callers | participants of LiveKit rooms that send encoded speech and decode nothing; {} sentences a call |\n\n\
+         | callers | participants of LiveKit rooms that send encoded speech and decode nothing, or, without LiveKit, lines within the worker; {} sentences a call |\n\n\
          | row | calls | cores a call | cores, idle | PSS, MB | idle | processes | answer median | p95 | missing | late packets | first greeting, median | machine busy |\n\
          |---|---|---|---|---|---|---|---|---|---|---|---|---|\n",
         setting(),
