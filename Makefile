@@ -31,11 +31,14 @@ HISTORY_OPS ?= 100000
 KILLS ?= 50
 ROOMS ?= 1000
 CUT_S ?= 20
-test-long: ## Try a million random calls on the invariants (SCHEDULES=, SEED=), long booking histories (HISTORY_OPS=), kill -9 (KILLS=), rooms (ROOMS=), and a cut network (CUT_S=)
+LOST_CALLS ?= 10
+AWAY_S ?= 10
+test-long: ## Try a million random calls on the invariants (SCHEDULES=, SEED=), long booking histories (HISTORY_OPS=), kill -9 (KILLS=), rooms (ROOMS=), a cut network (CUT_S=), and many calls whose worker (LOST_CALLS=) or Postgres (AWAY_S=) is lost
 	FRONTDESK_SCHEDULES=$(SCHEDULES) FRONTDESK_SEED=$(SEED) cargo test --locked --release -p frontdesk-conversation --test invariants --test any_input --test barge_in -- --nocapture
 	@scripts/postgres start
 	FRONTDESK_ROOMS=$(ROOMS) cargo test --locked -p frontdesk-livekit --test rooms -- --nocapture
 	FRONTDESK_CUT_S=$(CUT_S) cargo test --locked --test calls -- --nocapture network::
+	FRONTDESK_LOST_CALLS=$(LOST_CALLS) FRONTDESK_AWAY_S=$(AWAY_S) cargo test --locked --test calls -- --nocapture --test-threads 1 lost::
 	FRONTDESK_HISTORY_OPS=$(HISTORY_OPS) FRONTDESK_KILLS=$(KILLS) cargo test --locked -p frontdesk-clinic --test postgres -- --nocapture history:: killed::
 
 bench-latency: setup ## Measure the time to the answer against livekit-agents; writes bench/RESULTS.md (about 15 minutes)
@@ -47,7 +50,7 @@ bench-overhead: setup ## Measure our own part of an answer's time with 20 calls 
 bench-barge-in: setup ## Measure how soon an interrupted agent is silent on the wire (about 3 minutes)
 	@bench/run barge-in
 
-bench-density: setup ## Measure what a call costs in processor time and memory against livekit-agents (about 15 minutes)
+bench-density: setup ## Measure what a call costs in processor time and memory against livekit-agents, and alone with up to 80 calls (about 25 minutes)
 	@bench/run density
 
 bench-store: setup ## Measure searches and bookings in a full calendar (about two minutes)

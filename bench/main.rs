@@ -34,6 +34,9 @@ enum Bench {
     Store(store::Arguments),
     /// What a call costs in processor time and memory, for frontdesk and for livekit-agents
     Density(density::Arguments),
+    /// The worker of a row without LiveKit, which `density` starts
+    #[command(hide = true)]
+    DensityAlone(density::alone::Arguments),
 }
 
 #[tokio::main]
@@ -43,6 +46,7 @@ async fn main() -> Result<(), Failure> {
         Bench::Overhead(arguments) => overhead::run(&arguments).await,
         Bench::BargeIn(arguments) => barge_in::run(&arguments).await,
         Bench::Density(arguments) => density::run(&arguments).await,
+        Bench::DensityAlone(arguments) => density::alone::run(&arguments).await,
         Bench::Store(arguments) => store::run(&arguments).await,
     }
 }

@@ -30,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 pub use crate::commands::CommandError;
 use crate::commands::{livekit_credentials, none_missing, required, shutdown_in_two_steps, start_logging};
 use crate::config::{self, Config, Sources};
+use crate::health::{self, Pages, Shown};
 use crate::reception;
 
 /// The command line of a program of one's own.
@@ -42,7 +43,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Register with LiveKit and answer calls (what happens without a command)
+    /// Register with LiveKit and answer calls (what happens without a command); health pages on health.listen
     Start,
     /// Talk to the agent in this terminal, in writing
     Console,
@@ -65,7 +66,7 @@ pub async fn run(agent_name: &str, calls: Calls) -> Result<(), CommandError> {
     start_logging(&config)?;
     let (shutdown, hurry) = shutdown_in_two_steps()?;
     match command {
-        Command::Start => start(agent_name, with_services(calls, &config)?, &config, (shutdown, hurry)).await,
+        Command::Start => serve(agent_name, calls, &config, (shutdown, hurry)).await,
         Command::Console => console(with_model(calls, &config)?.in_writing(), (shutdown, hurry)).await,
         Command::Connect { room } => connect(agent_name, with_services(calls, &config)?, &config, &room, (shutdown, hurry)).await,
     }
@@ -113,15 +114,39 @@ fn credentials(config: &Config) -> Result<Credentials, CommandError> {
     credentials.ok_or_else(|| CommandError::new("the LiveKit credentials are missing"))
 }
 
-type Signals = (CancellationToken, CancellationToken);
+/// Fires to stop when the calls have ended, and fires to end them politely.
+pub type Signals = (CancellationToken, CancellationToken);
 
-async fn start(agent_name: &str, calls: Calls, config: &Config, (shutdown, hurry): Signals) -> Result<(), CommandError> {
-    let mut options = WorkerOptions::new(&config.livekit.url, credentials(config)?, agent_name);
+/// What `start` does, for programs with a command line of their own: registers and answers calls until the first token fires and they
+/// have ended; the second asks them to end soon, and politely. Meanwhile the health pages and numbers are served on `health.listen`
+/// (`off` for none), as those of `frontdesk start`; readiness turns false while calls are waited for.
+///
+/// # Errors
+/// What is missing, or why it ended.
+pub async fn serve(agent_name: &str, calls: Calls, config: &Config, (shutdown, hurry): Signals) -> Result<(), CommandError> {
+    let credentials = credentials(config)?;
+    let own: Vec<&str> = [("speech_to_text", calls.has_stt()), ("language_model", calls.has_llm()), ("text_to_speech", calls.has_tts())]
+        .into_iter()
+        .filter_map(|(name, is_own)| (is_own || calls.is_complete()).then_some(name))
+        .collect();
+    let calls = with_services(calls, config)?;
+    let api = Arc::new(LiveKit::new(&config.livekit.url, credentials.clone()).map_err(CommandError::new)?);
+    let mut probes = vec![health::of_livekit(vec![api])];
+    probes.extend(health::of_services(config, |name| !own.contains(&name)));
+    let mut options = WorkerOptions::new(&config.livekit.url, credentials, agent_name);
     options.filter = config.worker.filter();
     options.max_jobs = config.worker.max_jobs;
     options.load_threshold = config.worker.load_threshold;
     options.drain_timeout = std::time::Duration::from_secs(config.worker.drain_timeout_s);
-    Worker::new(options).hurried_by(hurry).serve(calls, shutdown).await.map_err(CommandError::new)
+    let worker = Worker::new(options).hurried_by(hurry);
+    let (workers, capacity) = (vec![worker.health()], worker.capacity().clone());
+    let shown = Shown { agent_name: agent_name.to_owned(), workers, capacity, probes };
+    let pages = Pages::open(config, shown).await.map_err(CommandError::new)?;
+    let served = worker.serve(calls, shutdown).await.map_err(CommandError::new);
+    if let Some(pages) = pages {
+        pages.close().await;
+    }
+    served
 }
 
 async fn connect(agent_name: &str, calls: Calls, config: &Config, room: &str, (hurry, stop): Signals) -> Result<(), CommandError> {

@@ -21,6 +21,18 @@ const LOST_AFTER: Duration = Duration::from_secs(150);
 /// How often the numbers are put in order; histograms would grow otherwise while nobody reads them.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
+/// Whose pages they are.
+pub struct Shown {
+    /// The name under which it registers.
+    pub agent_name: String,
+    /// How its workers are, one a LiveKit server.
+    pub workers: Vec<watch::Receiver<WorkerHealth>>,
+    /// How much it has taken on.
+    pub capacity: Capacity,
+    /// What it depends on ([`of_clinics`], [`of_livekit`], [`of_services`], or one's own).
+    pub probes: Vec<Probe>,
+}
+
 /// The health pages of a worker that runs.
 #[derive(Debug)]
 pub struct Pages {
@@ -34,12 +46,7 @@ impl Pages {
     ///
     /// # Errors
     /// What the terminal shall say: the address cannot be listened on, or the numbers cannot be kept.
-    pub async fn open(
-        config: &Config,
-        reception: &Arc<Reception>,
-        servers: Vec<Arc<LiveKit>>,
-        (workers, capacity): (Vec<watch::Receiver<WorkerHealth>>, Capacity),
-    ) -> Result<Option<Self>, String> {
+    pub async fn open(config: &Config, shown: Shown) -> Result<Option<Self>, String> {
         let Some(address) = config.health.address() else { return Ok(None) };
         let listener = match TcpListener::bind(address).await {
             Ok(listener) => listener,
@@ -50,13 +57,10 @@ impl Pages {
             Err(error) => return Err(format!("health.listen (FRONTDESK_HEALTH_LISTEN) = {address}: {error}")),
         };
         let numbers = crate::measures::install().map_err(|error| error.to_string())?;
-        let monitor = Monitor::new(probes(config, reception, servers));
+        let Shown { agent_name, workers, capacity, probes } = shown;
+        let monitor = Monitor::new(probes);
         let health = Health {
-            info: WorkerInfo {
-                agent_name: config.livekit.agent_name.clone(),
-                worker_type: JobKind::Room.as_str(),
-                version: env!("CARGO_PKG_VERSION").to_owned(),
-            },
+            info: WorkerInfo { agent_name, worker_type: JobKind::Room.as_str(), version: env!("CARGO_PKG_VERSION").to_owned() },
             worker: Arc::new(move || state(&workers, &capacity)),
             monitor: monitor.clone(),
             metrics: rendered(numbers.clone()),
@@ -124,12 +128,22 @@ fn state(workers: &[watch::Receiver<WorkerHealth>], capacity: &Capacity) -> Work
     }
 }
 
-fn probes(config: &Config, reception: &Arc<Reception>, servers: Vec<Arc<LiveKit>>) -> Vec<Probe> {
+/// What a worker of the clinics depends on.
+#[must_use]
+pub fn of_clinics(config: &Config, reception: &Arc<Reception>, servers: Vec<Arc<LiveKit>>) -> Vec<Probe> {
     let reception = Arc::clone(reception);
     let postgres = move || {
         let reception = Arc::clone(&reception);
         async move { reception.check_database().await.map_err(|error| error.to_string()) }
     };
+    let mut probes = vec![Probe::new("postgres", postgres), of_livekit(servers)];
+    probes.extend(of_services(config, |_| true));
+    probes
+}
+
+/// LiveKit servers, asked as a worker would.
+#[must_use]
+pub fn of_livekit(servers: Vec<Arc<LiveKit>>) -> Probe {
     let livekit = move || {
         let servers = servers.clone();
         async move {
@@ -139,15 +153,17 @@ fn probes(config: &Config, reception: &Arc<Reception>, servers: Vec<Arc<LiveKit>
             Ok(())
         }
     };
-    let mut probes = vec![Probe::new("postgres", postgres), Probe::new("livekit", livekit)];
+    Probe::new("livekit", livekit)
+}
+
+/// The configured services of speech and language that are used: `speech_to_text`, `language_model`, `text_to_speech`.
+#[must_use]
+pub fn of_services(config: &Config, is_used: impl Fn(&str) -> bool) -> Vec<Probe> {
     // Whether requests succeed, the breakers know (frontdesk_provider_circuit); a question here would cost money each time.
-    for (name, url) in
-        [("speech_to_text", &config.stt.base_url), ("language_model", &config.llm.base_url), ("text_to_speech", &config.tts.base_url)]
-    {
-        let url = url.clone();
-        probes.push(Probe::new(name, move || connects(url.clone())));
-    }
-    probes
+    let (stt, llm, tts) = (&config.stt.base_url, &config.llm.base_url, &config.tts.base_url);
+    let services = [("speech_to_text", stt), ("language_model", llm), ("text_to_speech", tts)];
+    let used = services.into_iter().filter(|(name, _)| is_used(name)).map(|(name, url)| (name, url.clone()));
+    used.map(|(name, url)| Probe::new(name, move || connects(url.clone()))).collect()
 }
 
 /// Whether somebody listens there.

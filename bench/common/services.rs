@@ -96,6 +96,11 @@ impl Services {
         ready(&self.shared(options), awaited).await
     }
 
+    /// The same, with all surroundings of our own.
+    pub(crate) async fn surrounded_worker(&self, options: ProcessOptions, own: &Own<'_>, awaited: &str) -> Result<Process, Failure> {
+        ready(&self.surrounded(options, own)?, awaited).await
+    }
+
     /// The same, of our own.
     pub(crate) async fn own_worker(&self, own: &Own<'_>) -> Result<Process, Failure> {
         ready(&self.own(own, "start")?, "registered").await
@@ -123,10 +128,14 @@ impl Services {
 
     /// A command of this build's own program.
     fn own(&self, own: &Own<'_>, command: &str) -> Result<ProcessOptions, Failure> {
+        let log = own.dir.join("log").join(format!("{command}.log"));
+        self.surrounded(ProcessOptions::new(command, own_program()?, log).argument(command), own)
+    }
+
+    /// The same surroundings for a program that the bench starts itself.
+    fn surrounded(&self, mut options: ProcessOptions, own: &Own<'_>) -> Result<ProcessOptions, Failure> {
         let rtp_ports = 2 * own.calls + PORTS_SPARE;
         let rtp = free_udp_range(rtp_ports).map_err(Failure::new)?;
-        let log = own.dir.join("log").join(format!("{command}.log"));
-        let mut options = ProcessOptions::new(command, own_program()?, log).argument(command);
         options.directory = Some(own.checkout.to_owned());
         if let Ok(library) = std::env::var("ORT_DYLIB_PATH") {
             options = options.variable("ORT_DYLIB_PATH", library);

@@ -10,6 +10,7 @@ use frontdesk_audio::{FRAME_MS, SampleRate};
 use frontdesk_livekit::api::{AgentDispatch, LiveKit, ParticipantToken, RoomSettings, random_id};
 use frontdesk_livekit::room::{AudioPublisher, DisconnectReason, EncodedPacket, ParticipantKind, Room, RoomEvent, RoomOptions};
 use frontdesk_simulators::voice::{Speaker, Voice};
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
@@ -19,7 +20,7 @@ use crate::common::Failure;
 /// What callers say and hear is sampled so.
 const RATE: SampleRate = SampleRate::HZ_24000;
 /// A sample at least so loud is sound.
-const SOUND: u16 = 500;
+pub(super) const SOUND: u16 = 500;
 /// Frames of silence that the encoder is given before what counts, to settle.
 const SETTLE_FRAMES: usize = 25;
 /// How long an agent may take to be heard at all.
@@ -49,16 +50,14 @@ pub(super) struct Script {
 impl Script {
     /// Renders and encodes the sentences.
     pub(super) fn new(sentences: &[&str], turns: usize, window: Duration) -> Result<Self, Failure> {
-        let speaker = Speaker::new(Voice::caller());
         let mut encoder = Encoder::new(RATE).map_err(Failure::new)?;
         let frame = RATE.samples_in_ms(FRAME_MS);
         let mut silence = Bytes::new();
         let mut encoded = Vec::new();
-        for text in sentences {
+        for samples in rendered(sentences, RATE)? {
             for _ in 0..SETTLE_FRAMES {
                 silence = encoder.encode(&vec![0; frame]).map_err(Failure::new)?.into();
             }
-            let samples = speaker.render(text, RATE).map_err(Failure::new)?;
             let last = samples.iter().rposition(|sample| sample.unsigned_abs() >= SOUND).unwrap_or_default();
             let packets = samples.chunks(frame).map(|chunk| {
                 let mut whole = chunk.to_vec();
@@ -78,6 +77,12 @@ impl Script {
     }
 }
 
+/// Sentences as the callers say them.
+pub(super) fn rendered(sentences: &[&str], rate: SampleRate) -> Result<Vec<Vec<i16>>, Failure> {
+    let speaker = Speaker::new(Voice::caller());
+    sentences.iter().map(|text| speaker.render(text, rate).map(|samples| samples.to_vec()).map_err(Failure::new)).collect()
+}
+
 /// So many frames of 20 ms.
 fn frames(count: usize) -> Duration {
     Duration::from_millis(u64::from(FRAME_MS)) * u32::try_from(count).unwrap_or(u32::MAX)
@@ -92,13 +97,13 @@ pub(super) struct Dialled {
 }
 
 /// What a caller measured.
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Default, Clone, Serialize, Deserialize)]
 pub(super) struct Outcome {
     /// From the last sound sent to the agent's first packet of speech, in milliseconds.
     pub(super) answers: Vec<u64>,
     /// Turns without an answer, or into which the agent spoke.
     pub(super) unanswered: usize,
-    /// The agent's packets, and those that came more than 10 ms later than the soonest.
+    /// The agent's packets, and those that came more than 10 ms later than the soonest; of calls without LiveKit, its frames.
     pub(super) packets: u64,
     pub(super) late: u64,
     /// From the first packet dispatched to the agent's first sound.
@@ -229,7 +234,7 @@ async fn say(
     Ok(outcome)
 }
 
-fn millis(later: Instant, earlier: Instant) -> u64 {
+pub(super) fn millis(later: Instant, earlier: Instant) -> u64 {
     u64::try_from(later.saturating_duration_since(earlier).as_millis()).unwrap_or(u64::MAX)
 }
 

@@ -1,5 +1,6 @@
 //! What a call costs: processor time and memory of a worker and all its processes, by the number of calls, beside the peer.
 
+pub(crate) mod alone;
 mod caller;
 mod heard;
 mod report;
@@ -9,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use frontdesk_simulators::stack::Process;
+use frontdesk_simulators::stack::{Process, ProcessOptions};
 use tokio::time::Instant;
 
 use crate::common::clinics::{self, Clinic, Turns};
@@ -29,6 +30,10 @@ const GREETED_WITHIN: Duration = Duration::from_secs(8);
 const SETTLE: Duration = Duration::from_secs(12);
 /// How long an idle worker is watched.
 const IDLE: Duration = Duration::from_secs(10);
+/// How many of the sentences are said.
+const SENTENCES_SAID: usize = 4;
+/// How long the last calls may take to be under way, and to end.
+const CALLS_WITHIN: Duration = Duration::from_secs(120);
 /// How long a worker may take to end.
 const STOP_WITHIN: Duration = Duration::from_secs(20);
 
@@ -41,7 +46,8 @@ pub(crate) struct Arguments {
     /// From a sentence's last sound to the next one's first.
     #[arg(long, default_value_t = 6000)]
     answer_window_ms: u64,
-    /// The rows to play, by id (peer-vad, ours-vad, ours-model, each with a dash and the calls: ours-vad-10); all if none is named.
+    /// The rows to play, by id (peer-vad, ours-vad, ours-model, alone-vad, each with a dash and the calls: ours-vad-10); all if none is
+    /// named.
     #[arg(long = "row")]
     rows: Vec<String>,
     #[command(flatten)]
@@ -60,28 +66,43 @@ pub(crate) struct Arguments {
     out: PathBuf,
 }
 
+/// Who answers, and over what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    /// livekit-agents, in rooms.
+    Peer,
+    /// Ours, in rooms.
+    Ours,
+    /// Ours, on lines within the process: no rooms, no codec, no media over sockets.
+    Alone,
+}
+
 /// Who answers, and how many calls at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Row {
-    is_ours: bool,
+    side: Side,
     turns: Turns,
     calls: u16,
 }
 
-const fn row(is_ours: bool, turns: Turns, calls: u16) -> Row {
-    Row { is_ours, turns, calls }
+const fn row(side: Side, turns: Turns, calls: u16) -> Row {
+    Row { side, turns, calls }
 }
 
-const ROWS: [Row; 9] = [
-    row(false, Turns::Vad, 4),
-    row(false, Turns::Vad, 6),
-    row(true, Turns::Vad, 4),
-    row(true, Turns::Vad, 6),
-    row(true, Turns::Model, 4),
-    row(true, Turns::Model, 6),
-    row(true, Turns::Vad, 10),
-    row(true, Turns::Vad, 20),
-    row(true, Turns::Vad, 30),
+const ROWS: [Row; 13] = [
+    row(Side::Peer, Turns::Vad, 4),
+    row(Side::Peer, Turns::Vad, 6),
+    row(Side::Ours, Turns::Vad, 4),
+    row(Side::Ours, Turns::Vad, 6),
+    row(Side::Ours, Turns::Model, 4),
+    row(Side::Ours, Turns::Model, 6),
+    row(Side::Ours, Turns::Vad, 10),
+    row(Side::Ours, Turns::Vad, 20),
+    row(Side::Ours, Turns::Vad, 30),
+    row(Side::Alone, Turns::Vad, 10),
+    row(Side::Alone, Turns::Vad, 20),
+    row(Side::Alone, Turns::Vad, 40),
+    row(Side::Alone, Turns::Vad, 80),
 ];
 const CLINICS: [Clinic; 2] = [clinic("vad", Turns::Vad, "+15550204"), clinic("model", Turns::Model, "+15550203")];
 /// The name under which the peer is dispatched.
@@ -93,25 +114,34 @@ const fn clinic(id: &'static str, turns: Turns, number: &'static str) -> Clinic 
 
 impl Row {
     fn id(self) -> String {
-        let who = match (self.is_ours, self.turns) {
-            (false, _) => "peer-vad",
-            (true, Turns::Vad) => "ours-vad",
-            (true, Turns::Model) => "ours-model",
+        let who = match (self.side, self.turns) {
+            (Side::Peer, _) => "peer-vad",
+            (Side::Ours, Turns::Vad) => "ours-vad",
+            (Side::Ours, Turns::Model) => "ours-model",
+            (Side::Alone, _) => "alone-vad",
         };
         format!("{who}-{}", self.calls)
     }
 
     const fn title(self) -> &'static str {
-        match (self.is_ours, self.turns) {
-            (false, _) => "livekit-agents, VAD only",
-            (true, Turns::Vad) => "frontdesk, VAD only",
-            (true, Turns::Model) => "frontdesk, turn model",
+        match (self.side, self.turns) {
+            (Side::Peer, _) => "livekit-agents, VAD only",
+            (Side::Ours, Turns::Vad) => "frontdesk, VAD only",
+            (Side::Ours, Turns::Model) => "frontdesk, turn model",
+            (Side::Alone, _) => "frontdesk, VAD only, without LiveKit",
+        }
+    }
+
+    const fn clinic(self) -> Clinic {
+        match self.turns {
+            Turns::Vad => CLINICS[0],
+            Turns::Model => CLINICS[1],
         }
     }
 
     fn dialled(self) -> Dialled {
-        let clinic = if self.turns == Turns::Vad { CLINICS[0] } else { CLINICS[1] };
-        Dialled { agent_name: if self.is_ours { clinic.agent_name } else { PEER_NAME }.to_owned(), clinic: clinic.id.to_owned() }
+        let agent_name = if self.side == Side::Peer { PEER_NAME } else { self.clinic().agent_name };
+        Dialled { agent_name: agent_name.to_owned(), clinic: self.clinic().id.to_owned() }
     }
 }
 
@@ -160,7 +190,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<(), Failure> {
     let most = rows.iter().map(|row| row.calls).max().ok_or_else(|| Failure::new("--row: no such row"))?;
     let simulators = pretend::simulators(&arguments.delays);
     let plan = Plan { checkout: &checkout, dir: &dir, simulators, calls: most.into(), has_worker: false, has_bridge: false };
-    let script = Arc::new(Script::new(&SENTENCES[..4], arguments.turns, Duration::from_millis(arguments.answer_window_ms))?);
+    let script = Arc::new(Script::new(&SENTENCES[..SENTENCES_SAID], arguments.turns, Duration::from_millis(arguments.answer_window_ms))?);
     let services = Services::start(plan).await?;
     let mut measured = Ok(Vec::new());
     for row in rows {
@@ -188,7 +218,10 @@ async fn play(
 ) -> Result<Measured, Failure> {
     println!("{}: a fresh worker", row.id());
     let mut worker = start(arguments, checkout, dir, row, services).await?;
-    let measured = calls(row, services, script, &worker).await;
+    let measured = match row.side {
+        Side::Alone => calls_alone(row, script, &mut worker, &outcomes_of(dir, row)).await,
+        Side::Peer | Side::Ours => calls(row, services, script, &worker).await,
+    };
     worker.stop(STOP_WITHIN).await.map_err(Failure::new)?;
     let measured = measured?;
     println!("  {}", report::line(&measured));
@@ -196,13 +229,53 @@ async fn play(
 }
 
 async fn start(arguments: &Arguments, checkout: &Path, dir: &Path, row: Row, services: &Services) -> Result<Process, Failure> {
-    if row.is_ours {
-        return services.own_worker(&Own { checkout, dir, calls: row.calls }).await;
+    let own = Own { checkout, dir, calls: row.calls };
+    match row.side {
+        Side::Ours => services.own_worker(&own).await,
+        Side::Alone => {
+            let program = std::env::current_exe().map_err(Failure::new)?;
+            let options = ProcessOptions::new("alone", program, dir.join("log").join(format!("{}.log", row.id())))
+                .argument("density-alone")
+                .argument(format!("--clinic={}", row.clinic().id))
+                .argument(format!("--calls={}", row.calls))
+                .argument(format!("--turns={}", arguments.turns))
+                .argument(format!("--answer-window-ms={}", arguments.answer_window_ms))
+                .argument(format!("--out={}", outcomes_of(dir, row).display()));
+            services.surrounded_worker(options, &own, alone::READY).await
+        }
+        Side::Peer => {
+            let python = checkout.join(&arguments.peer_python);
+            let (id, turns, calls) = (row.id(), row.turns, usize::from(row.calls));
+            let peer = Peer { checkout, dir, python: &python, id: &id, agent_name: PEER_NAME, turns, calls };
+            services.worker(peer.process(), READY).await
+        }
     }
-    let python = checkout.join(&arguments.peer_python);
-    let (id, turns, calls) = (row.id(), row.turns, usize::from(row.calls));
-    let peer = Peer { checkout, dir, python: &python, id: &id, agent_name: PEER_NAME, turns, calls };
-    services.worker(peer.process(), READY).await
+}
+
+/// Where the worker of a row without LiveKit writes what its callers measured.
+fn outcomes_of(dir: &Path, row: Row) -> PathBuf {
+    dir.join(format!("{}.json", row.id()))
+}
+
+/// Watches a worker that has its callers within.
+async fn calls_alone(row: Row, script: &Script, worker: &mut Process, outcomes: &Path) -> Result<Measured, Failure> {
+    let root = worker.id().ok_or_else(|| Failure::new("the worker has ended"))?;
+    tokio::time::sleep(SETTLE).await;
+    let watch = TreeWatch::start(root);
+    // It begins to place calls right after.
+    tokio::time::sleep(IDLE.mul_f64(0.9)).await;
+    let idle = watch.usage();
+    worker.logged(alone::TALKING, CALLS_WITHIN).await.map_err(Failure::new)?;
+    let (machine, tree) = (Watch::start(), TreeWatch::start(root));
+    tokio::time::sleep(script.lasts().mul_f64(0.9)).await;
+    let (busy, load) = (tree.usage(), machine.load());
+    let status = worker.ended(CALLS_WITHIN).await.map_err(Failure::new)?;
+    if !status.success() {
+        return Err(Failure::new(worker.log_tail()));
+    }
+    let text = std::fs::read_to_string(outcomes).map_err(|error| Failure::new(format!("{}: {error}", outcomes.display())))?;
+    let outcomes = serde_json::from_str(&text).map_err(Failure::new)?;
+    Ok(Measured { row, idle, busy, load, outcomes })
 }
 
 async fn calls(row: Row, services: &Services, script: &Arc<Script>, worker: &Process) -> Result<Measured, Failure> {

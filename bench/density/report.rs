@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use super::{Arguments, Measured};
+use super::{Arguments, Measured, Side};
 use crate::common::clinics::Turns;
 use crate::common::machine::setting;
 use crate::common::results::{self, Section};
@@ -54,7 +54,7 @@ pub(super) fn write(arguments: &Arguments, checkout: &Path, rows: &[Measured]) -
 fn section(arguments: &Arguments, rows: &[Measured]) -> String {
     let mut text = format!(
         "# Density\n\nWritten by `make bench-density`; [README.md](README.md) says how to read it.\n\n{}| simulated services | {} |\n\
-         | callers | participants of LiveKit rooms that send encoded speech and decode nothing; {} sentences a call |\n\n\
+         | callers | participants of LiveKit rooms that send encoded speech and decode nothing, or, without LiveKit, lines within the worker; {} sentences a call |\n\n\
          | row | calls | cores a call | cores, idle | PSS, MB | idle | processes | answer median | p95 | missing | late packets | first greeting, median | machine busy |\n\
          |---|---|---|---|---|---|---|---|---|---|---|---|---|\n",
         setting(),
@@ -87,7 +87,9 @@ fn section(arguments: &Arguments, rows: &[Measured]) -> String {
     text.push_str("\n| what | target | measured | verdict |\n|---|---|---|---|\n");
     let verdicts = Verdicts { arguments, rows };
     verdicts.against_the_peer(&mut text);
-    verdicts.growth(&mut text);
+    verdicts.growth(Side::Ours, &mut text);
+    verdicts.growth(Side::Alone, &mut text);
+    verdicts.idle(&mut text);
     text
 }
 
@@ -97,8 +99,8 @@ struct Verdicts<'a> {
 }
 
 impl Verdicts<'_> {
-    fn find(&self, is_ours: bool, turns: Turns, calls: u16) -> Option<&Measured> {
-        self.rows.iter().find(|it| it.row.is_ours == is_ours && it.row.turns == turns && it.row.calls == calls)
+    fn find(&self, side: Side, turns: Turns, calls: u16) -> Option<&Measured> {
+        self.rows.iter().find(|it| it.row.side == side && it.row.turns == turns && it.row.calls == calls)
     }
 
     /// Writes a verdict, unless one of the rows does not count.
@@ -116,7 +118,9 @@ impl Verdicts<'_> {
 
     fn against_the_peer(&self, text: &mut String) {
         for (turns, calls) in [(Turns::Vad, 4), (Turns::Vad, 6), (Turns::Model, 4), (Turns::Model, 6)] {
-            let (Some(ours), Some(peer)) = (self.find(true, turns, calls), self.find(false, Turns::Vad, calls)) else { continue };
+            let (Some(ours), Some(peer)) = (self.find(Side::Ours, turns, calls), self.find(Side::Peer, Turns::Vad, calls)) else {
+                continue;
+            };
             let ratio = ours.cores_per_call() / peer.cores_per_call();
             let what = format!("{}, {calls} calls: processor time a call, of the peer's with VAD only", ours.row.title());
             let measured = format!("{:.4} / {:.4} = 1/{:.1}", ours.cores_per_call(), peer.cores_per_call(), 1.0 / ratio);
@@ -124,12 +128,12 @@ impl Verdicts<'_> {
             let is_met = turns == Turns::Model || ratio <= CPU_RATIO_MAX;
             self.judge(text, &what, target, &measured, &[ours, peer], is_met);
         }
-        let slope = |is_ours| {
-            let (few, more) = (self.find(is_ours, Turns::Vad, 4)?, self.find(is_ours, Turns::Vad, 6)?);
+        let slope = |side| {
+            let (few, more) = (self.find(side, Turns::Vad, 4)?, self.find(side, Turns::Vad, 6)?);
             let kb = more.busy.pss_kb as f64 - few.busy.pss_kb as f64;
             Some((kb / 1000.0 / 2.0, more.busy.pss_kb as f64 / 1000.0 / 6.0))
         };
-        if let (Some((ours, our_share)), Some((peer, peer_share))) = (slope(true), slope(false)) {
+        if let (Some((ours, our_share)), Some((peer, peer_share))) = (slope(Side::Ours), slope(Side::Peer)) {
             let ratio = ours.max(0.0) / peer;
             let measured = format!(
                 "{ours:.2} MB / {peer:.1} MB = 1/{:.0} (all memory by six calls: {our_share:.1} and {peer_share:.1} MB)",
@@ -140,25 +144,34 @@ impl Verdicts<'_> {
         }
     }
 
-    fn growth(&self, text: &mut String) {
+    fn growth(&self, side: Side, text: &mut String) {
         let many: Vec<&Measured> =
-            self.rows.iter().filter(|it| it.row.is_ours && it.row.turns == Turns::Vad && it.row.calls >= MANY).collect();
-        let Some((few, more)) = many.first().and_then(|few| Some((*few, *many.get(1..)?.last()?))) else { return };
-        for more in &many[1..] {
+            self.rows.iter().filter(|it| it.row.side == side && it.row.turns == Turns::Vad && it.row.calls >= MANY).collect();
+        let Some((few, most)) = many.split_first() else { return };
+        let (who, where_late) = match side {
+            Side::Alone => ("frontdesk without LiveKit", "frames more than 10 ms late"),
+            Side::Ours | Side::Peer => ("frontdesk", "packets more than 10 ms late at the caller"),
+        };
+        for more in most {
             let (few_cores, more_cores) = (few.cores_per_call(), more.cores_per_call());
-            let what = format!("frontdesk, {} calls against {}: processor time a call", more.row.calls, few.row.calls);
+            let what = format!("{who}, {} calls against {}: processor time a call", more.row.calls, few.row.calls);
             let measured = format!("{more_cores:.4} / {few_cores:.4} = {:.2}", more_cores / few_cores);
             self.judge(text, &what, "≤ 1.10", &measured, &[few, more], more_cores <= few_cores * CPU_GROWTH_MAX);
             let (few_p95, more_p95) = (percentile(&few.answers(), 95), percentile(&more.answers(), 95));
-            let what = format!("frontdesk, {} calls against {}: answers, p95", more.row.calls, few.row.calls);
+            let what = format!("{who}, {} calls against {}: answers, p95", more.row.calls, few.row.calls);
             let measured = format!("{more_p95} ms / {few_p95} ms = {:.2}", more_p95 as f64 / few_p95 as f64);
             self.judge(text, &what, "≤ 1.25", &measured, &[few, more], more_p95 as f64 <= few_p95 as f64 * LATENCY_GROWTH_MAX);
         }
         for it in &many {
-            let what = format!("frontdesk, {} calls: packets more than 10 ms late at the caller", it.row.calls);
+            let what = format!("{who}, {} calls: {where_late}", it.row.calls);
             self.judge(text, &what, "< 0.1 %", &format!("{:.3} %", 100.0 * it.late()), &[it], it.late() < LATE_MAX);
         }
-        let idle = more.idle;
+    }
+
+    /// Of the worker that is to have the most calls.
+    fn idle(&self, text: &mut String) {
+        let ours = self.rows.iter().filter(|it| it.row.side == Side::Ours && it.row.turns == Turns::Vad && it.row.calls >= MANY);
+        let Some(idle) = ours.last().map(|it| it.idle) else { return };
         let measured = format!("{:.3} cores, {:.1} MB PSS", idle.cores, megabytes(idle.pss_kb));
         let what = "frontdesk, idle worker before its first call";
         text.push_str(&verdict(what, "< 0.005 cores, < 60 MB", &measured, idle.cores < 0.005 && idle.pss_kb < 60_000));

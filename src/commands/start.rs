@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::operator::worker_principal;
 use super::{CommandError, keyring, livekit_credentials, none_missing, required, shutdown_in_two_steps, start_logging};
 use crate::config::{self, Config, Environment, Sources};
-use crate::health::Pages;
+use crate::health::{Pages, Shown, of_clinics};
 use crate::notifications::Outside;
 use crate::reception::{Desk, Reception};
 use crate::recordings::run_sweeper;
@@ -72,7 +72,9 @@ pub(super) async fn run(config: Config, sources: &Sources) -> Result<(), Command
         desks.push(Arc::clone(&desk));
         workers.push((worker, desk));
     }
-    let pages = Pages::open(&config, &reception, apis, (health, capacity)).await.map_err(CommandError)?;
+    let probes = of_clinics(&config, &reception, apis);
+    let shown = Shown { agent_name: config.livekit.agent_name.clone(), workers: health, capacity, probes };
+    let pages = Pages::open(&config, shown).await.map_err(CommandError)?;
     let outside = Outside::open(&config, &reception.clinics().tenants, reception.database(), keys).map_err(CommandError::new)?;
     let outside = outside.start();
     let sealing_ends = CancellationToken::new();

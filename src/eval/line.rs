@@ -13,8 +13,10 @@ use frontdesk_audio::{FRAME_MS, Frame, SampleRate};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::pace::Pace;
+
 /// Rate of the caller's audio.
-pub(crate) const CALLER_RATE: SampleRate = SampleRate::HZ_16000;
+pub const CALLER_RATE: SampleRate = SampleRate::HZ_16000;
 /// Levels are noted for blocks of this length.
 pub(crate) const LEVEL_MS: u32 = 40;
 /// Events that wait at most.
@@ -48,6 +50,10 @@ pub(crate) struct State {
     /// First sound of the agent since the caller's last act, and its last sound of all.
     pub(crate) agent_began: Option<Instant>,
     pub(crate) agent_last: Option<Instant>,
+    /// Last sound of the caller.
+    pub(crate) caller_last: Option<Instant>,
+    /// How evenly the agent's frames leave.
+    pub(crate) pace: Pace,
     /// Begin of the agent's present stretch of speech.
     pub(crate) agent_stretch: Option<Instant>,
     /// Loudest sample of each block since the answer, caller's and agent's.
@@ -61,6 +67,9 @@ impl State {
         let loudest = if side == 0 && self.is_words && loudest > 0 { WORD_LEVEL } else { loudest };
         let now = Instant::now();
         let block = (now - answered).as_millis() as usize / LEVEL_MS as usize;
+        if side == 0 && loudest > SOUND {
+            self.caller_last = Some(now);
+        }
         let levels = &mut self.levels[side];
         if levels.len() <= block {
             levels.resize(block + 1, 0);
@@ -103,7 +112,7 @@ pub(crate) fn code_told(line: &str) -> Option<String> {
 
 /// The caller's end.
 #[derive(Debug, Clone)]
-pub(crate) struct CallerEnd {
+pub struct CallerEnd {
     state: Arc<Mutex<State>>,
     events: mpsc::Sender<TransportEvent>,
 }
@@ -113,6 +122,32 @@ impl CallerEnd {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Says these samples, at [`CALLER_RATE`], after what is still to be said; what the agent has said so far is forgotten.
+    pub fn say(&self, samples: &[i16]) {
+        let mut state = self.state();
+        state.speech.extend(samples);
+        (state.agent_began, state.caller_last) = (None, None);
+    }
+
+    /// The caller's last sound since he was last told what to say, and the agent's first.
+    #[must_use]
+    pub fn heard(&self) -> (Option<Instant>, Option<Instant>) {
+        let state = self.state();
+        (state.caller_last, state.agent_began)
+    }
+
+    /// How evenly the agent's frames have left since this was asked last.
+    #[must_use]
+    pub fn take_pace(&self) -> Pace {
+        std::mem::take(&mut self.state().pace)
+    }
+
+    /// Hangs up; false when the line does not take it.
+    #[must_use]
+    pub fn hang_up(&self) -> bool {
+        self.send(TransportEvent::CallerLeft)
+    }
+
     /// Sends what is no audio; false when it cannot be taken.
     pub(crate) fn send(&self, event: TransportEvent) -> bool {
         self.events.try_send(event).is_ok()
@@ -120,7 +155,7 @@ impl CallerEnd {
 }
 
 /// The session's end.
-pub(crate) struct LineTransport {
+pub struct LineTransport {
     info: CallInfo,
     state: Arc<Mutex<State>>,
     events: mpsc::Receiver<TransportEvent>,
@@ -130,7 +165,8 @@ pub(crate) struct LineTransport {
 }
 
 /// A line, and who is at its ends.
-pub(crate) fn line(call_id: &str) -> (LineTransport, CallerEnd) {
+#[must_use]
+pub fn line(call_id: &str) -> (LineTransport, CallerEnd) {
     let (sender, events) = mpsc::channel(EVENTS_MAX);
     let state = Arc::new(Mutex::new(State::default()));
     let info = CallInfo {
@@ -219,6 +255,7 @@ impl AudioSink for LineSink {
     fn write(&mut self, frame: &[i16]) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if state.hung_up.is_none() {
+            state.pace.frame(Instant::now());
             state.note(1, frame);
         }
     }

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use frontdesk_agent::{CallInfo, Transport};
+use frontdesk_agent::{CallInfo, CallRecord, Transport};
 use frontdesk_clinic::leases::{Claim, LeasedCall, Leases, Watcher};
 use frontdesk_clinic::{Tenant, TenantId};
 use frontdesk_livekit::api::LiveKit;
-use frontdesk_livekit::room::Room;
 use frontdesk_livekit::transport::{LiveKitTransport, TransportOptions};
 use frontdesk_livekit::worker::{JobAnswer, JobContext, JobEntry, JobFailure, JobRequest};
 use tokio_util::sync::CancellationToken;
@@ -48,9 +47,81 @@ impl Desk {
         rescue.run(clinic, stop).await;
     }
 
-    /// Claims the call of a job; `None` if another agent has it.
-    async fn claim(&self, call: LeasedCall, room: Arc<Room>) -> Option<Held> {
-        let is_present = |identity: &str| room.participants().iter().any(|other| other.identity == identity);
+    /// Takes a call over any line, which nobody else watches over; its record, unless it is beyond the clinic's limit or another
+    /// worker has it.
+    pub async fn take(&self, tenant: &Arc<Tenant>, mut line: Box<dyn Transport>, stop: CancellationToken) -> Option<CallRecord> {
+        let call_id = line.info().call_id.clone();
+        let call = LeasedCall {
+            tenant: tenant.id.clone(),
+            room_sid: call_id.clone(),
+            participant: call_id.clone(),
+            call_id,
+            watched_by: Watcher::Bridge,
+        };
+        let Some(held) = self.claim(call, |_| false).await else {
+            line.leave().await;
+            return None;
+        };
+        self.answer_call(tenant, line, held, (stop, CancellationToken::new())).await
+    }
+
+    /// A call that is ours, to its end; its record, unless it is beyond the clinic's limit and not answered.
+    async fn answer_call(
+        &self,
+        tenant: &Arc<Tenant>,
+        mut line: Box<dyn Transport>,
+        held: Held,
+        (stop, hurry): (CancellationToken, CancellationToken),
+    ) -> Option<CallRecord> {
+        let call_id = line.info().call_id.clone();
+        // Renewed until the record is stored.
+        let lease = Arc::clone(&held.lease);
+        let store = self.reception.store(tenant);
+        let pass = match self.reception.gate.admit(&store, &tenant.limits, &call_id).await {
+            Ok(pass) => Some(pass),
+            Err(busy) => {
+                tracing::warn!(call = call_id, tenant = %tenant.id, %busy, "a call beyond the clinic's limit");
+                if tenant.limits.busy.is_none() {
+                    // Not answered yet: the caller hears that the line is busy.
+                    line.hang_up().await;
+                    if let Err(error) = store.with_lease(lease).end_lease().await {
+                        tracing::warn!(%error, "the lease of a call that was not taken stands; it will look like one whose worker is gone");
+                    }
+                    return None;
+                }
+                None
+            }
+        };
+        let running = self.reception.session(tenant, line, held, pass.is_none(), hurry).await.run(stop);
+        let record = match pass {
+            None => running.await,
+            Some(pass) => {
+                let record = tokio::select! {
+                    record = running => record,
+                    never = pass.keep() => match never {},
+                };
+                pass.give_back().await;
+                record
+            }
+        };
+        drop(lease);
+        tracing::info!(
+            call = record.call_id,
+            outcome = ?record.outcome,
+            duration_ms = record.duration_ms,
+            turns = record.turns.len(),
+            incidents = record.incidents.len(),
+            "call ended"
+        );
+        // Times on the waiting list go on to the next even on a day on which nobody cancels.
+        if let Err(error) = store.tidy_waiting_list().await {
+            tracing::warn!(%error, "the waiting list was not tidied; the next call does it");
+        }
+        Some(record)
+    }
+
+    /// Claims a call; `None` if another agent has it.
+    async fn claim(&self, call: LeasedCall, is_present: impl Fn(&str) -> bool + Send) -> Option<Held> {
         match self.leases.claim(call, is_present).await {
             Claim::New(lease) => Some(Held { lease, age: None, incidents: Vec::new() }),
             Claim::TakenOver(lease, age) => Some(Held { lease, age: Some(age), incidents: Vec::new() }),
@@ -81,7 +152,6 @@ impl JobEntry for Desk {
     }
 
     async fn run(&self, job: JobContext) -> Result<(), JobFailure> {
-        let (stop, hurry) = (job.stop.clone(), job.hurry.clone());
         let assigned_at = job.assigned_at;
         let transport = LiveKitTransport::join(&job, Arc::clone(&self.livekit), TransportOptions::default()).await;
         let mut transport = transport.map_err(|error| JobFailure(error.to_string()))?;
@@ -92,6 +162,7 @@ impl JobEntry for Desk {
             return Err(JobFailure("the dialled number belongs to no tenant; add it to a tenant's dialled_numbers".into()));
         };
         transport.set_transfer_numbers(tenant.transfer_numbers());
+        transport.when_person_speaks(tenant.when_person_speaks);
         let call = LeasedCall {
             tenant: tenant.id.clone(),
             call_id: transport.info().call_id.clone(),
@@ -99,54 +170,17 @@ impl JobEntry for Desk {
             participant: job.participant_identity.clone(),
             watched_by: if transport.is_behind_our_bridge() { Watcher::Bridge } else { Watcher::Rescue },
         };
-        let Some(held) = self.claim(call, Arc::clone(transport.room())).await else {
+        let held = {
+            let room = Arc::clone(transport.room());
+            self.claim(call, |identity| room.participants().iter().any(|other| other.identity == identity)).await
+        };
+        let Some(held) = held else {
             tracing::warn!(call = transport.info().call_id, "another agent has the call; it is left to it");
             transport.leave().await;
             return Ok(());
         };
-        // Renewed until the record is stored.
-        let lease = Arc::clone(&held.lease);
-        let store = self.reception.store(&tenant);
-        let pass = match self.reception.gate.admit(&store, &tenant.limits, &transport.info().call_id).await {
-            Ok(pass) => Some(pass),
-            Err(busy) => {
-                tracing::warn!(call = transport.info().call_id, tenant = %tenant.id, %busy, "a call beyond the clinic's limit");
-                if tenant.limits.busy.is_none() {
-                    // Not answered yet: the caller hears that the line is busy.
-                    transport.hang_up().await;
-                    if let Err(error) = store.with_lease(lease).end_lease().await {
-                        tracing::warn!(%error, "the lease of a call that was not taken stands; it will look like one whose worker is gone");
-                    }
-                    return Ok(());
-                }
-                None
-            }
-        };
-        let running = self.reception.session(&tenant, Box::new(transport), held, pass.is_none(), hurry).await.run(stop);
-        let record = match pass {
-            None => running.await,
-            Some(pass) => {
-                let record = tokio::select! {
-                    record = running => record,
-                    never = pass.keep() => match never {},
-                };
-                pass.give_back().await;
-                record
-            }
-        };
-        drop(lease);
-        tracing::info!(
-            call = record.call_id,
-            outcome = ?record.outcome,
-            duration_ms = record.duration_ms,
-            turns = record.turns.len(),
-            incidents = record.incidents.len(),
-            "call ended"
-        );
-        // Times on the waiting list go on to the next even on a day on which nobody cancels.
-        if let Err(error) = store.tidy_waiting_list().await {
-            tracing::warn!(%error, "the waiting list was not tidied; the next call does it");
-        }
+        let signals = (transport.stop(), job.hurry);
+        self.answer_call(&tenant, Box::new(transport), held, signals).await;
         Ok(())
     }
 }

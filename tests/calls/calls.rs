@@ -82,9 +82,14 @@ impl Placed {
 impl Desk {
     /// Places a call by somebody who goes by the agent's words, as he would see them in the live transcript.
     pub(crate) fn place(&self, plan: impl CallerPlan + 'static) -> Placed {
+        self.place_with(self.new_options(plan))
+    }
+
+    /// A call from a number of its own.
+    pub(crate) fn new_options(&self, plan: impl CallerPlan + 'static) -> CallerOptions {
         // By its number a call's room is found, also among those of other tests.
         let from = format!("+1555020{:04}", NUMBER.fetch_add(1, Ordering::Relaxed));
-        self.place_with(self.options(&from, plan))
+        self.options(&from, plan)
     }
 
     /// A call from this number, which no other call has.

@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use frontdesk_audio::SampleRate;
 use frontdesk_conversation::Speaker as Side;
-use frontdesk_livekit::Credentials;
-use frontdesk_livekit::api::{AgentDispatch, LiveKit, NewRoom, ParticipantToken};
+use frontdesk_livekit::api::{AgentDispatch, NewRoom, ParticipantToken};
 use frontdesk_livekit::room::{DisconnectReason, OutgoingData, Room, RoomEvent, RoomOptions};
 use frontdesk_simulators::stack::find_upward;
 use frontdesk_simulators::voice::{Speaker, Voice};
@@ -107,7 +106,7 @@ fn the_official_client_talks_with_the_agent() {
         let client = client();
         let desk = Desk::open(DeskOptions::default()).await;
         let livekit = &desk.shared.livekit;
-        let api = LiveKit::new(&livekit.url(), Credentials::new(livekit.api_key(), livekit.api_secret())).expect("an address");
+        let api = desk.api();
         api.create_room(&NewRoom { name: ROOM.into(), ..NewRoom::default() }).await.expect("a room");
         let folder = tempfile::tempdir().expect("a folder");
         let speech = folder.path().join("speech.raw");

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use frontdesk_livekit::Credentials;
+use frontdesk_livekit::api::LiveKit;
 use frontdesk_simulators::network::Network;
 use frontdesk_simulators::stack::{Database, Process, ProcessOptions, free_port, free_udp_range};
 use tempfile::TempDir;
@@ -71,6 +73,8 @@ pub(crate) struct Desk {
     pub(crate) agent: String,
     /// How its worker was started.
     worker_options: ProcessOptions,
+    /// Where its workers find the database.
+    database_url: String,
     gate: Option<Gate>,
     network: Option<Network>,
     folder: TempDir,
@@ -123,25 +127,34 @@ impl Desk {
         let mut bridge = Process::spawn(&environment("sip")).expect("the bridge starts");
         bridge.logged("taking calls over SIP", START_TIMEOUT).await.expect("the bridge gets ready");
         worker.logged("registered with LiveKit", START_TIMEOUT).await.expect("the worker gets ready");
-        Self { shared, database, worker, bridge, sip, agent, worker_options, gate, network, folder }
+        let database_url = urls.database;
+        Self { shared, database, worker, bridge, sip, agent, worker_options, database_url, gate, network, folder }
     }
 
-    /// Another worker for the same calls, with a log of its own.
+    /// Another worker for the same calls, with a log of its own; its name is the mark (`app.worker`) of its database connections.
     pub(crate) async fn hire(&self, name: &str) -> Process {
-        let mut options = self.worker_options.clone();
-        options.log = self.folder.path().join(format!("{name}.log"));
-        let mut worker = Process::spawn(&options).expect("the worker starts");
-        worker.logged("registered with LiveKit", START_TIMEOUT).await.expect("the worker gets ready");
-        worker
+        self.hire_with(self.worker_options.clone(), name).await
     }
 
     /// Another worker, which the network is not in the way of.
     pub(crate) async fn hire_nearby(&self, name: &str) -> Process {
-        let mut options = self.worker_options.clone().variable("LIVEKIT_URL", self.shared.livekit.url());
+        self.hire_with(self.worker_options.clone().variable("LIVEKIT_URL", self.shared.livekit.url()), name).await
+    }
+
+    async fn hire_with(&self, options: ProcessOptions, name: &str) -> Process {
+        let url = &self.database_url;
+        let and = if url.contains('?') { '&' } else { '?' };
+        let mut options = options.variable("DATABASE_URL", format!("{url}{and}options=-c%20app.worker%3D{name}"));
         options.log = self.folder.path().join(format!("{name}.log"));
         let mut worker = Process::spawn(&options).expect("the worker starts");
         worker.logged("registered with LiveKit", START_TIMEOUT).await.expect("the worker gets ready");
         worker
+    }
+
+    /// The API of its LiveKit server.
+    pub(crate) fn api(&self) -> LiveKit {
+        let livekit = &self.shared.livekit;
+        LiveKit::new(&livekit.url(), Credentials::new(livekit.api_key(), livekit.api_secret())).expect("an address")
     }
 
     /// The network before its workers.

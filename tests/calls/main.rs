@@ -24,6 +24,7 @@ mod referrals;
 mod rescued;
 mod rivals;
 mod shared;
+mod stalled;
 mod starts;
 mod together;
 mod voice;

@@ -75,6 +75,27 @@ fn a_worker_that_was_cut_off_for_long_finds_its_call_at_another_and_lets_it_be()
     });
 }
 
+/// Long enough for the bridge to miss its agent (3 s), and not so long that it has given up by then.
+const SHORT_CUT: Duration = Duration::from_secs(5);
+
+#[test]
+fn a_worker_that_was_cut_off_alone_is_its_own_successor() {
+    run(async {
+        let desk = Desk::open(DeskOptions { away_s: 60.0, has_network: true, ..DeskOptions::default() }).await;
+        let call = asked(&desk, &PEOPLE[3..4]).await.remove(0);
+        desk.network().cut();
+        let cut = Instant::now();
+        let mended = async {
+            sleep(SHORT_CUT).await;
+            desk.network().mend();
+        };
+        tokio::join!(mended, assert_goes_on(&desk, call, "cut off alone", cut));
+        let next = desk.place(farewell()).hung_up_by_agent().await;
+        assert!(next.greeted_after.is_some());
+        desk.close().await;
+    });
+}
+
 #[test]
 fn callers_of_a_livekit_server_that_restarts_are_told_and_called_back_and_the_next_call_is_as_before() {
     run(async {

@@ -8,7 +8,7 @@ pub(crate) struct Person {
     pub(crate) number: &'static str,
     /// The same as digits.
     pub(crate) digits: &'static str,
-    /// A wish with a day and time of its own.
+    /// A wish; that of each of the first eight has a day and time of its own.
     pub(crate) wish: &'static str,
 }
 
@@ -16,8 +16,8 @@ const fn person(name: &'static str, number: &'static str, digits: &'static str, 
     Person { name, number, digits, wish }
 }
 
-/// Eight callers who want eight times.
-pub(crate) const PEOPLE: [Person; 8] = [
+/// Ten callers, the first eight of whom want eight times.
+pub(crate) const PEOPLE: [Person; 10] = [
     person(
         "Grace Hopper",
         "five five five, zero one three, four five six seven",
@@ -66,6 +66,8 @@ pub(crate) const PEOPLE: [Person; 8] = [
         "5550123456",
         "Hi, I have to see a doctor on Sunday at half past three.",
     ),
+    person("Max Planck", "five five five, zero two zero, one two three four", "5550201234", WISH),
+    person("Marie Curie", "five five five, zero two one, two three four five", "5550212345", WISH),
 ];
 
 /// A wish that leaves the time open.

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use frontdesk_livekit::Credentials;
-use frontdesk_livekit::api::{AgentDispatch, LiveKit, ParticipantToken, RoomSettings};
+use frontdesk_livekit::api::{AgentDispatch, ParticipantToken, RoomSettings};
 use frontdesk_livekit::room::{ParticipantKind, RemoteAudio, Room, RoomEvent, RoomOptions};
 use sqlx::Row as _;
 use tokio::sync::mpsc;
@@ -25,8 +24,7 @@ struct Direct {
 
 impl Direct {
     async fn dial(desk: &Desk, number: &str) -> Self {
-        let livekit = &desk.shared.livekit;
-        let api = LiveKit::new(&livekit.url(), Credentials::new(livekit.api_key(), livekit.api_secret())).expect("an address");
+        let api = desk.api();
         let mut token = ParticipantToken::new(format!("{}-direct", desk.agent), "sip_caller");
         token.kind = ParticipantKind::Sip;
         let attributes = [("sip.callStatus", "active"), ("sip.trunkPhoneNumber", NUMBER), ("sip.phoneNumber", number)];

@@ -16,6 +16,7 @@ mod relay;
 #[path = "../../examples/tools.rs"]
 mod tools;
 
+mod pages;
 mod rooms;
 mod writing;
 

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 /// Longest wait for anything.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-async fn within<F: Future>(what: &str, future: F) -> F::Output {
+pub(crate) async fn within<F: Future>(what: &str, future: F) -> F::Output {
     tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("{what}: not within {PATIENCE:?}"))
 }
 
@@ -59,7 +59,7 @@ impl House {
     }
 }
 
-async fn find<T>(what: &str, events: &mut mpsc::Receiver<RoomEvent>, mut pick: impl FnMut(RoomEvent) -> Option<T>) -> T {
+pub(crate) async fn find<T>(what: &str, events: &mut mpsc::Receiver<RoomEvent>, mut pick: impl FnMut(RoomEvent) -> Option<T>) -> T {
     within(what, async {
         loop {
             let event = events.recv().await.unwrap_or_else(|| panic!("{what}: the room ended"));

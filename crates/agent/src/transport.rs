@@ -8,6 +8,7 @@ use frontdesk_audio::{Frame, SampleRate};
 use frontdesk_conversation::EndReason;
 pub use frontdesk_conversation::{AgentState, Speaker, TranscriptLine, TransferOutcome};
 use futures_util::future::BoxFuture;
+use serde::{Deserialize, Serialize};
 
 use crate::pii::Pii;
 
@@ -63,6 +64,20 @@ pub trait Transport: Send {
     }
 }
 
+/// What the agent does when a person joins a telephone call and speaks to the caller. Who only listens changes nothing, and in a room
+/// without a telephone everybody may speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WhenPersonSpeaks {
+    /// It leaves the call to the person.
+    #[default]
+    Leave,
+    /// It stays, says nothing, writes down what the caller says, and speaks again when the person has left.
+    StandAside,
+    /// It goes on as before.
+    GoOn,
+}
+
 /// Where the agent's speech goes. The shell paces: it writes one 20 ms frame every 20 ms.
 pub trait AudioSink: Send {
     /// Sends one frame of 20 ms at the rate given to `answer`. Never blocks; a frame that cannot be sent is dropped and counted.
@@ -89,12 +104,19 @@ pub enum TransportEvent {
     /// The connection is lost for good. Another agent may have come meanwhile: [`Transport::hang_up`] then ends the call only if
     /// none has.
     Disconnected,
+    /// As [`TransportEvent::Disconnected`], and for good because the server does not let the agent back in: its token has expired or
+    /// was revoked.
+    ShutOut,
     /// The room is no more: the server closed it, or somebody did by its API.
     RoomClosed,
     /// Somebody removed the caller by the server's API, LiveKit's way to hang up for him.
     CallerRemoved,
     /// A person in the call speaks to the caller now, and has taken it over; the caller stays.
     TakenByPerson,
+    /// A person in the call speaks to the caller now, and the agent is to stay and say nothing ([`WhenPersonSpeaks::StandAside`]).
+    PersonCame,
+    /// That person has left.
+    PersonLeft,
     /// The agent was removed from the call, which may go on without it.
     Removed,
     /// Another agent has taken this one's place in the call.
@@ -108,7 +130,7 @@ impl TransportEvent {
     pub const fn is_left_to_another(&self, is_leased: bool) -> bool {
         match self {
             Self::Removed | Self::Replaced => true,
-            Self::Disconnected => is_leased,
+            Self::Disconnected | Self::ShutOut => is_leased,
             _ => false,
         }
     }
@@ -117,9 +139,9 @@ impl TransportEvent {
     #[must_use]
     pub const fn end(&self) -> Option<EndReason> {
         match self {
-            Self::Audio(_) | Self::Dtmf(_) | Self::Text(_) => None,
+            Self::Audio(_) | Self::Dtmf(_) | Self::Text(_) | Self::PersonCame | Self::PersonLeft => None,
             Self::CallerLeft => Some(EndReason::CallerHungUp),
-            Self::Disconnected => Some(EndReason::ConnectionLost),
+            Self::Disconnected | Self::ShutOut => Some(EndReason::ConnectionLost),
             Self::RoomClosed => Some(EndReason::RoomClosed),
             Self::CallerRemoved => Some(EndReason::CallerRemoved),
             Self::TakenByPerson => Some(EndReason::Transferred),

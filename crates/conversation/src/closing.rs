@@ -15,7 +15,7 @@ pub(crate) const TRANSCRIPTION_FAILURES_MAX: u32 = 3;
 impl Conversation {
     /// Nothing works any more: says so, and hands the caller to a person or ends the call.
     pub(crate) fn give_up(&mut self, now: CallTime) {
-        if self.state.reply.as_ref().is_some_and(|reply| reply.purpose == Purpose::Apology) {
+        if self.state.aside || self.state.reply.as_ref().is_some_and(|reply| reply.purpose == Purpose::Apology) {
             return;
         }
         self.cancel_reply(now);
@@ -34,7 +34,7 @@ impl Conversation {
     /// When the call has lasted as long as one may.
     pub(crate) fn time_up_at(&self) -> Option<CallTime> {
         let limit = self.config.duration_max;
-        (!limit.is_zero() && self.state.winding_down.is_none()).then(|| CallTime::ZERO + limit)
+        (!limit.is_zero() && !self.state.aside && self.state.winding_down.is_none()).then(|| CallTime::ZERO + limit + self.state.aside_time)
     }
 
     /// When the caller is to be told that the time is nearly up; while somebody speaks it waits.
@@ -42,7 +42,7 @@ impl Conversation {
         let (limit, before) = (self.config.duration_max, self.config.duration_warning);
         let is_announced = !before.is_zero() && limit >= before.saturating_mul(2) && !self.phrases().time_nearly_up.is_empty();
         let is_open = self.state.winding_down.is_none() && !self.state.time_told && self.is_quiet();
-        (is_announced && is_open).then(|| CallTime::ZERO + (limit - before))
+        (is_announced && is_open).then(|| CallTime::ZERO + (limit - before) + self.state.aside_time)
     }
 
     /// Tells the caller that the time is nearly up; whether that was due.

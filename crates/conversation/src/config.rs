@@ -328,6 +328,8 @@ pub struct Phrases {
     pub lost_field: BTreeMap<FieldKind, String>,
     /// The same if he was saying anything else.
     pub lost_floor: String,
+    /// A person who had joined the call has left, and the agent speaks again; empty to wait for the caller's next words.
+    pub person_left: String,
 }
 
 impl Default for Phrases {
@@ -354,6 +356,7 @@ impl Default for Phrases {
                 "You were spelling a name for me. Could you spell it again, from the start?",
             ]),
             lost_floor: "Could you say that again, please?".into(),
+            person_left: "I'm back. Is there anything else I can do for you?".into(),
         }
     }
 }
@@ -390,6 +393,7 @@ impl Phrases {
                 "Me estaba deletreando un nombre. ¿Me lo puede deletrear otra vez, desde el principio?",
             ]),
             lost_floor: "¿Podría repetirlo, por favor?".into(),
+            person_left: "Ya estoy aquí de nuevo. ¿Puedo ayudarle en algo más?".into(),
         }
     }
 }

@@ -165,6 +165,13 @@ impl Confirmations {
         }
     }
 
+    /// Nobody has heard the read-backs of actions that still wait: they are to be read again.
+    pub(crate) fn forget_heard(&mut self) {
+        for confirmation in self.list.iter_mut().filter(|confirmation| confirmation.progress == Progress::Prepared) {
+            (confirmation.heard_after, confirmation.heard_at) = (None, None);
+        }
+    }
+
     /// Judges a confirmation that the model gives in answer to a turn.
     pub(crate) fn judge(&self, id: &ConfirmationId, turn: Option<TurnId>) -> Verdict {
         let Some(confirmation) = self.get(id) else { return Verdict::Objection(Objection::NoSuch) };

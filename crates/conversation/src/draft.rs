@@ -53,7 +53,11 @@ impl Conversation {
         let state = &self.state;
         let caller = &state.caller;
         let silent = caller.spoke() && !caller.is_speaking() && !caller.is_held() && caller.has_text();
-        let free = state.reply.is_none() && state.playout.flushing.is_none() && self.calls_settled() && state.keypad.due_at().is_none();
+        let free = !state.aside
+            && state.reply.is_none()
+            && state.playout.flushing.is_none()
+            && self.calls_settled()
+            && state.keypad.due_at().is_none();
         (self.config.preemptive_generation && silent && free).then(|| caller.text())
     }
 

@@ -163,6 +163,10 @@ pub enum Input {
         /// The text.
         text: String,
     },
+    /// A person who has joined the call speaks to the caller: the agent says nothing until he has left. Means nothing before the answer.
+    PersonCame,
+    /// That person has left.
+    PersonLeft,
     /// The caller is gone: hung up, or the transport lost him for good.
     CallerLeft,
     /// The operator or the worker ends the call (drain time-out, administrator).

@@ -22,6 +22,11 @@ pub(crate) struct Keypad {
 }
 
 impl Keypad {
+    /// Forgets the digits that were pressed.
+    pub(crate) fn clear(&mut self) {
+        self.digits.clear();
+    }
+
     /// When the digits end, if there are any.
     pub(crate) fn due_at(&self) -> Option<CallTime> {
         (!self.digits.is_empty()).then(|| self.last + PAUSE)

@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod aside;
 mod backchannel;
 mod closing;
 pub mod command;

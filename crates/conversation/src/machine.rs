@@ -196,6 +196,10 @@ impl Conversation {
             Input::TranscriptionReopened => self.state.caller.asked_anew(now),
             Input::TransferEnded(outcome) => self.transfer_ended(now, outcome),
             Input::Reconfigure(agent) => self.reconfigure(now, *agent),
+            Input::PersonCame => self.person_came(),
+            Input::PersonLeft => self.person_left(now),
+            // Keys are for the person.
+            Input::Dtmf { .. } if self.state.aside => {}
             Input::Dtmf { digit } => self.key_pressed(now, digit),
             Input::Text { text } => self.settled_turn(now, &text),
             Input::CallerLeft => self.close(now, EndReason::CallerHungUp),
@@ -247,7 +251,9 @@ impl Conversation {
                 Phase::Waiting | Phase::Ended(_) => false,
                 Phase::Closing(_) => self.tools_due(now) || self.transfer_due(now) || self.closing_due(now),
                 Phase::Open => {
-                    self.winding_down_due(now)
+                    self.person_due(now)
+                        || self.leave_to_person_due(now)
+                        || self.winding_down_due(now)
                         || self.flush_due(now)
                         || self.tools_due(now)
                         || self.transfer_due(now)

@@ -59,7 +59,8 @@ impl Conversation {
     /// Whether the agent has nothing to say and the caller says nothing and presses no keys.
     pub(crate) fn is_quiet(&self) -> bool {
         let busy = self.state.reply.is_some() || self.state.playout.flushing.is_some();
-        let active = !self.state.caller.is_idle() || self.state.caller.is_speaking() || self.state.keypad.due_at().is_some();
+        let active =
+            self.state.aside || !self.state.caller.is_idle() || self.state.caller.is_speaking() || self.state.keypad.due_at().is_some();
         !busy && !active
     }
 

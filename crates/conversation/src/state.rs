@@ -1,6 +1,7 @@
 //! The whole state of a conversation as data, so that another worker can go on with it.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -178,6 +179,13 @@ pub(crate) struct State {
     pub(crate) language: Language,
     pub(crate) trouble: Trouble,
     pub(crate) transfer: Option<Transfer>,
+    /// Whether a person has begun to speak to the caller while something was said that is not to be cut off.
+    pub(crate) person_waits: bool,
+    /// Whether a person speaks to the caller, so that the agent says nothing.
+    pub(crate) aside: bool,
+    /// Since when, and for how long in all before.
+    pub(crate) aside_since: CallTime,
+    pub(crate) aside_time: Duration,
     /// Why the call is to end soon, if it is.
     pub(crate) winding_down: Option<EndReason>,
     /// Whether the caller was told that the call will soon have lasted as long as it may.
@@ -197,6 +205,9 @@ impl Conversation {
             return;
         }
         self.state.playout.paused_at = None;
+        // If the person is still there, the transport says so again.
+        self.state.person_waits = false;
+        self.step_back(now);
         self.settle_flush(now, None);
         self.state.caller.resume(now);
         self.state.barge = Barge::default();

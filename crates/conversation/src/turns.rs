@@ -249,6 +249,11 @@ impl Conversation {
         self.state.away_asked = false;
         self.state.drafts = 0;
         self.audit("turn.committed", Some(turn.to_string()));
+        if self.state.aside {
+            self.complete_turn();
+            self.push(Command::StoreState);
+            return;
+        }
         match emergency.map(|phrase| self.answer_emergency(phrase)) {
             Some(text) => self.start_reply(now, Purpose::Emergency, Some(turn), Some(text), After::Floor),
             None => self.start_reply(now, Purpose::Answer, Some(turn), None, After::Floor),

@@ -58,7 +58,10 @@ impl Conversation {
         let (spoken, last) = (self.state.caller.span(), self.state.caller.last_speech());
         self.state.caller.clear();
         self.resume_playback(now);
-        if failed {
+        if self.state.aside {
+            // Whoever he speaks to will say so.
+            self.state.wordless.words_came();
+        } else if failed {
             self.speech_unheard(now);
         } else if self.state.reply.is_none() {
             // What sounds while the agent speaks is no answer that it waits for.

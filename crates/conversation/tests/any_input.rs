@@ -213,6 +213,7 @@ fn any_input(random: &mut Random, known: &Known, now: CallTime) -> Input {
         _ if random.one_in(6) => Input::Reconfigure(Box::new(other_agent(random))),
         _ if random.one_in(6) => Input::TransferEnded(TransferOutcome::from_sip(*random.pick(&[0, 202, 486, 480, 603, 503, u16::MAX]))),
         _ if random.one_in(20) => random.pick(&[Input::CallerLeft, Input::Stop]).clone(),
+        _ if random.one_in(8) => random.pick(&[Input::PersonCame, Input::PersonLeft]).clone(),
         _ => Input::Tick,
     }
 }

@@ -47,6 +47,10 @@ enum Act {
     HandOff {
         tools: usize,
     },
+    /// A person begins to speak to the caller, or has left.
+    Person {
+        comes: bool,
+    },
     CallerLeaves,
     Stop,
 }
@@ -74,6 +78,7 @@ fn acts(faulty: bool) -> impl Strategy<Value = Vec<(u64, Act)>> {
         1 => prop::sample::select(vec![None, Some(FieldKind::Phone), Some(FieldKind::MemberId)]).prop_map(Act::Expect),
         2 => Just(if faulty { Act::TakenOver } else { Act::EndTurn }),
         1 => (0..9usize).prop_map(|tools| Act::HandOff { tools }),
+        1 => prop::bool::ANY.prop_map(|comes| Act::Person { comes }),
         1 => prop::bool::weighted(0.7).prop_map(|caller| if caller { Act::CallerLeaves } else { Act::Stop }),
     ];
     let wait = prop_oneof![3 => 0..800u64, 4 => 800..5000u64, 1 => 5000..20_000u64];
@@ -170,6 +175,7 @@ fn perform(world: &mut World, act: &Act) {
             let agent = AgentProfile { name: "other".into(), instructions: "You are another.".into(), tools };
             world.feed(Input::Reconfigure(Box::new(agent)));
         }
+        Act::Person { comes } => world.feed(if *comes { Input::PersonCame } else { Input::PersonLeft }),
         Act::CallerLeaves => world.feed(Input::CallerLeft),
         Act::Stop => world.feed(Input::Stop),
     }
@@ -205,7 +211,8 @@ fn play(seed: u64, faults: Faults, acts: &[(u64, Act)]) -> World {
         world.run_ms(*wait);
         perform(&mut world, act);
     }
-    // A caller who says nothing more is asked, and the call ends by itself.
+    // A caller who says nothing more, and to whom nobody speaks, is asked, and the call ends by itself.
+    world.feed(Input::PersonLeft);
     world.run_ms(240_000);
     world
 }

@@ -153,7 +153,8 @@ impl Calls {
         self
     }
 
-    /// Where states and records of calls are kept.
+    /// Where states and records of calls are kept. A call that is to outlive its worker needs more: leases, which only
+    /// `frontdesk start` has, in Postgres.
     #[must_use]
     pub fn store(mut self, store: impl CallStore + 'static) -> Self {
         self.own.store = Some(Arc::new(store));
@@ -255,6 +256,12 @@ impl Calls {
         self.own.stt.is_some() || self.providers.is_some()
     }
 
+    /// Whether a synthesiser is there already.
+    #[must_use]
+    pub fn has_tts(&self) -> bool {
+        self.own.tts.is_some() || self.providers.is_some()
+    }
+
     /// Whether nothing is missing to answer a call.
     #[must_use]
     pub fn is_complete(&self) -> bool {
@@ -325,7 +332,8 @@ impl Calls {
         let joined = LiveKitTransport::join(&job, api, self.transport.clone()).await;
         let mut line = joined.map_err(|error| JobFailure(error.to_string()))?;
         line.set_transfer_numbers(self.transfer_numbers.clone());
-        self.take(Box::new(line), job.stop, job.hurry).await
+        let stop = line.stop();
+        self.take(Box::new(line), stop, job.hurry).await
     }
 }
 

@@ -11,7 +11,7 @@ use frontdesk_livekit::api::{ApiError, LiveKit, NewRoom, ParticipantToken};
 use frontdesk_livekit::room::{ConnectError, DisconnectReason, EndReason, Room, RoomEvent, RoomOptions};
 use support::proxy::Proxy;
 use support::server::{KEY, Server};
-use support::{Events, join, options, tone, within};
+use support::{Events, expiring, join, options, tone, within};
 
 const NOBODY: &str = "ws://127.0.0.1:9";
 
@@ -135,6 +135,37 @@ async fn a_connection_that_stays_away_ends_the_room_in_time() {
     proxy.cut(true);
     let ended = |event| if let RoomEvent::Ended(reason) = event { Some(reason) } else { None };
     assert_eq!(events.find("the end", ended).await, EndReason::SignalLost);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_that_expires_in_the_room_is_renewed_by_the_server() {
+    let server = Server::start().await;
+    let proxy = Proxy::start(server.port()).await;
+    let soon = |identity| {
+        let options = options(&proxy.url(), "expiry", identity);
+        RoomOptions { token: expiring(&options.token, Duration::from_secs(3)), ..options }
+    };
+    // The same as ours, to see that it does expire.
+    let probe = soon("probe");
+    let (alice, mut events) = support::connect(soon("alice")).await;
+    let refused = async || matches!(Room::connect(probe.clone()).await, Err(ConnectError::Unauthorized { .. }));
+    support::eventually("the token to expire", refused).await;
+    proxy.cut(false);
+    reconnected(&mut events).await;
+    alice.set_attributes(BTreeMap::from([("k".into(), "v".into())])).await.expect("signalling works");
+    alice.leave(DisconnectReason::ClientInitiated).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_not_let_back_in_is_told_at_once() {
+    let mut server = Server::start().await;
+    let (alice, mut events) = join(&server.url(), "revoked", "alice").await;
+    alice.media_connected().await.unwrap();
+    // Long before the window of a resumption is over: the token is of no use any more.
+    server.change_secret("another-secret-for-tests-of-thirty-two-or-more-characters");
+    server.restart().await;
+    let ended = |event| if let RoomEvent::Ended(reason) = event { Some(reason) } else { None };
+    assert_eq!(events.find("the end", ended).await, EndReason::Refused);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -5,7 +5,7 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use frontdesk_agent::transport::{AgentState, Speaker, TranscriptLine, TransferOutcome};
+use frontdesk_agent::transport::{AgentState, Speaker, TranscriptLine, TransferOutcome, WhenPersonSpeaks};
 use frontdesk_agent::{Transport, TransportError, TransportEvent};
 use frontdesk_audio::SampleRate;
 use frontdesk_livekit::api::{LiveKit, NewRoom, ParticipantToken};
@@ -15,7 +15,7 @@ use frontdesk_livekit::transport::{LiveKitTransport, STATE_METHOD, TransportOpti
 use frontdesk_livekit::worker::JobContext;
 use support::proxy::Proxy;
 use support::server::Server;
-use support::{Events, join, join_sip, tone, within};
+use support::{Events, expiring, join, join_sip, tone, within};
 use tokio_util::sync::CancellationToken;
 
 const NUMBER: &str = "+15550100";
@@ -278,6 +278,31 @@ async fn an_agent_that_was_cut_off_ends_no_call_that_another_has_by_now() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_that_is_stopped_because_its_agent_was_removed_leaves_the_call() {
+    let server = Server::start().await;
+    let (api, proxy) = (Arc::new(support::api(&server.url())), Proxy::start(server.port()).await);
+    let (_caller, _events) = join_sip(&server.url(), "stopped", "sip_1", &[(BRIDGE_ATTRIBUTE, "transfer")]).await;
+    // Its signalling goes another way than the word that its job is to stop.
+    let far = job(&support::api(&proxy.url()), "stopped");
+    let mut agent = LiveKitTransport::join(&far, api.clone(), TransportOptions::default()).await.expect("joins");
+    within("media", agent.room().media_connected()).await.expect("connects");
+    proxy.cut(true);
+    api.remove_participant("stopped", "agent-AJ_1").await.expect("removed");
+    far.stop.cancel();
+    assert!(matches!(event(&mut agent).await, TransportEvent::Removed));
+    assert!(!agent.stop().is_cancelled(), "the call goes on");
+    agent.hang_up().await;
+    drop(agent);
+    assert_eq!(api.list_participants("stopped").await.expect("the room is there").len(), 1);
+
+    // One that is told to stop for another reason does.
+    let withdrawn = job(&api, "stopped");
+    let agent = LiveKitTransport::join(&withdrawn, api.clone(), TransportOptions::default()).await.expect("joins");
+    withdrawn.stop.cancel();
+    within("the stop", agent.stop().cancelled()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dropped_transport_leaves_no_caller_in_silence() {
     let Call { _server, caller: _caller, mut caller_events, agent, .. } = call("dropped").await;
     drop(agent);
@@ -294,6 +319,10 @@ async fn nobody_to_talk_to() {
     let error = within("giving up", LiveKitTransport::join(&job(&api, "empty"), api.clone(), options.clone())).await.unwrap_err();
     assert!(matches!(error, TransportError::NoCaller { waited_ms: 200 }), "{error}");
     assert!(api.list_rooms(&["empty"]).await.unwrap().is_empty(), "the empty room is deleted");
+    let late = job(&api, "late");
+    let late = JobContext { token: expiring(&late.token, Duration::ZERO), ..late };
+    let error = LiveKitTransport::join(&late, api.clone(), options.clone()).await.unwrap_err();
+    assert!(matches!(&error, TransportError::Join(why) if why.contains("refused the access token")), "{error}");
     let stopped = job(&api, "stopped");
     stopped.stop.cancel();
     let error = LiveKitTransport::join(&stopped, api, options).await.unwrap_err();
@@ -359,6 +388,37 @@ async fn a_person_who_speaks_takes_the_call_over_and_one_who_listens_does_not() 
     let mut present: Vec<&str> = present.iter().map(|participant| participant.identity.as_str()).collect();
     present.sort_unstable();
     assert_eq!(present, ["colleague", "listener", &format!("sip_{NUMBER}")], "caller and colleague go on");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_that_is_told_to_stands_aside_while_a_person_speaks() {
+    let mut call = call("aside").await;
+    call.agent.when_person_speaks(WhenPersonSpeaks::StandAside);
+    let (_listener, _events) = join(&call.api.url().to_string(), "aside", "listener").await;
+    let (person, _person_events) = join(&call.api.url().to_string(), "aside", "person").await;
+    let _voice = tone::play(person.publish_audio(SampleRate::HZ_16000).await.unwrap(), 440.0);
+    assert!(matches!(event(&mut call.agent).await, TransportEvent::PersonCame));
+    // The caller is heard as before.
+    within("data", call.caller.data_connected()).await.unwrap();
+    within("data", call.agent.room().data_connected()).await.unwrap();
+    call.caller.send_dtmf('1').await.unwrap();
+    assert!(matches!(event(&mut call.agent).await, TransportEvent::Dtmf('1')));
+    person.leave(DisconnectReason::ClientInitiated).await;
+    assert!(matches!(event(&mut call.agent).await, TransportEvent::PersonLeft), "whoever only listens does not count");
+
+    // One who is there already when the agent comes, and stays when it goes.
+    call.agent.leave().await;
+    let (third, mut third_events) = join(&call.api.url().to_string(), "aside", "third").await;
+    let _third_voice = tone::play(third.publish_audio(SampleRate::HZ_16000).await.unwrap(), 440.0);
+    let options = TransportOptions { when_person_speaks: WhenPersonSpeaks::StandAside, ..TransportOptions::default() };
+    let mut next = LiveKitTransport::join(&job(&call.api, "aside"), call.api.clone(), options).await.expect("joins");
+    assert!(matches!(event(&mut next).await, TransportEvent::PersonCame));
+    next.hang_up().await;
+    let left =
+        |event| matches!(event, RoomEvent::ParticipantLeft { participant, .. } if participant.identity == "agent-AJ_1").then_some(());
+    third_events.find("the agent's leave", left).await;
+    let present = call.api.list_participants("aside").await.expect("the room is there");
+    assert_eq!(present.len(), 3, "caller, person and listener go on: {present:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -18,7 +18,9 @@ pub use lost::of_lost_call;
 use crate::numbers::Stage;
 use crate::usage::{RecordCost, RecordUsage};
 
-/// Version of the document; raised with every change that a reader could notice.
+/// Version of the document: raised when a record would be misread by who reads those of the version before, because a field has gone or
+/// means something else. Fields and values that are added (an outcome, say) do not raise it: a reader passes over what it does not know,
+/// and takes an outcome that it does not know for an end for another reason.
 pub const RECORD_VERSION: u32 = 1;
 
 /// Everything that is kept of one call. Described by `docs/schemas/call-record.v1.json`.

@@ -62,6 +62,9 @@ impl Driver {
             self.parts.lost.cancel();
             return;
         }
+        if matches!(event, TransportEvent::ShutOut) {
+            self.parts.incidents.note("transport: the server did not let the agent back in, its token has expired or was revoked");
+        }
         if let Some(reason) = event.end() {
             return self.line_ended(reason);
         }
@@ -75,6 +78,8 @@ impl Driver {
                 self.hear(frame.samples, true);
             }
             TransportEvent::Dtmf(digit) => self.inputs.push_back(Input::Dtmf { digit }),
+            TransportEvent::PersonCame => self.inputs.push_back(Input::PersonCame),
+            TransportEvent::PersonLeft => self.inputs.push_back(Input::PersonLeft),
             TransportEvent::Text(text) => self.inputs.push_back(Input::Text { text: text.into_inner() }),
             // Those that end the call.
             _ => {}

@@ -60,6 +60,8 @@ pub(super) struct Start {
     pub(super) tasks: Tasks,
     pub(super) helpers: CancellationToken,
     heart: Heart,
+    /// Whether a person speaks to the caller before the agent does.
+    has_person: bool,
 }
 
 /// How the way to the answer ended.
@@ -110,6 +112,7 @@ impl Start {
             tasks: Tasks::default(),
             helpers: CancellationToken::new(),
             heart: Heart::default(),
+            has_person: false,
         }
     }
 
@@ -226,6 +229,11 @@ impl Start {
                     }
                 },
                 event = next_event(&mut transport) => {
+                    match event {
+                        TransportEvent::PersonCame => self.has_person = true,
+                        TransportEvent::PersonLeft => self.has_person = false,
+                        _ => {}
+                    }
                     if event.is_left_to_another(store.as_ref().is_some_and(|store| store.is_leased(&options.call_id))) {
                         options.lost.cancel();
                     } else if let Some(reason) = event.end() {
@@ -368,7 +376,9 @@ impl Start {
             hurry: self.options.hurry.clone(),
             lost: self.options.lost.clone(),
         };
-        let summary = Driver::new(machine, self.began, parts, reports).run(held, stop).await;
+        let mut driver = Driver::new(machine, self.began, parts, reports);
+        driver.inputs.extend(self.has_person.then_some(Input::PersonCame));
+        let summary = driver.run(held, stop).await;
         let recording = match written {
             Some(written) => written.await.ok().flatten(),
             None => None,

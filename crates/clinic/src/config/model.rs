@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{NaiveDate, NaiveTime, Weekday};
 use chrono_tz::Tz;
+use frontdesk_agent::transport::WhenPersonSpeaks;
 use frontdesk_agent::{Consent, ServiceKind};
 use frontdesk_conversation::EndpointingMode;
 use schemars::JsonSchema;
@@ -54,6 +55,10 @@ pub struct Tenant {
     /// Whether nothing is booked before the call has identified or registered the patient.
     #[serde(default)]
     pub require_identification: bool,
+    /// What the agent does when a person joins a call and speaks to the caller: `"leave"` (the default) leaves the call to the person,
+    /// `"stand_aside"` stays, says nothing, and speaks again when the person has left, `"go_on"` changes nothing.
+    #[serde(default)]
+    pub when_person_speaks: WhenPersonSpeaks,
     /// How the agent sounds.
     #[serde(default)]
     pub voice: Voice,

@@ -11,12 +11,13 @@ type Check = fn(&World) -> Result<(), String>;
 
 /// Checks everything that holds for every call.
 pub(crate) fn check(world: &World) {
-    let checks: [(&str, Check); 10] = [
+    let checks: [(&str, Check); 11] = [
         ("1: no audio after a flush", no_audio_after_flush),
         ("2: two-phase commits", commits),
         ("2: open commits are ordered again", reissued),
         ("3: one output per call", outputs),
         ("5: no dead air", dead_air),
+        ("nothing is said beside a person", beside_a_person),
         ("6: an orderly end", end),
         ("speech ahead is one piece at a time", ahead),
         ("turns are completed once", turns),
@@ -227,21 +228,25 @@ fn outputs(world: &World) -> Result<(), String> {
 fn dead_air(world: &World) -> Result<(), String> {
     let silence = &world.config.silence;
     let margin = Duration::from_millis(50);
-    let (mut state, mut speaking, mut since) = (None, false, CallTime::ZERO);
+    let (mut state, mut speaking, mut since, mut person) = (None, false, CallTime::ZERO, false);
     for (at, logged) in &world.log {
         let limit = match state {
             Some(AgentState::Thinking) => silence.dead_air_max + margin,
             Some(AgentState::Listening) => silence.away_after + margin,
             _ => Duration::MAX,
         };
-        if !speaking {
+        // A person who speaks to the caller fills the silence.
+        if !speaking && !person {
             ensure(at.since(since) <= limit, || format!("silence from {since:?} to {at:?}, {state:?}"))?;
         }
         match logged {
             Logged::Out(Command::SetState(present)) => (state, since) = (Some(*present), *at),
             Logged::Out(Command::HangUp | Command::Finish(_)) => state = None,
+            Logged::Out(command) if stands_aside(command) => person = true,
+            Logged::In(Input::PersonLeft) => (person, since) = (false, *at),
+            Logged::Resumed => (person, since) = (false, *at),
             Logged::In(Input::CallerLeft | Input::Stop) => return Ok(()),
-            Logged::Out(Command::Synthesise { .. } | Command::Flush { .. } | Command::Pause) | Logged::Resumed => since = *at,
+            Logged::Out(Command::Synthesise { .. } | Command::Flush { .. } | Command::Pause) => since = *at,
             Logged::In(Input::PlaybackStarted { .. } | Input::PlaybackPosition { .. } | Input::PlaybackFinished { .. }) => since = *at,
             Logged::In(Input::SpeechStarted { .. }) => speaking = true,
             Logged::In(Input::SpeechEnded { .. }) => (speaking, since) = (false, *at),
@@ -250,6 +255,27 @@ fn dead_air(world: &World) -> Result<(), String> {
             Logged::In(Input::Text { text }) if !text.trim().is_empty() => since = *at,
             // Words alone are a sign of life, but no sound that an agent who owes an answer may wait upon.
             Logged::In(Input::Transcript(words)) if state == Some(AgentState::Listening) && !words.text.is_empty() => since = *at,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// What is never cut off is said to its end before.
+fn stands_aside(command: &Command) -> bool {
+    matches!(command, Command::Audit { action, .. } if action == "person.came")
+}
+
+/// While a person speaks to the caller, the agent orders no speech and asks nothing.
+fn beside_a_person(world: &World) -> Result<(), String> {
+    let mut person = false;
+    for (at, logged) in &world.log {
+        match logged {
+            Logged::Out(command) if stands_aside(command) => person = true,
+            Logged::In(Input::PersonLeft) | Logged::Resumed => person = false,
+            Logged::Out(command @ (Command::Synthesise { .. } | Command::SynthesiseAhead { .. } | Command::AskModel { .. })) => {
+                ensure(!person, || format!("{command:?} at {at:?}"))?;
+            }
             _ => {}
         }
     }

@@ -69,6 +69,8 @@ pub enum EndReason {
     Server(DisconnectReason),
     /// Signalling was lost and could not be resumed.
     SignalLost,
+    /// Signalling was lost, and the server does not let us back in: our token has expired or was revoked.
+    Refused,
     /// Media did not connect, or was lost.
     MediaLost,
 }

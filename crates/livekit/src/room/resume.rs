@@ -69,9 +69,11 @@ fn verdict(error: &SignalError) -> Option<EndReason> {
     match error {
         SignalError::LeaveRequest { action: Action::Resume, .. } => None,
         SignalError::LeaveRequest { reason, .. } => Some(EndReason::Server(DisconnectReason::from_proto(*reason as i32))),
-        SignalError::Handshake { status } | SignalError::Client(status, _) => {
-            matches!(status.as_u16(), 401 | 403 | 404).then_some(EndReason::SignalLost)
-        }
+        SignalError::Handshake { status } | SignalError::Client(status, _) => match status.as_u16() {
+            401 | 403 => Some(EndReason::Refused),
+            404 => Some(EndReason::SignalLost),
+            _ => None,
+        },
         SignalError::TokenFormat | SignalError::TransportNotConfigured | SignalError::UrlParse(_) => Some(EndReason::SignalLost),
         _ => None,
     }
@@ -155,6 +157,13 @@ mod tests {
             held.iter().filter_map(|held| if let Request::Answer(answer) = held { Some(answer.id) } else { None }).collect();
         assert_eq!(answers, [99]);
         assert!(!held.iter().any(|held| matches!(held, Request::Offer(_))));
+    }
+
+    #[test]
+    fn who_is_refused_does_not_ask_again_and_a_busy_server_is_asked_again() {
+        let verdict = |status: u16| verdict(&SignalError::Client(status.try_into().expect("a status"), String::new()));
+        assert_eq!([401, 403, 404].map(verdict), [EndReason::Refused, EndReason::Refused, EndReason::SignalLost].map(Some));
+        assert_eq!(verdict(429), None);
     }
 
     #[test]

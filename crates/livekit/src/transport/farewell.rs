@@ -39,11 +39,13 @@ struct Parts {
     room: Arc<Room>,
     name: String,
     deletes: Deletes,
+    /// A person speaks to the caller: the room is not deleted meanwhile.
+    is_lent: bool,
 }
 
 impl Farewell {
     pub(super) fn new(api: Arc<LiveKit>, room: Arc<Room>, name: String) -> Self {
-        Self { parts: Some(Parts { api, room, name, deletes: Deletes::Always }), task: None }
+        Self { parts: Some(Parts { api, room, name, deletes: Deletes::Always, is_lent: false }), task: None }
     }
 
     /// The room is left, and not deleted.
@@ -54,6 +56,13 @@ impl Farewell {
     /// The room is deleted only if no other agent is in it.
     pub(super) fn end_only_what_nobody_serves(&mut self) {
         self.deletes(Deletes::UnlessServed);
+    }
+
+    /// Whether the room is somebody else's for the time being.
+    pub(super) fn lend(&mut self, is_lent: bool) {
+        if let Some(parts) = &mut self.parts {
+            parts.is_lent = is_lent;
+        }
     }
 
     fn deletes(&mut self, deletes: Deletes) {
@@ -130,6 +139,7 @@ impl Parts {
 
     async fn try_delete(&self) -> Result<(), ApiError> {
         match self.deletes {
+            _ if self.is_lent => return Ok(()),
             Deletes::Never => return Ok(()),
             Deletes::UnlessServed => {
                 let ours = self.room.local_participant().sid;

@@ -9,7 +9,9 @@ mod caller;
 mod farewell;
 mod methods;
 mod options;
+mod people;
 mod signals;
+mod stop;
 mod transfer;
 
 use std::collections::BTreeMap;
@@ -17,21 +19,23 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use frontdesk_agent::transport::{AgentState, TranscriptLine, TransferOutcome};
+use frontdesk_agent::transport::{AgentState, TranscriptLine, TransferOutcome, WhenPersonSpeaks};
 use frontdesk_agent::{AudioSink, CallInfo, Pii, Transport, TransportError, TransportEvent};
 use frontdesk_audio::{Frame, SampleRate};
 use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
-use tokio_util::sync::DropGuard;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::api::LiveKit;
 use crate::pulse;
-use crate::room::{AudioPublisher, DisconnectReason, EndReason, Participant, ParticipantKind, RemoteAudio, Room, RoomEvent, RoomOptions};
+use crate::room::{AudioPublisher, DisconnectReason, EndReason, Participant, RemoteAudio, Room, RoomEvent, RoomOptions};
 use crate::transfer::BRIDGE_ATTRIBUTE;
 use crate::worker::JobContext;
 use farewell::Farewell;
 use methods::Desk;
+use people::People;
 use signals::Signals;
+use stop::Stop;
 use transfer::Transfers;
 
 pub use methods::{RpcMethods, STATE_METHOD};
@@ -56,7 +60,11 @@ pub struct LiveKitTransport {
     desk: Desk,
     /// What the agent does now.
     state: AgentState,
+    people: People,
+    /// Tracks that came before it was known who the caller is.
+    early: Vec<RemoteAudio>,
     farewell: Farewell,
+    stop: Stop,
     /// Tells our bridge that the agent is there, until it is dropped.
     pulse: Option<DropGuard>,
     assigned_at: Instant,
@@ -82,7 +90,7 @@ impl LiveKitTransport {
         let room = Arc::new(room);
         // From here on whoever fails leaves no room behind.
         let transfers = Transfers::new(Arc::clone(&api));
-        let mut farewell = Farewell::new(api, room.clone(), job.room.clone());
+        let mut farewell = Farewell::new(Arc::clone(&api), room.clone(), job.room.clone());
         let mut audio = Vec::new();
         let found = tokio::select! {
             () = job.stop.cancelled() => Err(TransportError::Ended),
@@ -95,10 +103,13 @@ impl LiveKitTransport {
                 return Err(error);
             }
         };
-        let audio = audio.into_iter().rfind(|audio: &RemoteAudio| audio.participant_identity() == caller.identity);
+        let is_callers = |audio: &RemoteAudio| audio.participant_identity() == caller.identity;
+        let (callers, early): (Vec<_>, Vec<_>) = audio.into_iter().partition(is_callers);
+        let audio = callers.into_iter().next_back();
         let signals = Signals::start(room.clone(), caller.clone());
         let pulse = caller.attribute(BRIDGE_ATTRIBUTE).is_some().then(|| pulse::start(room.clone(), caller.identity.clone()));
         let info = caller::info(job, &caller);
+        let stop = Stop::watch(job.stop.clone(), api, Arc::clone(&room));
         let desk = Desk::new(Arc::clone(&room), options.methods.clone(), info.call_id.clone());
         Ok(Self {
             room,
@@ -111,7 +122,10 @@ impl LiveKitTransport {
             transfers,
             desk,
             state: AgentState::Initializing,
+            people: People::default(),
+            early,
             farewell,
+            stop,
             pulse,
             assigned_at: job.assigned_at,
             over: false,
@@ -130,9 +144,21 @@ impl LiveKitTransport {
         self.caller.attribute(BRIDGE_ATTRIBUTE).is_some()
     }
 
+    /// Fires when the call is to stop because its job is ([`JobContext::stop`]); not if that was told because the agent was removed from
+    /// the room, which is an event: then the call is another's.
+    #[must_use]
+    pub fn stop(&self) -> CancellationToken {
+        self.stop.here.clone()
+    }
+
     /// The numbers, in E.164, of those whom the caller may be transferred to, by their names.
     pub fn set_transfer_numbers(&mut self, numbers: BTreeMap<String, String>) {
         self.transfers.set_numbers(numbers);
+    }
+
+    /// What the agent does from now on when a person joins the call and speaks.
+    pub fn when_person_speaks(&mut self, what: WhenPersonSpeaks) {
+        self.options.when_person_speaks = what;
     }
 
     /// What an event of the room means for the call, if anything.
@@ -142,12 +168,7 @@ impl LiveKitTransport {
                 self.audio = Some(audio);
                 None
             }
-            RoomEvent::AudioTrack(audio) if self.is_colleague(audio.participant_identity()) => {
-                tracing::info!(call = self.info.call_id, "a person speaks to the caller; the call is left to him");
-                // The caller stays, and is heard by somebody else.
-                self.farewell.leave_the_room_be();
-                Some(TransportEvent::TakenByPerson)
-            }
+            RoomEvent::AudioTrack(audio) => self.person_speaks(audio.participant_identity()),
             RoomEvent::Rpc(request) => {
                 self.desk.on_request(request, self.state);
                 None
@@ -174,7 +195,7 @@ impl LiveKitTransport {
             // Who joins anew under the same identity replaces the old connection; a lost event may have been the leaving.
             RoomEvent::ParticipantLeft { .. } | RoomEvent::Lagged { .. } => {
                 let present = self.room.participants().iter().any(|participant| self.is_caller(&participant.identity));
-                (!present).then_some(TransportEvent::CallerLeft)
+                if present { self.people_left() } else { Some(TransportEvent::CallerLeft) }
             }
             RoomEvent::LocalTrackSubscribed { .. } => {
                 let subscribed_ms = u64::try_from(self.assigned_at.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -188,7 +209,7 @@ impl LiveKitTransport {
                     // The caller has, or will have, another agent: the room is not ours any more.
                     TransportEvent::Removed | TransportEvent::Replaced => self.farewell.leave_the_room_be(),
                     // He may have another one by now. If not, he is not left in silence.
-                    TransportEvent::Disconnected => self.farewell.end_only_what_nobody_serves(),
+                    TransportEvent::Disconnected | TransportEvent::ShutOut => self.farewell.end_only_what_nobody_serves(),
                     _ => {}
                 }
                 Some(event)
@@ -199,15 +220,6 @@ impl LiveKitTransport {
 
     fn is_caller(&self, identity: &str) -> bool {
         self.caller.identity == identity
-    }
-
-    /// Whether whoever speaks there takes the call over from us.
-    fn is_colleague(&self, identity: &str) -> bool {
-        let is_person = |participant: &Participant| participant.identity == identity && participant.kind == ParticipantKind::Standard;
-        self.options.yields_to_people
-            && self.caller.kind == ParticipantKind::Sip
-            && !self.is_caller(identity)
-            && self.room.participants().iter().any(is_person)
     }
 }
 
@@ -229,6 +241,10 @@ impl Transport for LiveKitTransport {
 
     async fn next_event(&mut self) -> TransportEvent {
         while !self.over {
+            if let Some(event) = self.early.pop().and_then(|audio| self.person_speaks(audio.participant_identity())) {
+                self.over = event.end().is_some();
+                return event;
+            }
             let event = tokio::select! {
                 biased;
                 event = self.events.recv() => match event {
@@ -238,6 +254,10 @@ impl Transport for LiveKitTransport {
                         Some(TransportEvent::Disconnected)
                     }
                 },
+                () = self.stop.removed() => {
+                    self.farewell.leave_the_room_be();
+                    Some(TransportEvent::Removed)
+                }
                 frame = next_frame(&mut self.audio) => frame.map(TransportEvent::Audio),
             };
             if let Some(event) = event {
@@ -286,6 +306,7 @@ const fn ended(reason: EndReason) -> TransportEvent {
         // may have the call.
         EndReason::Server(DisconnectReason::ParticipantRemoved | DisconnectReason::StateMismatch) => TransportEvent::Removed,
         EndReason::Server(DisconnectReason::DuplicateIdentity) => TransportEvent::Replaced,
+        EndReason::Refused => TransportEvent::ShutOut,
         _ => TransportEvent::Disconnected,
     }
 }

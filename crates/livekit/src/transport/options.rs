@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use frontdesk_agent::transport::WhenPersonSpeaks;
+
 use super::methods::RpcMethods;
 
 /// Settings of a [`super::LiveKitTransport`].
@@ -17,9 +19,8 @@ pub struct TransportOptions {
     pub fill_silence_after: Option<Duration>,
     /// How long a dropped signal connection is resumed; see [`crate::room::RoomOptions::resume_window`].
     pub resume_window: Duration,
-    /// Whether the agent leaves a telephone call to a person who joins it later and speaks: one of kind `STANDARD` who publishes
-    /// audio. Who only listens is no such person, and in a room without a telephone everybody may speak.
-    pub yields_to_people: bool,
+    /// What the agent does when a person joins a telephone call and speaks: one of kind `STANDARD` who publishes audio.
+    pub when_person_speaks: WhenPersonSpeaks,
     /// Methods that others in the room may call, besides our own.
     pub methods: RpcMethods,
 }
@@ -32,7 +33,7 @@ impl Default for TransportOptions {
             latency: Duration::from_millis(60),
             fill_silence_after: Some(Duration::from_millis(80)),
             resume_window: Duration::from_secs(30),
-            yields_to_people: true,
+            when_person_speaks: WhenPersonSpeaks::default(),
             methods: RpcMethods::default(),
         }
     }

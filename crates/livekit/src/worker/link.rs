@@ -6,13 +6,14 @@ use livekit_protocol as proto;
 use proto::server_message::Message as FromServer;
 use proto::worker_message::Message as ToServer;
 use rand::Rng as _;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::connection::{HandshakeError, SocketError, WorkerSocket, handshake};
 use super::error::WorkerError;
 use super::options::{FirstRegistration, WorkerOptions};
+use super::stall::{Deputy, LOOK_EVERY};
 use crate::server_url::ServerUrl;
 
 /// How long connecting and registering may take; the server waits as long.
@@ -56,11 +57,37 @@ pub(super) struct Link {
     pub(super) events: mpsc::Sender<LinkEvent>,
     pub(super) outgoing: mpsc::Receiver<ToServer>,
     pub(super) cancel: CancellationToken,
+    pub(super) deputy: Deputy,
+}
+
+/// A link that runs. Ends when its `cancel` fires.
+pub(super) struct Running(oneshot::Receiver<()>);
+
+impl Running {
+    /// Waits for the end; whether it was a good one.
+    pub(super) async fn ended(self) -> bool {
+        self.0.await.is_ok()
+    }
 }
 
 impl Link {
+    /// Runs on a thread of its own.
+    ///
+    /// # Errors
+    /// The system gives no thread, or nothing to wait with.
+    pub(super) fn start(self) -> std::io::Result<Running> {
+        let (ended, running) = oneshot::channel();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        std::thread::Builder::new().name("livekit-worker".into()).spawn(move || {
+            runtime.block_on(self.run());
+            // Nobody waits any more if the worker was dropped.
+            let _ = ended.send(());
+        })?;
+        Ok(Running(running))
+    }
+
     /// Runs until `cancel` fires or registering is hopeless.
-    pub(super) async fn run(mut self) {
+    async fn run(mut self) {
         let cancel = self.cancel.clone();
         let _ = cancel.run_until_cancelled(self.keep_registered()).await;
     }
@@ -166,10 +193,18 @@ impl Link {
         }
     }
 
+    /// The refusal of an offer that the runner is not able to answer.
+    fn refusal(&mut self, message: &FromServer) -> Option<ToServer> {
+        let FromServer::Availability(offer) = message else { return None };
+        self.deputy.offered(&offer.job.as_ref()?.id, std::time::Instant::now())
+    }
+
     /// Passes messages both ways until the connection fails.
     async fn converse(&mut self, socket: &mut WorkerSocket) -> SocketError {
         let mut ping = tokio::time::interval(PING_INTERVAL);
+        let mut look = tokio::time::interval(LOOK_EVERY);
         let mut heard = Instant::now();
+        self.deputy.begin();
         loop {
             let sent = tokio::select! {
                 message = socket.next() => {
@@ -178,14 +213,20 @@ impl Link {
                         Err(error) => return error,
                         Ok(FromServer::Pong(_)) => Ok(()),
                         Ok(message) => {
-                            if self.events.send(LinkEvent::Message(Box::new(message))).await.is_err() {
+                            if let Some(refusal) = self.refusal(&message) {
+                                socket.send(refusal).await
+                            } else if self.events.send(LinkEvent::Message(Box::new(message))).await.is_err() {
                                 return SocketError::Closed;
+                            } else {
+                                Ok(())
                             }
-                            Ok(())
                         }
                     }
                 }
-                Some(message) = self.outgoing.recv() => socket.send(message).await,
+                Some(message) = self.outgoing.recv() => {
+                    if self.deputy.passes(&message) { socket.send(message).await } else { Ok(()) }
+                }
+                _ = look.tick() => send_all(socket, self.deputy.look(std::time::Instant::now())).await,
                 _ = ping.tick() => {
                     if heard.elapsed() > SILENCE_MAX {
                         return SocketError::Stuck;
@@ -198,6 +239,13 @@ impl Link {
             }
         }
     }
+}
+
+async fn send_all(socket: &mut WorkerSocket, messages: Vec<ToServer>) -> Result<(), SocketError> {
+    for message in messages {
+        socket.send(message).await?;
+    }
+    Ok(())
 }
 
 /// Says why there is no registration yet. What only the operator can mend is an error, told once an outage.

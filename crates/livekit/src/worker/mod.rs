@@ -2,7 +2,8 @@
 //!
 //! One process runs many jobs, each a supervised task of its own: a panic ends that job alone. Two parts share the work:
 //! the *link* keeps a registered WebSocket (and reconnects, while jobs live on over their own room connections), and the
-//! *runner* decides, starts, stops and counts jobs.
+//! *runner* decides, starts, stops and counts jobs. The link has a thread of its own, so that it can refuse offers while the runner and
+//! the jobs do not come round.
 //!
 //! Protocol: binary protobuf `WorkerMessage` and `ServerMessage` over `{url}/agent`.
 
@@ -15,6 +16,7 @@ mod link;
 mod load;
 mod options;
 mod runner;
+mod stall;
 mod table;
 
 pub use capacity::{Capacity, JOBS, JOBS_MAX, JOBS_WAITING, LOAD, Standing};

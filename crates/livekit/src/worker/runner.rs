@@ -19,6 +19,7 @@ use super::error::WorkerError;
 use super::job::{Acceptance, JobAnswer, JobContext, JobEntry, JobFailure, JobKind, JobRequest};
 use super::link::{Link, LinkEvent};
 use super::options::WorkerOptions;
+use super::stall::{Beat, Deputy};
 use super::table::JobTable;
 use crate::server_url::ServerUrl;
 
@@ -148,8 +149,10 @@ impl Worker {
         let (to_server, outgoing) = mpsc::channel(OUTGOING);
         let cancel = CancellationToken::new();
         let _stop_link = cancel.clone().drop_guard();
-        let link = Link { url: url.clone(), options: self.options.clone(), events, outgoing, cancel: cancel.clone() };
-        let link = tokio::spawn(link.run());
+        let beat = Beat::start(std::time::Instant::now());
+        let (deputy, options) = (Deputy::new(beat.clone()), self.options.clone());
+        let link = Link { url: url.clone(), options, events, outgoing, cancel: cancel.clone(), deputy };
+        let link = link.start().map_err(|error| WorkerError::Prewarm { reason: format!("no thread for its connection: {error}") })?;
         self.health.send_modify(|health| health.down_since = Some(Instant::now()));
         let mut simulations = self.waiting_simulations.lock().await;
         let runner = Runner {
@@ -163,11 +166,12 @@ impl Worker {
             tasks: JoinSet::new(),
             handles: HashMap::new(),
             health: &self.health,
+            beat,
         };
         let result = runner.run(link_events, &mut simulations, shutdown).await;
         cancel.cancel();
-        if let Err(error) = link.await {
-            tracing::error!(panicked = error.is_panic(), "the worker's link ended badly");
+        if !link.ended().await {
+            tracing::error!("the worker's link panicked");
         }
         self.health.send_replace(WorkerHealth::default());
         result
@@ -186,6 +190,8 @@ struct Runner<'a> {
     tasks: JoinSet<Ended>,
     handles: HashMap<String, AbortHandle>,
     health: &'a watch::Sender<WorkerHealth>,
+    /// Beats while the runner comes round.
+    beat: Beat,
 }
 
 impl Runner<'_> {
@@ -231,6 +237,7 @@ impl Runner<'_> {
                 }
                 _ = tick.tick() => self.report(),
                 _ = house.tick() => {
+                    self.beat.beat(std::time::Instant::now());
                     self.capacity.sample(Instant::now());
                     if drain_until.is_some_and(|until| until <= Instant::now()) {
                         self.table.stop_all(Instant::now(), self.options.stop_timeout);

@@ -7,11 +7,15 @@ pub mod proxy;
 pub mod server;
 pub mod tone;
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use frontdesk_livekit::Credentials;
 use frontdesk_livekit::api::{LiveKit, ParticipantToken};
 use frontdesk_livekit::room::{ParticipantKind, RemoteAudio, Room, RoomEvent, RoomOptions};
+use hmac::{Hmac, Mac as _};
+use sha2::Sha256;
 use tokio::sync::mpsc;
 
 /// Longest wait for anything in a test.
@@ -34,6 +38,20 @@ pub fn options_as(url: &str, token: ParticipantToken) -> RoomOptions {
     let jwt = api(url).participant_token(&token).expect("a token");
     // Without filling, what is heard does not depend on how busy this machine is.
     RoomOptions { fill_silence_after: None, ..RoomOptions::new(url, jwt) }
+}
+
+/// The same token, which the server takes for so long and no longer: it allows a minute's difference of clocks.
+pub fn expiring(token: &str, left: Duration) -> String {
+    const LEEWAY_S: u64 = 60;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+    let parts: Vec<&str> = token.split('.').collect();
+    let claims = URL_SAFE_NO_PAD.decode(parts[1]).expect("base64");
+    let mut claims: serde_json::Value = serde_json::from_slice(&claims).expect("JSON");
+    claims["exp"] = (now - LEEWAY_S + left.as_secs()).into();
+    let signed = format!("{}.{}", parts[0], URL_SAFE_NO_PAD.encode(claims.to_string()));
+    let mut mac = Hmac::<Sha256>::new_from_slice(server::SECRET.as_bytes()).expect("any length");
+    mac.update(signed.as_bytes());
+    format!("{signed}.{}", URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()))
 }
 
 pub async fn join(url: &str, room: &str, identity: &str) -> (Room, Events) {

@@ -90,19 +90,23 @@ async fn a_line_that_is_lost_stands_in_the_record() {
         (TransportEvent::RoomClosed, EndReason::RoomClosed),
         (TransportEvent::CallerRemoved, EndReason::CallerRemoved),
         (TransportEvent::Disconnected, EndReason::ConnectionLost),
+        (TransportEvent::ShutOut, EndReason::ConnectionLost),
     ] {
         let call = Call::greeted(Fakes::default(), options()).await;
         let caller = call.caller.clone();
+        let is_shut_out = matches!(event, TransportEvent::ShutOut);
         caller.tell(event);
         let record = call.ended(Duration::from_secs(30)).await;
         assert_eq!(record.outcome, outcome);
+        let tells_why = record.incidents.iter().any(|incident| incident.contains("did not let the agent back in"));
+        assert_eq!(tells_why, is_shut_out, "{:?}", record.incidents);
         assert!(caller.was_hung_up().is_some() && !caller.was_left(), "without a lease nobody else can have it");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_call_that_another_agent_has_is_left_to_it() {
-    for event in [TransportEvent::Removed, TransportEvent::Replaced, TransportEvent::Disconnected] {
+    for event in [TransportEvent::Removed, TransportEvent::Replaced, TransportEvent::Disconnected, TransportEvent::ShutOut] {
         let fakes = Fakes::default();
         fakes.store.set_leased(true);
         let store = fakes.store.clone();

@@ -1,6 +1,7 @@
 //! Whole calls in virtual time, over fakes of every trait.
 
 mod agents;
+mod aside;
 mod endings;
 mod faults;
 mod language;
