@@ -170,8 +170,8 @@ impl Verdicts<'_> {
 
     /// Of the worker that is to have the most calls.
     fn idle(&self, text: &mut String) {
-        let ours = self.rows.iter().filter(|it| it.row.side == Side::Ours && it.row.turns == Turns::Vad && it.row.calls >= MANY);
-        let Some(idle) = ours.last().map(|it| it.idle) else { return };
+        let mut ours = self.rows.iter().filter(|it| it.row.side == Side::Ours && it.row.turns == Turns::Vad && it.row.calls >= MANY);
+        let Some(idle) = ours.next_back().map(|it| it.idle) else { return };
         let measured = format!("{:.3} cores, {:.1} MB PSS", idle.cores, megabytes(idle.pss_kb));
         let what = "frontdesk, idle worker before its first call";
         text.push_str(&verdict(what, "< 0.005 cores, < 60 MB", &measured, idle.cores < 0.005 && idle.pss_kb < 60_000));

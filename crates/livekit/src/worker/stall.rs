@@ -80,7 +80,7 @@ impl Deputy {
         match message {
             ToServer::Availability(answer) => self.open.remove(&answer.job_id),
             ToServer::UpdateWorker(status) => {
-                self.status = Some(status.clone());
+                self.status = Some(*status);
                 true
             }
             _ => true,
@@ -94,13 +94,13 @@ impl Deputy {
             (false, false) => Vec::new(),
             (true, false) => {
                 tracing::warn!("the worker's tasks come round again");
-                self.status.clone().map(ToServer::UpdateWorker).into_iter().collect()
+                self.status.map(ToServer::UpdateWorker).into_iter().collect()
             }
             (was_stalled, true) => {
                 let mut said: Vec<ToServer> = self.open.drain().map(refusal).collect();
                 if !was_stalled {
                     tracing::error!("the worker's tasks do not come round: something blocks them; offers are refused meanwhile");
-                    let status = self.status.clone().unwrap_or_default();
+                    let status = self.status.unwrap_or_default();
                     let full = proto::UpdateWorkerStatus { status: Some(proto::WorkerStatus::WsFull as i32), load: 1.0, ..status };
                     said.push(ToServer::UpdateWorker(full));
                 }
