@@ -65,7 +65,7 @@ pub const MEASURES: &[Measure] = &[
     counter("frontdesk.worker.jobs_offered", "jobs that LiveKit has offered"),
     counter(
         "frontdesk.worker.jobs_refused",
-        "offers that were refused, by `reason`: `full`, `draining`, `filtered`, `unwanted`, `terminated`",
+        "offers that were refused, by `reason`: `full`, `draining`, `filtered`, `unwanted`, `terminated`, `stalled`",
     ),
     counter("frontdesk.worker.jobs_started", "jobs that were assigned and begun"),
     counter("frontdesk.worker.jobs_ended", "jobs that ended, by `status`: `success`, `failed`"),

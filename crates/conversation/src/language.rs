@@ -34,6 +34,13 @@ impl Conversation {
         self.state.language.current.as_deref().unwrap_or(&self.config.language)
     }
 
+    /// Tells a new worker in which language the call goes on, if not in the one in which it began.
+    pub(crate) fn restore_language(&mut self) {
+        if let Some(language) = self.state.language.current.clone() {
+            self.push(Command::SetLanguage { language });
+        }
+    }
+
     /// What the agent says by itself, in the language of the call.
     pub(crate) fn phrases(&self) -> &Phrases {
         self.config.languages.get(self.language()).unwrap_or(&self.config.phrases)

@@ -204,6 +204,7 @@ impl Conversation {
             self.state.phase = Phase::Closing(reason);
             return;
         }
+        self.restore_language();
         self.state.playout.paused_at = None;
         // If the person is still there, the transport says so again.
         self.state.person_waits = false;

@@ -24,6 +24,22 @@ fn resumed(config: Config, question: &str) -> String {
 }
 
 #[test]
+fn the_call_goes_on_in_its_language() {
+    let mut config = config();
+    config.languages.insert("es".into(), Phrases::spanish());
+    let in_spanish = |command: &Command| *command == Command::SetLanguage { language: "es".into() };
+    let mut world = asked(config, "Which one would you like?");
+    world.resume();
+    assert_eq!(world.count(in_spanish), 0);
+    world.run_until_listening();
+    world.feed(Input::SetLanguage { language: "es".into() });
+    world.resume();
+    assert_eq!(world.count(in_spanish), 2, "the next worker's voice has to change as well");
+    world.run_until_listening();
+    assert!(world.said().last().expect("it speaks").starts_with(&Phrases::spanish().lost));
+}
+
+#[test]
 fn the_caller_is_told_what_he_was_saying() {
     let english = Phrases::default();
     for (question, field) in [

@@ -75,6 +75,7 @@ async fn listening_asks_for_what_the_telephone_needs() {
     let wanted = SttOptions { language: Some("en-US".into()), keyterms: vec!["Dr. Grace".into(), "crown".into()] };
     let mut stream = stt.open(wanted).await.expect("open");
     stream.send_audio(&[7]).await.expect("queued");
+    stream.finalize().await.expect("queued");
     assert_eq!(stream.next_event().await.expect("no error").expect("an event").text.expose(), "yes");
     // The server hangs up in the middle of the call.
     assert_eq!(stream.next_event().await.expect_err("gone").kind(), "broken");

@@ -101,13 +101,10 @@ impl Link {
                     (ever, refusal_told) = (true, false);
                     let since = Instant::now();
                     while self.outgoing.try_recv().is_ok() {}
-                    let early = early.into_iter().map(|message| LinkEvent::Message(Box::new(message)));
-                    for event in std::iter::once(LinkEvent::Up(worker_id)).chain(early) {
-                        if self.events.send(event).await.is_err() {
-                            return;
-                        }
+                    if self.events.send(LinkEvent::Up(worker_id)).await.is_err() {
+                        return;
                     }
-                    let error = self.converse(&mut socket).await;
+                    let error = self.converse(&mut socket, early).await;
                     tracing::warn!(%error, "the worker's connection is lost");
                     // The runner must be able to go on until it hears that we are down.
                     while self.outgoing.try_recv().is_ok() {}
@@ -199,12 +196,25 @@ impl Link {
         self.deputy.offered(&offer.job.as_ref()?.id, std::time::Instant::now())
     }
 
-    /// Passes messages both ways until the connection fails.
-    async fn converse(&mut self, socket: &mut WorkerSocket) -> SocketError {
+    /// Gives the runner a message of the server, or answers in its place.
+    async fn take(&mut self, socket: &mut WorkerSocket, message: FromServer) -> Result<(), SocketError> {
+        if let Some(refusal) = self.refusal(&message) {
+            return socket.send(refusal).await;
+        }
+        self.events.send(LinkEvent::Message(Box::new(message))).await.map_err(|_| SocketError::Closed)
+    }
+
+    /// Passes messages both ways until the connection fails; `early` came while it was registered.
+    async fn converse(&mut self, socket: &mut WorkerSocket, early: Vec<FromServer>) -> SocketError {
         let mut ping = tokio::time::interval(PING_INTERVAL);
         let mut look = tokio::time::interval(LOOK_EVERY);
         let mut heard = Instant::now();
         self.deputy.begin();
+        for message in early {
+            if let Err(error) = self.take(socket, message).await {
+                return error;
+            }
+        }
         loop {
             let sent = tokio::select! {
                 message = socket.next() => {
@@ -212,15 +222,7 @@ impl Link {
                     match message {
                         Err(error) => return error,
                         Ok(FromServer::Pong(_)) => Ok(()),
-                        Ok(message) => {
-                            if let Some(refusal) = self.refusal(&message) {
-                                socket.send(refusal).await
-                            } else if self.events.send(LinkEvent::Message(Box::new(message))).await.is_err() {
-                                return SocketError::Closed;
-                            } else {
-                                Ok(())
-                            }
-                        }
+                        Ok(message) => self.take(socket, message).await,
                     }
                 }
                 Some(message) = self.outgoing.recv() => {
