@@ -147,7 +147,11 @@ pub struct Rule {
     pub times: u32,
 }
 
-/// Answers what the agent says, by rules; the first that fits decides.
+/// How often a caller who is asked to say it again does so.
+const REPEATS_MAX: u32 = 3;
+
+/// Answers what the agent says, by rules; the first that fits decides. Who is asked to say it again does, a few times, where no rule
+/// fits.
 ///
 /// Words that no rule fits are let pass ("One moment, please."). Where the agent's words are not known at all, or everybody
 /// has been silent for long, the acts of [`Reactive::otherwise`] follow in their order.
@@ -155,6 +159,9 @@ pub struct Rule {
 pub struct Reactive {
     rules: Vec<Rule>,
     otherwise: VecDeque<Act>,
+    /// What was said last.
+    last: Option<Act>,
+    repeats: u32,
 }
 
 impl Reactive {
@@ -199,7 +206,15 @@ impl CallerPlan for Reactive {
             let fits = |rule: &&mut Rule| rule.times > 0 && rule.contains.iter().all(|part| words.contains(part.as_str()));
             if let Some(rule) = self.rules.iter_mut().find(fits) {
                 rule.times -= 1;
+                self.last = Some(rule.act.clone()).filter(|act| matches!(act, Act::Say(_)));
                 return rule.act.clone();
+            }
+            if words.contains("say it again")
+                && self.repeats < REPEATS_MAX
+                && let Some(last) = &self.last
+            {
+                self.repeats += 1;
+                return last.clone();
             }
         }
         if words.is_some() && !heard.is_overdue {
@@ -228,6 +243,17 @@ mod tests {
         assert_eq!((plan.cue(), plan.act(hears("b"))), (Cue::AgentSpeaking(barge_in), Act::Say("two".into())));
         assert_eq!(plan.act(Heard::default()), Act::HangUp);
         assert_eq!((plan.cue(), plan.act(hears("c"))), (Cue::AgentFinished, Act::Listen));
+    }
+
+    #[test]
+    fn who_was_not_heard_says_it_again_a_few_times() {
+        let mut plan = Reactive::new().when(&["help"], "A time, please.");
+        assert_eq!(plan.act(hears("Could you say it again?")), Act::Listen, "nothing was said yet");
+        assert_eq!(plan.act(hears("How can I help?")), Act::Say("A time, please.".into()));
+        for _ in 0..REPEATS_MAX {
+            assert_eq!(plan.act(hears("I couldn't hear that. Could you say it again?")), Act::Say("A time, please.".into()));
+        }
+        assert_eq!(plan.act(hears("I couldn't hear that. Could you say it again?")), Act::Listen);
     }
 
     #[test]
