@@ -62,9 +62,10 @@ struct Insistent {
 
 impl CallerPlan for Insistent {
     fn act(&mut self, heard: Heard<'_>) -> Act {
-        match &self.last {
-            Some(last @ (Act::Say(_) | Act::Listen)) if heard.is_overdue => last.clone(),
-            _ => self.last.insert(self.inner.act(heard)).clone(),
+        // The agent's words may have come too late for the moment at which it had finished: they count even now.
+        match (self.inner.act(heard), &self.last) {
+            (Act::Listen, Some(last @ (Act::Say(_) | Act::Listen))) if heard.is_overdue => last.clone(),
+            (act, _) => self.last.insert(act).clone(),
         }
     }
 }
