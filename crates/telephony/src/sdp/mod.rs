@@ -227,7 +227,9 @@ impl Media {
 
     /// The numeric formats, in order.
     pub fn payload_types(&self) -> impl Iterator<Item = u8> + '_ {
-        self.formats.iter().filter_map(|format| format.parse().ok()).filter(|payload_type| *payload_type < 128)
+        // `00` is no way to write 0: the answer repeats what was offered, letter for letter.
+        let canonical = |format: &&String| **format == "0" || !format.starts_with(['0', '+']);
+        self.formats.iter().filter(canonical).filter_map(|format| format.parse().ok()).filter(|payload_type| *payload_type < 128)
     }
 
     fn rtpmap(&self, payload_type: u8) -> Option<&str> {

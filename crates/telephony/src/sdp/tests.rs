@@ -179,6 +179,14 @@ fn near_sdp() -> impl Strategy<Value = String> {
     prop::collection::vec(line, 0..20).prop_map(|lines| format!("v=0\r\n{}", lines.join("\r\n")))
 }
 
+#[test]
+fn a_payload_type_that_is_not_written_as_one_is_not_accepted() {
+    for format in ["00", "+0", "08"] {
+        let offer = parse(&format!("v=0\r\no=- 1 2 IN IP4 203.0.113.5\r\nm=audio 4000 RTP/AVP {format}"));
+        assert!(answer(&offer, &local()).is_err(), "{format}");
+    }
+}
+
 proptest! {
     #[test]
     fn no_body_panics(body in prop::collection::vec(any::<u8>(), 0..1500)) {
