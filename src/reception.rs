@@ -381,6 +381,14 @@ pub(crate) fn turn_model(config: &Config, tenants: &TenantDirectory) -> Result<O
     TurnEngine::start(config.worker.turn_model.as_deref().map(Path::new)).map(Some)
 }
 
+/// Loads the turn model and lets it judge, if a tenant's turns end by it; whether one's do.
+pub(crate) fn try_turn_model(config: &Config, tenants: &TenantDirectory) -> Result<bool, TurnError> {
+    if wants_turn_model(tenants) {
+        TurnEngine::inline(config.worker.turn_model.as_deref().map(Path::new))?;
+    }
+    Ok(wants_turn_model(tenants))
+}
+
 fn deepgram(base_url: &str, key: Option<&Secret>) -> DeepgramOptions {
     let mut options = DeepgramOptions::new(key.map(Secret::expose).unwrap_or_default().to_owned());
     base_url.clone_into(&mut options.base_url);

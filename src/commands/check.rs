@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use super::{CommandError, keyring, livekit_credentials};
 use crate::config::{Config, SETTINGS};
-use crate::reception::{PROBE_TIMEOUT, providers, turn_model};
+use crate::reception::{PROBE_TIMEOUT, providers, try_turn_model};
 
 /// Prints every setting.
 pub(super) fn list_settings() {
@@ -55,8 +55,8 @@ pub(super) async fn run(config: &Config) -> Result<(), CommandError> {
     findings.push(remote("master key", async { keyring(config).await.map(|_| "valid".into()).map_err(|error| error.to_string()) }).await);
     findings.push(local("turn model", || {
         let tenants = TenantDirectory::load(&config.tenants.dir).map_err(|_| "which tenants need it is not known".to_owned())?;
-        let engine = turn_model(config, &tenants).map_err(|error| error.to_string())?;
-        Ok(if engine.is_some() { "loaded" } else { "not needed: no tenant has turn_detection = \"model\"" }.into())
+        let is_needed = try_turn_model(config, &tenants).map_err(|error| error.to_string())?;
+        Ok(if is_needed { "loaded" } else { "not needed: no tenant has turn_detection = \"model\"" }.into())
     }));
     findings.push(local("notifications", || {
         let tenants = TenantDirectory::load(&config.tenants.dir).map_err(|_| "which channels are needed is not known".to_owned())?;

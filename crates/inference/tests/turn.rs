@@ -8,7 +8,9 @@ use std::fmt::Write as _;
 use std::process::Command;
 
 use frontdesk_audio::wav;
-use frontdesk_inference::turn::{FRAMES, LogMel, MELS, TURN_MODEL_FILE, TURN_MODEL_SHA256, TURN_SAMPLES, TurnEngine, find_turn_model};
+use frontdesk_inference::turn::{
+    FRAMES, LogMel, MELS, TURN_MODEL_FILE, TURN_MODEL_SHA256, TURN_SAMPLES, TurnEngine, TurnStats, find_turn_model,
+};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -126,4 +128,19 @@ async fn a_finished_sentence_is_told_from_one_that_hesitates() {
         assert!(high > 0.5, "{high}: {finished}");
         assert!(low < 0.5, "{low}: {hesitating}");
     }
+}
+
+#[tokio::test]
+async fn the_vetted_file_is_loaded_when_the_first_call_begins() {
+    let engine = TurnEngine::start(None).expect("the turn model is installed");
+    assert_eq!(engine.stats(), TurnStats::default());
+    engine.prepare();
+    // A clip that waits longer than its patience is none; the machine may be slow to load it.
+    for _ in 0..100 {
+        if let Some(probability) = engine.ask(speech()).await {
+            assert!((0.0..=1.0).contains(&probability));
+            return;
+        }
+    }
+    panic!("no clip was judged: {:?}", engine.stats());
 }

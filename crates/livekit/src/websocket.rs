@@ -18,10 +18,14 @@ use tokio::sync::Mutex;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::handshake::client::Request;
 use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue};
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 use crate::https::SignalRequests;
+
+/// Of a connection, in each direction; a call has one, and it is cleared for every read. A longer message takes more while it comes.
+const BUFFER_BYTES: usize = 8 * 1024;
 
 /// An open WebSocket.
 pub(crate) type WebSocket = WebSocketStream<MaybeTlsStream<TcpStream>>;
@@ -29,7 +33,8 @@ pub(crate) type WebSocket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 /// Connects. The caller bounds the time.
 pub(crate) async fn connect(request: Request) -> Result<WebSocket, WsError> {
     let disable_nagle = true;
-    tokio_tungstenite::connect_async_with_config(request, None, disable_nagle).await.map(|(socket, _)| socket)
+    let config = WebSocketConfig::default().read_buffer_size(BUFFER_BYTES).write_buffer_size(BUFFER_BYTES);
+    tokio_tungstenite::connect_async_with_config(request, Some(config), disable_nagle).await.map(|(socket, _)| socket)
 }
 
 /// Has LiveKit's signal client connect as [`connect`] does, and ask over HTTPS, unless the program has chosen clients of its own. TLS

@@ -18,6 +18,8 @@ pub(crate) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// Longest incoming message. Deepgram's are far smaller; this bounds what a faulty peer can make us hold.
 const MAX_MESSAGE_BYTES: usize = 4 << 20;
+/// Of a connection, in each direction; a call has two, and it is cleared for every read. A longer message takes more while it comes.
+const BUFFER_BYTES: usize = 8 * 1024;
 /// Longest piece of a service's own wording that enters an error.
 const MAX_REASON_CHARS: usize = 120;
 
@@ -54,7 +56,11 @@ async fn attempt(endpoint: &Endpoint) -> Result<Socket, ProviderError> {
     let provider = endpoint.provider;
     let mut request = endpoint.url.as_str().into_client_request().map_err(|error| from_ws(provider, error))?;
     request.headers_mut().insert(header::AUTHORIZATION, endpoint.authorization.clone());
-    let config = WebSocketConfig::default().max_message_size(Some(MAX_MESSAGE_BYTES)).max_frame_size(Some(MAX_MESSAGE_BYTES));
+    let config = WebSocketConfig::default()
+        .max_message_size(Some(MAX_MESSAGE_BYTES))
+        .max_frame_size(Some(MAX_MESSAGE_BYTES))
+        .read_buffer_size(BUFFER_BYTES)
+        .write_buffer_size(BUFFER_BYTES);
     let connector = if endpoint.url.starts_with("wss:") { Connector::Rustls(tls(provider)?) } else { Connector::Plain };
     let (socket, _) =
         connect_async_tls_with_config(request, Some(config), true, Some(connector)).await.map_err(|error| from_ws(provider, error))?;

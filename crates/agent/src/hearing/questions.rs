@@ -24,7 +24,10 @@ pub(crate) struct TurnQuestions {
 }
 
 impl TurnQuestions {
-    pub(crate) const fn new(detector: Option<Arc<dyn TurnDetector>>) -> Self {
+    pub(crate) fn new(detector: Option<Arc<dyn TurnDetector>>) -> Self {
+        if let Some(detector) = &detector {
+            detector.prepare();
+        }
         Self { detector, audio: VecDeque::new(), open: None }
     }
 

@@ -126,6 +126,8 @@ pub(super) struct Driver {
     /// The line of the cached apology, once it was played.
     pub(super) apology: Option<SaidLine>,
     pub(super) last_audio: Instant,
+    /// Audio that the recogniser has not been given, and the index of its first sample.
+    pub(super) unheard: Option<(u64, Vec<i16>)>,
     last_tick: Option<Instant>,
     /// Whether the conversation was told to end soon.
     hurried: bool,
@@ -171,6 +173,7 @@ impl Driver {
             apology: None,
             // Of a call that was taken over, the epoch is long past.
             last_audio: Instant::now(),
+            unheard: None,
             last_tick: None,
             hurried: false,
             hang_up_at: None,

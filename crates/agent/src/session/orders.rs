@@ -19,6 +19,7 @@ impl Driver {
             Command::FinalizeTranscript { started } => {
                 let started = self.samples.index_at(started);
                 // A recogniser that is too far behind answers late or not at all; the conversation waits only for a while.
+                self.hand_over();
                 let _ = self.parts.hearing.try_send(HearingOrder::Finalize { started });
             }
             Command::AskTurnModel { last_speech, started } => {

@@ -2,14 +2,14 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::model::{Model, SmartTurn};
+use super::model::{Known, Model, SmartTurn, find_turn_model};
 use super::{TURN_SAMPLES, TurnError};
 use crate::backend::{Backend, ModelThread};
 
@@ -45,6 +45,13 @@ pub struct TurnStats {
     pub failed: u64,
 }
 
+/// What the thread is asked for.
+enum Order {
+    /// To have the model in memory.
+    Prepare,
+    Judge(Job),
+}
+
 /// A clip that waits.
 struct Job {
     samples: Vec<i16>,
@@ -61,8 +68,10 @@ pub struct TurnEngine {
 
 #[derive(Debug)]
 struct Shared {
-    backend: Backend<Job, dyn Model>,
+    backend: Backend<Order, dyn Model>,
     counters: Arc<Counters>,
+    /// Whether the model was asked for.
+    is_wanted: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -75,16 +84,21 @@ struct Counters {
 }
 
 impl TurnEngine {
-    /// Loads the model (`named`, or where [`super::find_turn_model`] finds it) and starts the engine's thread with the default
-    /// bounds.
+    /// Finds the model (`named`, or where [`super::find_turn_model`] finds it) and starts the engine's thread with the default
+    /// bounds. The file whose checksum is [`super::TURN_MODEL_SHA256`] is loaded when [`Self::prepare`] is first called; any other
+    /// at once, so that an unusable one shows here.
     ///
     /// # Errors
     /// [`TurnError`], each with its remedy.
     pub fn start(named: Option<&Path>) -> Result<Self, TurnError> {
-        Self::with_options(named, TurnEngineOptions::default())
+        let path = find_turn_model(named)?;
+        match Known::find(&path)? {
+            Some(known) => Self::with_model(known, TurnEngineOptions::default()),
+            None => Self::with_options(Some(&path), TurnEngineOptions::default()),
+        }
     }
 
-    /// As [`Self::start`], with bounds of the caller's choice; a queue of zero counts as one.
+    /// As [`Self::start`], with bounds of the caller's choice, and the model in memory at once; a queue of zero counts as one.
     ///
     /// # Errors
     /// As [`Self::start`].
@@ -100,8 +114,7 @@ impl TurnEngine {
     pub fn inline(named: Option<&Path>) -> Result<Self, TurnError> {
         let model: Box<dyn Model> = Box::new(SmartTurn::load(named)?);
         let backend = Backend::Inline(Mutex::new(model));
-        let shared = Shared { backend, counters: Arc::default() };
-        Ok(Self { shared: Arc::new(shared), patience: TurnEngineOptions::default().patience })
+        Ok(Self { shared: Shared::new(backend, Arc::default()), patience: TurnEngineOptions::default().patience })
     }
 
     pub(super) fn with_model(model: impl Model, options: TurnEngineOptions) -> Result<Self, TurnError> {
@@ -110,7 +123,18 @@ impl TurnEngine {
         // Nobody waits for the clips that are still queued when it ends: they are skipped.
         let thread = ModelThread::start("turn", options.queue, move |queue| worker.serve(queue)).map_err(TurnError::Thread)?;
         let backend = Backend::Thread(thread);
-        Ok(Self { shared: Arc::new(Shared { backend, counters }), patience: options.patience })
+        Ok(Self { shared: Shared::new(backend, counters), patience: options.patience })
+    }
+
+    /// Has the model loaded, in the engine's thread, unless it was. Returns at once; to be called when a call begins whose clips
+    /// will be brought. A clip that comes before the model is there waits for it, within its patience.
+    pub fn prepare(&self) {
+        if !self.shared.is_wanted.swap(true, Ordering::Relaxed)
+            && let Backend::Thread(thread) = &self.shared.backend
+        {
+            // A full queue holds clips, and the first of them has the model loaded.
+            let _ = thread.submit(Order::Prepare);
+        }
     }
 
     /// The probability (0 to 1) that the speaker of this clip has finished: 16 kHz mono, of which the last 8 s count. It should
@@ -141,11 +165,15 @@ impl TurnEngine {
 }
 
 impl Shared {
+    fn new(backend: Backend<Order, dyn Model>, counters: Arc<Counters>) -> Arc<Self> {
+        Arc::new(Self { backend, counters, is_wanted: AtomicBool::new(false) })
+    }
+
     fn submit(&self, job: Job) {
         self.counters.asked.fetch_add(1, Ordering::Relaxed);
         match &self.backend {
             Backend::Thread(thread) => {
-                if thread.submit(job).is_err() {
+                if thread.submit(Order::Judge(job)).is_err() {
                     self.counters.refused.fetch_add(1, Ordering::Relaxed);
                     tracing::debug!("the turn model has too much to do");
                 }
@@ -167,8 +195,13 @@ struct Worker<M> {
 }
 
 impl<M: Model> Worker<M> {
-    fn serve(mut self, queue: &Receiver<Job>) {
-        while let Ok(job) = queue.recv() {
+    fn serve(mut self, queue: &Receiver<Order>) {
+        while let Ok(order) = queue.recv() {
+            // The model says itself what is wrong, and is asked again with each clip.
+            let Order::Judge(job) = order else {
+                let _ = catch_unwind(AssertUnwindSafe(|| self.model.prepare()));
+                continue;
+            };
             if job.reply.is_closed() || job.asked_at.elapsed() > self.patience {
                 self.counters.skipped.fetch_add(1, Ordering::Relaxed);
             } else {

@@ -1,12 +1,13 @@
 //! Smart Turn v3.2 as an ONNX Runtime session that judges one clip at a time.
 
-use std::env;
 use std::path::{Path, PathBuf};
+use std::{env, fs};
 
 use ort::environment::Environment;
 use ort::session::Session;
 use ort::session::builder::GraphOptimizationLevel;
 use ort::value::TensorRef;
+use sha2::{Digest, Sha256};
 
 use super::TurnError;
 use super::mel::{FRAMES, LogMel, MELS};
@@ -46,6 +47,9 @@ pub(super) fn installed(start: &Path) -> Result<PathBuf, TurnError> {
 
 /// What judges clips; Smart Turn, or a fake in the engine's tests.
 pub(super) trait Model: Send + 'static {
+    /// Takes what memory it needs, so that the first clip does not wait for it.
+    fn prepare(&mut self) {}
+
     /// The probability that the speaker of this clip (16 kHz, the last 8 s count) has finished.
     fn judge(&mut self, samples: &[i16]) -> Result<f32, String>;
 }
@@ -97,5 +101,43 @@ impl SmartTurn {
 impl Model for SmartTurn {
     fn judge(&mut self, samples: &[i16]) -> Result<f32, String> {
         self.run(samples).map_err(|error| error.to_string())
+    }
+}
+
+/// The model that this crate was made for, still in its file.
+#[derive(Debug)]
+pub(super) struct Known {
+    path: PathBuf,
+    model: Option<SmartTurn>,
+}
+
+impl Known {
+    /// `None` where the file is another: only trying shows whether that is of use.
+    pub(super) fn find(path: &Path) -> Result<Option<Self>, TurnError> {
+        // Whoever has no ONNX Runtime should hear of it before the first call.
+        runtime::environment()?;
+        let unusable = |error: std::io::Error| TurnError::Model { path: path.to_path_buf(), reason: error.to_string() };
+        let sum = Sha256::digest(fs::read(path).map_err(unusable)?);
+        Ok((format!("{sum:x}") == TURN_MODEL_SHA256).then(|| Self { path: path.to_path_buf(), model: None }))
+    }
+
+    fn model(&mut self) -> Result<&mut SmartTurn, String> {
+        let model = match self.model.take() {
+            Some(model) => model,
+            None => SmartTurn::load(Some(&self.path)).map_err(|error| error.to_string())?,
+        };
+        Ok(self.model.insert(model))
+    }
+}
+
+impl Model for Known {
+    fn prepare(&mut self) {
+        if let Err(error) = self.model() {
+            tracing::error!(error, "the turn model cannot be loaded; turns end by their delays");
+        }
+    }
+
+    fn judge(&mut self, samples: &[i16]) -> Result<f32, String> {
+        self.model()?.judge(samples)
     }
 }

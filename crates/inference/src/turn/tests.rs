@@ -34,6 +34,31 @@ impl Model for Fake {
     }
 }
 
+/// Counts how often it is loaded; each clip's probability is that count / 100.
+struct Late {
+    loaded: u8,
+}
+
+impl Model for Late {
+    fn prepare(&mut self) {
+        self.loaded += 1;
+    }
+
+    fn judge(&mut self, _: &[i16]) -> Result<f32, String> {
+        Ok(f32::from(self.loaded) / 100.0)
+    }
+}
+
+#[tokio::test]
+async fn the_model_is_prepared_once_and_when_it_is_wanted() {
+    let late = || TurnEngine::with_model(Late { loaded: 0 }, TurnEngineOptions { queue: 16, patience: FOR_EVER }).unwrap();
+    assert_eq!(late().ask(vec![1]).await, Some(0.0), "nobody asked");
+    let engine = late();
+    engine.prepare();
+    engine.clone().prepare();
+    assert_eq!(engine.ask(vec![1]).await, Some(0.01));
+}
+
 struct Rig {
     /// Dropped before the engine, so that a failed test does not wait for a fake that waits for its act.
     acts: Sender<Act>,

@@ -25,6 +25,7 @@ mod queue;
 mod resume;
 mod rpc;
 mod sdp;
+mod sockets;
 mod streams;
 
 pub use audio_in::RemoteAudio;

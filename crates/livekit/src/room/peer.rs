@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use livekit_protocol as proto;
 use rtc::interceptor::Registry;
 use rtc::peer_connection::configuration::RTCConfiguration;
-use rtc::peer_connection::configuration::interceptor_registry::register_default_interceptors;
+use rtc::peer_connection::configuration::interceptor_registry::configure_rtcp_reports;
 use rtc::peer_connection::configuration::media_engine::{MIME_TYPE_OPUS, MediaEngine};
 use rtc::rtp_transceiver::rtp_sender::{RTCRtpCodec, RTCRtpCodecParameters, RtpCodecKind};
 use tokio::sync::mpsc;
@@ -20,6 +20,7 @@ use webrtc::peer_connection::{
 };
 
 use super::audio_out::OPUS_PAYLOAD_TYPE;
+use super::sockets::PacketRuntime;
 
 /// Candidates that may wait for the remote description.
 const WAITING_CANDIDATES_MAX: usize = 64;
@@ -131,8 +132,10 @@ impl Peer {
         let mut media = MediaEngine::default();
         let opus = RTCRtpCodecParameters { rtp_codec: opus_codec(), payload_type: OPUS_PAYLOAD_TYPE };
         media.register_codec(opus, RtpCodecKind::Audio)?;
-        let interceptors = register_default_interceptors(Registry::new(), &mut media)?;
+        // Retransmission and the estimation of bandwidth are for video; each would wake every connection ten times a second.
+        let interceptors = configure_rtcp_reports(Registry::new());
         let connection = PeerConnectionBuilder::new()
+            .with_runtime(Arc::new(PacketRuntime))
             .with_setting_engine(ice_settings())
             .with_configuration(configuration)
             .with_media_engine(media)
@@ -243,6 +246,7 @@ fn ice_settings() -> webrtc::peer_connection::SettingEngine {
 
 #[cfg(test)]
 mod tests {
+    use rtc::peer_connection::configuration::interceptor_registry::register_default_interceptors;
     use webrtc::peer_connection::RTCConfigurationBuilder;
 
     use super::*;
