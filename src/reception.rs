@@ -25,7 +25,7 @@ use frontdesk_clinic::{
 };
 use frontdesk_conversation::{EndpointingMode, StoredState};
 use frontdesk_inference::turn::{TurnEngine, TurnError};
-use frontdesk_inference::vad::{VadEngine, VadOptions};
+use frontdesk_inference::vad::{VadModel, VadOptions};
 use frontdesk_livekit::Credentials;
 use frontdesk_livekit::api::LiveKit;
 use frontdesk_livekit::worker::TENANT_ATTRIBUTE;
@@ -52,7 +52,7 @@ pub enum ReceptionError {
     /// The database's address is no address.
     #[error("database.url (DATABASE_URL): {0}")]
     Database(#[from] DbError),
-    /// ONNX Runtime or the model cannot be loaded.
+    /// The model cannot be loaded.
     #[error("voice activity detection: {0}")]
     Vad(String),
     /// A tenant's turns end by the turn model, which cannot be loaded.
@@ -341,9 +341,8 @@ fn eligibility(config: &Config) -> Result<Option<Arc<dyn EligibilityCheck>>, Rec
 
 /// The clients of the configured services, each with its secondary and a circuit breaker, and the detector.
 pub(crate) fn providers(config: &Config) -> Result<Providers, ReceptionError> {
-    let engine = VadEngine::start().map_err(|error| ReceptionError::Vad(error.to_string()))?;
-    let vad =
-        frontdesk_agent::vad::SileroVad::new(engine, VadOptions::default()).map_err(|error| ReceptionError::Vad(error.to_string()))?;
+    let model = VadModel::load().map_err(|error| ReceptionError::Vad(error.to_string()))?;
+    let vad = frontdesk_agent::vad::SileroVad::new(model, VadOptions::default()).map_err(|error| ReceptionError::Vad(error.to_string()))?;
     let options = FallbackOptions::default();
     Ok(Providers {
         stt: Arc::new(FallbackStt::new(recognisers(config), options)),

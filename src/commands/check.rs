@@ -69,7 +69,7 @@ pub(super) async fn run(config: &Config) -> Result<(), CommandError> {
     match providers(config) {
         Err(error) => findings.push(Finding { what: "models and clients", outcome: Err(error.to_string()), took: None }),
         Ok(providers) => {
-            findings.push(Finding { what: "ONNX Runtime, Silero VAD", outcome: Ok("loaded".into()), took: None });
+            findings.push(Finding { what: "Silero VAD", outcome: Ok("loaded".into()), took: None });
             let Providers { stt, llm, tts, .. } = providers;
             let (stt, llm, tts) = tokio::join!(
                 remote("speech-to-text", speech_to_text(config, &*stt)),

@@ -14,7 +14,7 @@ use frontdesk_audio::{SampleRate, clip, resample};
 use frontdesk_clinic::PgCallStore;
 use frontdesk_clinic::tools::tool_set;
 use frontdesk_conversation::{CallTime, Speaker, TurnMetrics};
-use frontdesk_inference::vad::{VadEngine, VadOptions};
+use frontdesk_inference::vad::{VadModel, VadOptions};
 use frontdesk_simulators::llm::SimulatedLlm;
 use frontdesk_simulators::stt::{self, Inventory, SimulatedStt, SttMode};
 use frontdesk_simulators::tts::{self, SimulatedTts, TtsMode};
@@ -127,15 +127,15 @@ pub(super) fn options(clinic: &Clinic, call_id: &str, now: DateTime<Utc>) -> Ses
 
 /// Services in this process; the recogniser knows these sentences.
 pub(super) async fn simulated(utterances: &[String]) -> Result<Providers, CommandError> {
-    let engine = VadEngine::start().map_err(CommandError::new)?;
-    simulated_with(engine, utterances).await
+    let model = VadModel::load().map_err(CommandError::new)?;
+    simulated_with(model, utterances).await
 }
 
-/// The same with an engine of one's own.
-pub(super) async fn simulated_with(engine: VadEngine, utterances: &[String]) -> Result<Providers, CommandError> {
+/// The same with a model of one's own.
+pub(super) async fn simulated_with(model: VadModel, utterances: &[String]) -> Result<Providers, CommandError> {
     let inventory = Arc::new(Inventory::default());
     inventory.register_async(utterances.to_vec()).await.map_err(CommandError::new)?;
-    let vad = frontdesk_agent::vad::SileroVad::new(engine, VadOptions::default()).map_err(CommandError::new)?;
+    let vad = frontdesk_agent::vad::SileroVad::new(model, VadOptions::default()).map_err(CommandError::new)?;
     Ok(Providers {
         stt: Arc::new(SimulatedStt::new(stt::SessionOptions::new(SttMode::Listen(inventory)))),
         llm: Arc::new(SimulatedLlm::default()),

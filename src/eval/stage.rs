@@ -19,7 +19,7 @@ use frontdesk_clinic::tools::{recording_tool, tool_set};
 use frontdesk_clinic::{PgCallStore, local_time};
 use frontdesk_conversation::Message;
 use frontdesk_inference::turn::TurnEngine;
-use frontdesk_inference::vad::{VadEngine, VadOptions};
+use frontdesk_inference::vad::{VadModel, VadOptions};
 use frontdesk_simulators::stt::{self, Inventory, SimulatedStt, SttMode};
 use frontdesk_simulators::tts::{self, SimulatedTts, TtsMode};
 use frontdesk_simulators::voice::{Speaker, Voice};
@@ -182,8 +182,8 @@ impl Kit {
             }
             Depth::Audio | Depth::Call => {
                 inventory.register(scenario.utterances()).map_err(|error| machine(&error))?;
-                let engine = VadEngine::inline().map_err(|error| machine(&error))?;
-                let vad = SileroVad::new(engine, VadOptions::default()).map_err(|error| machine(&error))?;
+                let model = VadModel::load().map_err(|error| machine(&error))?;
+                let vad = SileroVad::new(model, VadOptions::default()).map_err(|error| machine(&error))?;
                 let hears = SimulatedStt::new(stt::SessionOptions::new(SttMode::Listen(Arc::clone(inventory))));
                 (Arc::new(hears), TtsMode::Speak(Arc::clone(&self.agent)), Arc::new(vad))
             }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use frontdesk_audio::wav;
 use frontdesk_inference::turn::{LogMel, TURN_RATE_HZ, TURN_SAMPLES, TurnEngine};
-use frontdesk_inference::vad::{InlineVad, VadOptions};
+use frontdesk_inference::vad::{VadModel, VadOptions};
 
 const REPETITIONS: usize = 20;
 
@@ -46,8 +46,8 @@ fn measure(what: &str, mut run: impl FnMut()) {
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
     let before = memory_kb();
-    let mut vad = InlineVad::new(VadOptions::default()).unwrap();
-    vad.push(&[0; 16_000]).unwrap();
+    let mut vad = VadModel::load().unwrap().stream(VadOptions::default()).unwrap();
+    vad.push(&[0; 16_000]);
     let with_vad = memory_kb();
     let engine = TurnEngine::inline(None).unwrap();
     let mut clip: Vec<i16> = (0..TURN_SAMPLES).map(|n| (n.wrapping_mul(7_919) % 4_001) as i16 - 2_000).collect();

@@ -1,8 +1,8 @@
-//! Models that run on the worker itself, through ONNX Runtime.
+//! Models that run on the worker itself.
 //!
-//! [`runtime`] finds and loads the shared library once a process; [`vad`] hears whether the caller is
-//! speaking (Silero VAD), with the windows of all calls batched on one thread; [`turn`] judges whether the
-//! caller has finished (Smart Turn), one clip at a time on another.
+//! [`vad`] hears whether the caller is speaking (Silero VAD), calculated here, in the thread of whoever has the samples; [`turn`]
+//! judges whether the caller has finished (Smart Turn), one clip at a time on a thread of its own, through ONNX Runtime, whose shared
+//! library [`runtime`] finds and loads once a process.
 
 #![forbid(unsafe_code)]
 

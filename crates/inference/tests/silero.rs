@@ -1,12 +1,11 @@
-//! The embedded model on real sound. Needs ONNX Runtime, which `scripts/setup` installs.
+//! The embedded model on real sound.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a failed step fails the test")]
+#![expect(clippy::unwrap_used, reason = "a failed step fails the test")]
 
 use std::fmt::Write as _;
 
 use frontdesk_audio::wav;
-use frontdesk_inference::runtime;
-use frontdesk_inference::vad::{EngineOptions, InlineVad, MODEL, MODEL_SHA256, VAD_RATE_HZ, VadEngine, VadEvent, VadOptions};
+use frontdesk_inference::vad::{MODEL, MODEL_SHA256, VAD_RATE_HZ, VadEvent, VadModel, VadOptions, VadStream};
 use sha2::{Digest, Sha256};
 
 /// A sentence of 2.9 s, see `data/README.md`.
@@ -38,14 +37,13 @@ fn dial_tone(ms: usize) -> Vec<i16> {
     (0..ms * 16).map(|n| (4_000.0 * (wave(n, 350.0) + wave(n, 440.0))) as i16).collect()
 }
 
-fn inline() -> InlineVad {
-    runtime::init(None).expect("ONNX Runtime is installed");
-    InlineVad::new(VadOptions::default()).unwrap()
+fn stream() -> VadStream {
+    VadModel::load().unwrap().stream(VadOptions::default()).unwrap()
 }
 
 fn judge(samples: &[i16], chunk: usize) -> Vec<VadEvent> {
-    let mut vad = inline();
-    let mut events: Vec<_> = samples.chunks(chunk).flat_map(|chunk| vad.push(chunk).unwrap()).collect();
+    let mut vad = stream();
+    let mut events: Vec<_> = samples.chunks(chunk).flat_map(|chunk| vad.push(chunk)).collect();
     events.extend(vad.finish());
     events
 }
@@ -136,13 +134,10 @@ fn chunking_changes_nothing() {
     }
 }
 
-/// Calls with different sounds and phases at once: each must judge as if it were alone.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_batch_judges_as_each_stream_alone_and_states_do_not_leak() {
-    runtime::init(None).expect("ONNX Runtime is installed");
-    // Long enough that the streams, which all push as fast as they can, do share runs.
-    let options = EngineOptions { batch_wait: std::time::Duration::from_millis(50), ..EngineOptions::default() };
-    let engine = VadEngine::with_options(options).unwrap();
+/// Calls with different sounds and phases, turn about: each must judge as if it were alone.
+#[test]
+fn streams_judge_as_each_alone_and_states_do_not_leak() {
+    let model = VadModel::load().unwrap();
     let sounds = [
         [speech(), silence(800)].concat(),
         [silence(700), speech()].concat(),
@@ -151,48 +146,33 @@ async fn a_batch_judges_as_each_stream_alone_and_states_do_not_leak() {
         dial_tone(3_000),
         [speech(), speech()].concat(),
     ];
-    let mut calls = Vec::new();
-    for (n, samples) in sounds.iter().enumerate() {
-        let mut stream = engine.stream(VadOptions::default()).unwrap();
-        let samples = samples.clone();
-        calls.push(tokio::spawn(async move {
-            let mut events = Vec::new();
-            for chunk in samples.chunks(320 + 97 * n) {
-                events.extend(stream.push(chunk).await.unwrap());
-            }
-            events.extend(stream.finish().await.unwrap());
-            events
-        }));
-    }
-    for (n, (call, samples)) in calls.into_iter().zip(&sounds).enumerate() {
-        let together = call.await.unwrap();
-        let alone = judge(samples, 320);
-        assert_eq!(edges(&together), edges(&alone), "call {n}");
-        let (together, alone) = (probabilities(&together), probabilities(&alone));
-        assert_eq!(together.len(), alone.len());
-        for (a, b) in together.iter().zip(&alone) {
-            assert!((a - b).abs() < 1e-4, "call {n}: {a} against {b}");
+    let mut calls: Vec<_> = sounds.iter().map(|_| (model.stream(VadOptions::default()).unwrap(), Vec::new())).collect();
+    let length = sounds.iter().map(Vec::len).max().unwrap();
+    for at in (0..length).step_by(320) {
+        for ((stream, events), samples) in calls.iter_mut().zip(&sounds) {
+            events.extend(stream.push(&samples[at.min(samples.len())..(at + 320).min(samples.len())]));
         }
     }
-    let stats = engine.stats();
-    assert!(stats.largest_batch > 1 && stats.batches < stats.windows, "{stats:?}");
+    for (n, ((mut stream, mut together), samples)) in calls.into_iter().zip(&sounds).enumerate() {
+        assert_eq!(stream.position(), samples.len() as u64);
+        together.extend(stream.finish());
+        assert_eq!(together, judge(samples, 320), "call {n}");
+    }
 }
 
-#[tokio::test(start_paused = true)]
-async fn an_inline_engine_follows_paused_time() {
-    runtime::init(None).expect("ONNX Runtime is installed");
-    let engine = VadEngine::inline().unwrap();
-    let mut stream = engine.stream(VadOptions::default()).unwrap();
-    let began = tokio::time::Instant::now();
-    let heard = [speech(), silence(500)].concat();
-    let mut events = Vec::new();
-    for chunk in heard.chunks(320) {
-        events.extend(stream.push(chunk).await.unwrap());
-    }
-    assert_eq!(tokio::time::Instant::now(), began);
-    assert_eq!(stream.position(), heard.len() as u64);
-    events.extend(stream.finish().await.unwrap());
-    assert_eq!(events, judge(&heard, 320));
-    assert_eq!(probabilities(&events).len(), heard.len() / 512, "each window has its verdict");
-    assert!(engine.stats().windows < heard.len() as u64 / 512, "the model was not asked about the silence between the sentences");
+#[test]
+fn a_line_on_which_nothing_is_heard_costs_nothing() {
+    let model = VadModel::load().unwrap();
+    let mut stream = model.stream(VadOptions::default()).unwrap();
+    let events: Vec<_> = (0..60).flat_map(|_| stream.push(&[0; 512])).collect();
+    assert_eq!((probabilities(&events).len(), model.windows_judged()), (60, 16), "each window has its verdict");
+    let heard: Vec<_> = speech().chunks(512).flat_map(|chunk| stream.push(chunk)).collect();
+    assert!(matches!(edges(&heard)[..], [VadEvent::SpeechStarted { .. }, ..]), "something is heard");
+    assert!(model.windows_judged() > 16 + 60);
+}
+
+#[test]
+fn bad_options_open_no_stream() {
+    let options = VadOptions { activation_threshold: 2.0, ..VadOptions::default() };
+    assert!(VadModel::load().unwrap().stream(options).is_err());
 }

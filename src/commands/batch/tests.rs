@@ -4,7 +4,7 @@ use std::fs;
 
 use frontdesk_agent::ToolSet;
 use frontdesk_audio::{Frame, SampleRate, wav};
-use frontdesk_inference::vad::VadEngine;
+use frontdesk_inference::vad::VadModel;
 use frontdesk_simulators::voice::{Speaker, Voice};
 use tokio::runtime::{Builder, Runtime};
 
@@ -56,7 +56,7 @@ fn played(files: &[(PathBuf, &[&str])]) -> Vec<Played> {
     let clinic = real.block_on(clinics.open("demo", Some(now))).expect("the project's cluster runs");
     let play_one = |(number, (file, known)): (usize, &(PathBuf, &[&str]))| {
         let known: Vec<String> = known.iter().map(|text| (*text).to_owned()).collect();
-        let engine = VadEngine::inline().expect("ONNX Runtime is there");
+        let engine = VadModel::load().expect("the model is sound");
         let mut options = console::options(&clinic, &format!("batch-test-{number}"), now);
         options.tools = ToolSet::new(outside_tools(&options.tools, real.handle(), &[]));
         let store = OutsideStore { inner: Arc::new(PgCallStore::new(clinic.store.clone())), real: real.handle().clone() };

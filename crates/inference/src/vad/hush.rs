@@ -23,25 +23,14 @@ impl Hush {
         (self.is_settled() && is_hushed(input)).then_some(self.probability)
     }
 
-    /// Whether nothing needs to be judged until something is heard.
-    pub(super) fn is_settled(self) -> bool {
+    fn is_settled(self) -> bool {
         self.windows >= SETTLED && self.probability < SURELY_NOT
     }
 
-    /// After the model was given these windows.
-    pub(super) fn given<'a>(self, inputs: impl IntoIterator<Item = &'a Input>) -> Self {
-        let count = |windows: u32, input| if is_hushed(input) { windows.saturating_add(1) } else { 0 };
-        Self { windows: inputs.into_iter().fold(self.windows, count), ..self }
-    }
-
-    /// Takes note of the model's verdict on the newest window.
-    pub(super) const fn judged(&mut self, probability: f32) {
+    /// Takes note of the model's verdict on a window.
+    pub(super) fn judged(&mut self, input: &Input, probability: f32) {
+        self.windows = if is_hushed(input) { self.windows.saturating_add(1) } else { 0 };
         self.probability = probability;
-    }
-
-    /// A window was not judged: what the model would say is not known.
-    pub(super) const fn forget(&mut self) {
-        self.windows = 0;
     }
 }
 
@@ -61,17 +50,16 @@ mod tests {
     #[test]
     fn silence_is_judged_until_the_model_has_settled() {
         let (silence, faint, sound) = (window(0), window(-8), window(9));
-        let mut hush = Hush::default().given(vec![&silence; 15]);
-        hush.judged(0.02);
+        let mut hush = Hush::default();
+        (0..15).for_each(|_| hush.judged(&silence, 0.02));
         assert_eq!(hush.verdict(&silence), None, "not yet");
-        hush = hush.given([&faint]);
+        hush.judged(&faint, 0.02);
         assert_eq!((hush.verdict(&silence), hush.verdict(&faint)), (Some(0.02), Some(0.02)));
         assert_eq!(hush.verdict(&sound), None, "something is heard");
-        assert_eq!(hush.given([&sound]).verdict(&silence), None, "and counts anew");
-        hush.judged(0.3);
+        let mut heard = hush;
+        heard.judged(&sound, 0.02);
+        assert_eq!(heard.verdict(&silence), None, "and counts anew");
+        hush.judged(&silence, 0.3);
         assert_eq!(hush.verdict(&silence), None, "a model that is not sure is asked again");
-        hush.judged(0.02);
-        hush.forget();
-        assert_eq!(hush.verdict(&silence), None);
     }
 }

@@ -24,7 +24,7 @@ impl Windows {
     }
 
     /// Takes samples and hands every full window on.
-    pub(super) fn push(&mut self, mut samples: &[i16], mut full: impl FnMut(Input)) {
+    pub(super) fn push(&mut self, mut samples: &[i16], mut full: impl FnMut(&Input)) {
         while !samples.is_empty() {
             let take = samples.len().min(INPUT_SAMPLES - self.filled);
             let (now, later) = samples.split_at(take);
@@ -35,7 +35,7 @@ impl Windows {
             self.filled += take;
             samples = later;
             if self.filled == INPUT_SAMPLES {
-                full(self.row.clone());
+                full(&self.row);
                 self.row.copy_within(WINDOW_SAMPLES.., 0);
                 self.filled = CONTEXT_SAMPLES;
             }
@@ -57,7 +57,7 @@ mod tests {
         let samples: Vec<i16> = (0..1_300).collect();
         let mut at_once = Vec::new();
         let mut windows = Windows::new();
-        windows.push(&samples, |row| at_once.push(row));
+        windows.push(&samples, |row| at_once.push(row.clone()));
         assert_eq!((at_once.len(), windows.waiting()), (2, 1_300 - 1_024));
         let scaled = |n: i16| f32::from(n) / 32_768.0;
         assert_eq!(at_once[0][..CONTEXT_SAMPLES], [0.0; CONTEXT_SAMPLES]);
@@ -67,7 +67,7 @@ mod tests {
         let mut in_pieces = Vec::new();
         let mut windows = Windows::new();
         for chunk in samples.chunks(37) {
-            windows.push(chunk, |row| in_pieces.push(row));
+            windows.push(chunk, |row| in_pieces.push(row.clone()));
         }
         assert_eq!(in_pieces, at_once);
     }
