@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::caller::{Outcome, SOUND, millis};
-use super::{GREETED_WITHIN, IDLE, SETTLE, STAGGER};
+use super::{GREETED_WITHIN, IDLE, SETTLE};
 use crate::common::Failure;
 use crate::common::pretend::SENTENCES;
 
@@ -26,6 +26,9 @@ pub(super) const READY: &str = "density: the worker idles";
 pub(super) const TALKING: &str = "density: all calls are under way";
 /// Nothing is there that listens: no room is ever joined.
 const NO_LIVEKIT: &str = "ws://127.0.0.1:9";
+/// Between two calls' beginnings. No processes have to start; and whoever calls first is not to wait so long for the last that the agent
+/// takes him for gone.
+const STAGGER: Duration = Duration::from_millis(80);
 /// How often a caller who waits for the greeting looks.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How long an agent may take to be heard at all.
@@ -146,7 +149,7 @@ async fn talk(end: &CallerEnd, script: &Script, number: usize, start: Instant) -
         (outcome.packets, outcome.late) = (pace.frames, pace.late);
     }
     if !end.hang_up() {
-        return Err(Failure::new(format!("the line of caller {number} takes no hang-up")));
+        return Err(Failure::new(format!("the agent had left caller {number} before he hung up")));
     }
     greeted.map(|_| outcome)
 }

@@ -192,19 +192,22 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<(), Failure> {
     let plan = Plan { checkout: &checkout, dir: &dir, simulators, calls: most.into(), has_worker: false, has_bridge: false };
     let script = Arc::new(Script::new(&SENTENCES[..SENTENCES_SAID], arguments.turns, Duration::from_millis(arguments.answer_window_ms))?);
     let services = Services::start(plan).await?;
-    let mut measured = Ok(Vec::new());
+    let (mut measured, mut failed) = (Vec::new(), None);
     for row in rows {
-        match (&mut measured, play(arguments, &checkout, &dir, row, &services, &script).await) {
-            (Ok(done), Ok(row)) => done.push(row),
-            (_, Err(error)) => {
-                measured = Err(error);
+        match play(arguments, &checkout, &dir, row, &services, &script).await {
+            Ok(row) => measured.push(row),
+            Err(error) => {
+                failed = Some((row, error));
                 break;
             }
-            (Err(_), Ok(_)) => break,
         }
     }
     services.stop().await;
-    report::write(arguments, &checkout, &measured?)
+    // What was measured took minutes: it is written even if a later row failed.
+    if !measured.is_empty() {
+        report::write(arguments, &checkout, &measured, failed.as_ref().map(|(row, _)| *row))?;
+    }
+    failed.map_or(Ok(()), |(row, error)| Err(Failure::new(format!("{}: {error}", row.id()))))
 }
 
 /// A fresh worker, idle, then with all calls of the row.

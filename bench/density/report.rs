@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use super::{Arguments, Measured, Side};
+use super::{Arguments, Measured, Row, Side};
 use crate::common::clinics::Turns;
 use crate::common::machine::setting;
 use crate::common::results::{self, Section};
@@ -43,9 +43,12 @@ fn megabytes(kb: u64) -> f64 {
     kb as f64 / 1000.0
 }
 
-/// Writes everything and prints where.
-pub(super) fn write(arguments: &Arguments, checkout: &Path, rows: &[Measured]) -> Result<(), Failure> {
-    let text = section(arguments, rows);
+/// Writes everything and prints where. The rows from `failed` on are missing.
+pub(super) fn write(arguments: &Arguments, checkout: &Path, rows: &[Measured], failed: Option<Row>) -> Result<(), Failure> {
+    let mut text = section(arguments, rows);
+    if let Some(row) = failed {
+        let _infallible = writeln!(text, "\n**Not whole**: the row {} failed, and what comes after it was not measured.", row.id());
+    }
     results::write(&checkout.join(&arguments.out), Section::Density, &text, checkout)?;
     println!("\n{text}");
     Ok(())

@@ -14,6 +14,7 @@ use tempfile::TempDir;
 
 use crate::clinic;
 use crate::gate::Gate;
+use crate::health;
 use crate::shared::{Shared, program};
 
 /// Protects test data alone: 32 bytes in base64.
@@ -78,6 +79,8 @@ pub(crate) struct Desk {
     gate: Option<Gate>,
     network: Option<Network>,
     folder: TempDir,
+    /// Where its first worker shows how it is.
+    health: u16,
 }
 
 impl Desk {
@@ -122,13 +125,18 @@ impl Desk {
             worker_options = worker_options.variable("LIVEKIT_URL", before.url());
             network = Some(before);
         }
-        let first = worker_options.clone().variable("FRONTDESK_MAX_JOBS", options.max_jobs.to_string());
+        let health = free_port().expect("a port");
+        let first = worker_options
+            .clone()
+            .variable("FRONTDESK_MAX_JOBS", options.max_jobs.to_string())
+            .variable("FRONTDESK_HEALTH_LISTEN", format!("127.0.0.1:{health}"))
+            .variable("FRONTDESK_HEALTH_INTERVAL_S", "1");
         let mut worker = Process::spawn(&first).expect("the worker starts");
         let mut bridge = Process::spawn(&environment("sip")).expect("the bridge starts");
         bridge.logged("taking calls over SIP", START_TIMEOUT).await.expect("the bridge gets ready");
         worker.logged("registered with LiveKit", START_TIMEOUT).await.expect("the worker gets ready");
         let database_url = urls.database;
-        Self { shared, database, worker, bridge, sip, agent, worker_options, database_url, gate, network, folder }
+        Self { shared, database, worker, bridge, sip, agent, worker_options, database_url, gate, network, folder, health }
     }
 
     /// Another worker for the same calls, with a log of its own; its name is the mark (`app.worker`) of its database connections.
@@ -186,6 +194,12 @@ impl Desk {
     /// Gives the gated service back.
     pub(crate) fn give_back(&self) {
         self.gate.as_ref().expect("a gated service").open();
+    }
+
+    /// Gives the gated service back, and waits until the first worker has found all that it needs.
+    pub(crate) async fn restore(&self) {
+        self.give_back();
+        health::all_well(self.health).await;
     }
 
     /// Where records are written.

@@ -12,6 +12,7 @@ mod desk;
 mod documents;
 mod endings;
 mod gate;
+mod health;
 mod limits;
 mod lost;
 mod network;

@@ -50,7 +50,7 @@ async fn lose(service: Service) -> Lost {
     assert_eq!(desk.appointments().await, []);
     let logs = desk.tails();
 
-    desk.give_back();
+    desk.restore().await;
     let next = desk.place(farewell()).hung_up_by_agent().await;
     assert!(next.greeted_after.is_some());
     let records = desk.records(2).await;

@@ -3,25 +3,24 @@
 use std::time::Duration;
 
 use frontdesk_simulators::stack::{Process, ProcessOptions, free_port};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
 use crate::desk::{with_livekit, worker_options};
+use crate::health::{all_well, page};
 use crate::run;
 use crate::shared::{Shared, program};
 
 /// How long a worker may take to give up.
 const GIVES_UP_WITHIN: Duration = Duration::from_secs(60);
 
-/// The lines of a worker that fails to start which hold this text.
+/// What a worker that fails to start says of it. (Its health monitor may have logged the same before.)
 async fn lines_of_failure(options: &ProcessOptions, text: &str) -> Vec<String> {
     let mut worker = Process::spawn(options).expect("it runs");
     let status = worker.ended(GIVES_UP_WITHIN).await.expect("it gives up");
     let log = worker.log_text();
     assert!(!status.success(), "{log}");
     assert!(!log.contains("panicked"), "{log}");
-    let lines: Vec<String> = log.lines().filter(|line| line.contains(text)).map(str::to_owned).collect();
+    let lines: Vec<String> = log.lines().filter(|line| line.starts_with("frontdesk: ") && line.contains(text)).map(str::to_owned).collect();
     assert_eq!(lines.len(), 1, "one line with {text:?}:\n{log}");
     lines
 }
@@ -64,16 +63,6 @@ fn an_unreachable_database_is_told() {
     });
 }
 
-/// What a health page answers, head and all.
-async fn page(port: u16, path: &str) -> String {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.expect("the pages are served");
-    let request = format!("GET {path} HTTP/1.1\r\nHost: frontdesk\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.expect("asked");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.expect("an answer");
-    answer
-}
-
 #[test]
 fn a_worker_shows_how_it_is_and_jobs_can_be_simulated() {
     run(async {
@@ -92,12 +81,7 @@ fn a_worker_shows_how_it_is_and_jobs_can_be_simulated() {
         assert!(about.contains("\"agent_name\":\"healthy\"") && about.contains("\"active_jobs\":0"), "{about}");
         let numbers = page(port, "/metrics").await;
         assert!(numbers.contains("# TYPE frontdesk_worker_jobs_max gauge\nfrontdesk_worker_jobs_max 50"), "{numbers}");
-        let all_well = async {
-            while page(port, "/health/detailed").await.matches("\"state\":\"ok\"").count() < 5 {
-                sleep(Duration::from_millis(100)).await;
-            }
-        };
-        timeout(GIVES_UP_WITHIN, all_well).await.expect("Postgres, LiveKit and three providers are there");
+        all_well(port).await;
 
         let simulation = with_livekit(program("simulate", folder.path()), &shared).argument("--jobs").argument("20");
         let mut simulation = Process::spawn(&simulation).expect("it runs");

@@ -17,6 +17,9 @@ use crate::connect;
 /// Audio of one message, in bytes: 60 ms of 16-bit samples at 16 kHz. A message each frame costs three times as much and brings words
 /// no sooner, for a request for final words sends what there is. Deepgram advises 20 to 250 ms.
 const CHUNK: usize = 1920;
+/// The default of [`ListenSettings::endpointing_ms`]: with the chunk's 60 ms and the service's own time the final words come when the
+/// detector has heard its quarter of a second of silence.
+const ENDPOINTING_MS: u32 = 80;
 /// Messages that may wait for the network: 10 s of audio. Full means that the connection has stalled.
 const COMMAND_QUEUE: usize = 170;
 /// Results that may wait for the agent. Full stops reading, so that the service is slowed down and nothing is lost.
@@ -39,14 +42,15 @@ pub struct ListenSettings {
     /// Digits, dates and currency instead of words. Off by default: the service may hold a result back while a number is still being
     /// said, and a language model reads spoken numbers as well.
     pub smart_format: bool,
-    /// Silence after which the service finalises by itself, in milliseconds. `None` leaves its default of 10 ms, which
-    /// chops a sentence into many results; the agent's own `Finalize` comes first at a turn's end anyway.
+    /// Silence after which the service finalises by itself, in milliseconds. Shorter than the silence in which the agent's own
+    /// detector finds the end of speech, so that the words are final by then and the model can be asked at once; `None` leaves the
+    /// service's default of 10 ms, which chops a sentence into many results.
     pub endpointing_ms: Option<u32>,
 }
 
 impl Default for ListenSettings {
     fn default() -> Self {
-        Self { model: "nova-3".into(), punctuate: true, smart_format: false, endpointing_ms: Some(300) }
+        Self { model: "nova-3".into(), punctuate: true, smart_format: false, endpointing_ms: Some(ENDPOINTING_MS) }
     }
 }
 

@@ -54,7 +54,7 @@ impl SessionOptions {
     pub const fn new(mode: SttMode) -> Self {
         Self {
             mode,
-            endpointing_ms: Some(300),
+            endpointing_ms: Some(80),
             interim_results: true,
             punctuate: true,
             final_ms: 150,
