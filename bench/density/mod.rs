@@ -207,7 +207,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<(), Failure> {
     if !measured.is_empty() {
         report::write(arguments, &checkout, &measured, failed.as_ref().map(|(row, _)| *row))?;
     }
-    failed.map_or(Ok(()), |(row, error)| Err(Failure::new(format!("{}: {error}", row.id()))))
+    failed.map_or(Ok(()), |(row, error)| Err(Failure::new(format!("{}: {error:?}", row.id()))))
 }
 
 /// A fresh worker, idle, then with all calls of the row.

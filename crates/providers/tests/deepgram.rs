@@ -58,7 +58,7 @@ async fn listening_asks_for_what_the_telephone_needs() {
             ("channels", "1"),
             ("interim_results", "true"),
             ("punctuate", "true"),
-            ("endpointing", "80"),
+            ("endpointing", "150"),
             ("language", "en-US"),
         ] {
             assert_eq!(pairs.get(key), Some(&value), "{key}");

@@ -182,11 +182,13 @@ impl Segment {
         let origin = self.start - (self.lead - lead) as u64;
         let sample = |vector: usize| (origin + vector as u64) * STEP_SAMPLES as u64;
         let stretches = track.stretches(words, &self.vectors[lead..]);
-        let word = |(stretch, text): (super::align::Stretch, &String)| Word {
-            text: text.clone(),
-            start: sample(stretch.first),
-            end: sample(stretch.end),
-            confidence: 1.0 / (1.0 + (stretch.mean / HALF_CONFIDENCE).powi(2)),
+        // Where a pause cuts a segment off, its last word may have been given no step of its own; it has at least one.
+        let mut from = 0;
+        let word = |(stretch, text): (super::align::Stretch, &String)| {
+            let first = stretch.first.max(from);
+            from = stretch.end.max(first + 1);
+            let confidence = 1.0 / (1.0 + (stretch.mean / HALF_CONFIDENCE).powi(2));
+            Word { text: text.clone(), start: sample(first), end: sample(from), confidence }
         };
         let hypothesis = Hypothesis { words: stretches.into_iter().zip(&track.template.words[track.emitted..]).map(word).collect() };
         (hypothesis, Some((track, words)))

@@ -54,7 +54,7 @@ impl SessionOptions {
     pub const fn new(mode: SttMode) -> Self {
         Self {
             mode,
-            endpointing_ms: Some(80),
+            endpointing_ms: Some(150),
             interim_results: true,
             punctuate: true,
             final_ms: 150,

@@ -49,7 +49,8 @@ fn scripted(texts: &[&str]) -> SessionOptions {
 fn listening() -> SessionOptions {
     let inventory = Inventory::default();
     inventory.register(DIALOGUE).expect("espeak-ng is installed");
-    SessionOptions::new(SttMode::Listen(Arc::new(inventory)))
+    // Long enough for the comma's pause to be no end.
+    SessionOptions { endpointing_ms: Some(300), ..SessionOptions::new(SttMode::Listen(Arc::new(inventory))) }
 }
 
 fn speech(text: &str) -> Vec<i16> {
