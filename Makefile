@@ -12,7 +12,7 @@ help: ## List the targets
 	@echo "  make demo STAY=1             leaves everything running and prints how to dial in with a softphone"
 	@echo "  make demo PROVIDERS=cloud    uses the real services; needs their keys in the environment or in .env"
 
-setup: ## Install what is missing (Debian packages, ONNX Runtime, turn model, LiveKit server); safe to repeat
+setup: ## Install what is missing (Debian packages, ONNX Runtime, turn model, Redis, LiveKit server); safe to repeat
 	@scripts/setup
 
 build: ## Build in release mode

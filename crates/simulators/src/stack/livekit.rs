@@ -1,5 +1,6 @@
 //! A LiveKit server of one's own on free loopback ports.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -32,6 +33,8 @@ pub struct LiveKitOptions {
     pub udp_ports: u16,
     /// Whether it is a TURN server over UDP as well.
     pub turn: bool,
+    /// The Redis that it shares with the other nodes of its cluster; all have the same key and secret.
+    pub redis: Option<SocketAddr>,
 }
 
 impl LiveKitOptions {
@@ -44,6 +47,7 @@ impl LiveKitOptions {
             api_secret: format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple()),
             udp_ports: 200,
             turn: false,
+            redis: None,
         }
     }
 }
@@ -170,17 +174,18 @@ impl LiveKitServer {
 
 /// Everything on loopback, and no STUN server that could be reached.
 fn config(options: &LiveKitOptions, ports: Ports) -> String {
-    let LiveKitOptions { log_level, api_key, api_secret, udp_ports, .. } = options;
+    let LiveKitOptions { log_level, api_key, api_secret, udp_ports, redis, .. } = options;
     let Ports { signal, first_udp, turn } = ports;
     // Peers on loopback are refused otherwise.
     let turn = match turn {
         0 => String::new(),
         port => format!("turn: {{enabled: true, domain: localhost, udp_port: {port}, allow_restricted_peer_cidrs: [127.0.0.0/8]}}\n"),
     };
+    let redis = redis.map_or_else(String::new, |address| format!("redis: {{address: \"{address}\"}}\n"));
     format!(
         "port: {signal}\nbind_addresses: [127.0.0.1]\nlogging: {{level: {log_level}}}\nkeys: {{{api_key}: {api_secret}}}\n\
          rtc:\n  node_ip: 127.0.0.1\n  enable_loopback_candidate: true\n  interfaces: {{includes: [lo]}}\n  tcp_port: 0\n  \
-         port_range_start: {first_udp}\n  port_range_end: {}\n  stun_servers: [\"127.0.0.1:3478\"]\n{turn}",
+         port_range_start: {first_udp}\n  port_range_end: {}\n  stun_servers: [\"127.0.0.1:3478\"]\n{turn}{redis}",
         first_udp + udp_ports - 1
     )
 }
