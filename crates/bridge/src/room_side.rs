@@ -40,6 +40,8 @@ pub(crate) enum Notice {
     Key(char),
     /// An agent, by its identity, wants the caller handed to somebody else.
     Transfer(String, transfer::Request),
+    /// The agent hangs up, and could not delete the room.
+    HangUp,
     /// Nothing came from the caller for too long.
     MediaTimedOut,
     /// The room is over.
@@ -174,26 +176,33 @@ impl RoomSide {
 
     fn on_beats_stopped(&mut self, identity: &str, server_answers: bool) {
         let now = Instant::now();
-        if !server_answers {
-            // It is given as long again.
-            self.beats.beat(identity, now);
-        } else if self.beats.has_stopped(identity) && self.watch.left(identity, Leave::Lost, now) {
-            tracing::warn!(stall_ms = self.stall.as_millis(), "the agent has vanished: it gives no sign of life any more");
+        if !server_answers && self.beats.excuse(identity, now) {
+            return;
+        }
+        if self.beats.has_stopped(identity) && self.watch.left(identity, Leave::Lost, now) {
+            tracing::warn!(stall_ms = self.stall.as_millis(), server_answers, "the agent has vanished: it gives no sign of life any more");
         }
     }
 
-    /// Only an agent may have the caller transferred.
+    /// Only an agent may have the caller transferred, or hang up on him.
     fn on_data(&mut self, data: DataMessage) -> Option<Notice> {
         if data.topic == pulse::PULSE_TOPIC {
+            if data.payload == pulse::HANG_UP {
+                return (self.is_agent(&data.sender) && self.watch.hears(&data.sender)).then_some(Notice::HangUp);
+            }
             self.beats.beat(&data.sender, Instant::now());
             return None;
         }
         let request = transfer::Request::parse(&data.payload).filter(|_| data.topic == transfer::TRANSFER_TOPIC)?;
-        let is_agent = self.room.participants().iter().any(|other| other.identity == data.sender && other.kind == ParticipantKind::Agent);
+        let is_agent = self.is_agent(&data.sender);
         if !is_agent {
             tracing::warn!("somebody who is no agent wants the caller transferred; refused");
         }
         is_agent.then_some(Notice::Transfer(data.sender, request))
+    }
+
+    fn is_agent(&self, identity: &str) -> bool {
+        self.room.participants().iter().any(|other| other.identity == identity && other.kind == ParticipantKind::Agent)
     }
 
     /// Tells an agent what came of its transfer.

@@ -4,6 +4,9 @@
 //! nothing either, since silence need not be sent. So agents of ours beat as long as their runtime turns, and our bridge takes one
 //! that has stopped for gone. Sent unreliably: a lost beat is followed by the next, and a stalled connection must not let old
 //! beats pile up.
+//!
+//! An agent that hangs up deletes the room, for which LiveKit's nodes need their Redis. If that fails, it tells our bridge the same way,
+//! which needs nothing but the room itself; else its caller would stay in a silent line.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +19,10 @@ use crate::room::{OutgoingData, Room};
 
 /// Topic of beats.
 pub const PULSE_TOPIC: &str = "frontdesk.pulse";
+/// What an agent sends in the place of a beat when it hangs up and the room cannot be deleted.
+pub const HANG_UP: &[u8] = b"0";
+/// How long that may take: a connection that does not take it is lost, which ends the call as well.
+const HANG_UP_MAX: Duration = Duration::from_secs(1);
 /// Between two beats.
 pub const PULSE_EVERY: Duration = Duration::from_millis(500);
 
@@ -24,6 +31,17 @@ pub fn start(room: Arc<Room>, caller: String) -> DropGuard {
     let stop = CancellationToken::new();
     tokio::spawn(stop.clone().run_until_cancelled_owned(beat(room, caller)));
     stop.drop_guard()
+}
+
+/// Tells `caller` that the call is over.
+pub(crate) async fn hang_up(room: &Room, caller: String) {
+    let (payload, topic) = (Bytes::from_static(HANG_UP), PULSE_TOPIC.to_owned());
+    let told = room.send_data(OutgoingData { payload, topic, reliable: true, destinations: vec![caller] });
+    match tokio::time::timeout(HANG_UP_MAX, told).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "the bridge is not told that the call is over"),
+        Err(_) => tracing::warn!(limit_ms = HANG_UP_MAX.as_millis(), "the bridge is not told in time that the call is over"),
+    }
 }
 
 async fn beat(room: Arc<Room>, caller: String) {

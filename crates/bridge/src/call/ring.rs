@@ -147,8 +147,8 @@ impl Call {
                     }
                     Notice::GiveUp => return Waited::GiveUp,
                     Notice::Ended(reason) => return Waited::RoomEnded(reason),
-                    // Nobody can press keys in a call that is not answered.
-                    Notice::Key(_) | Notice::Transfer(..) | Notice::MediaTimedOut => {}
+                    // Nobody can press keys, or hang up, in a call that is not answered.
+                    Notice::Key(_) | Notice::Transfer(..) | Notice::HangUp | Notice::MediaTimedOut => {}
                 },
             }
             if side.is_heard()

@@ -105,6 +105,7 @@ impl Call {
                     }
                 },
                 Notice::GiveUp => return (CallOutcome::AgentLost, Parting::Now),
+                Notice::HangUp => return (CallOutcome::AgentHungUp, Parting::Now),
                 Notice::MediaTimedOut => return (CallOutcome::MediaTimedOut, Parting::Linger),
                 // An agent that was removed because it had vanished ends its room when it comes to hear of it.
                 Notice::Ended(reason) if is_hang_up(reason) && side.is_orphaned() => return (CallOutcome::AgentLost, Parting::Now),

@@ -34,6 +34,7 @@ pub use error::{AttributeError, ConnectError, DataError, PublishError, RoomClose
 pub use event::{DataMessage, DtmfDigit, EndReason, RoomEvent, TextMessage};
 pub use handle::{DATA_LIMIT_BYTES, OutgoingData, Room};
 pub use ice::{SkipReason, SkippedIceServer};
+pub(crate) use options::RESUME_WINDOW;
 pub use options::RoomOptions;
 pub use packets_in::{EncodedPacket, RemotePackets};
 pub use participant::{DisconnectReason, Participant, ParticipantKind};

@@ -30,11 +30,15 @@ pub struct RoomOptions {
     pub relay_only: bool,
     /// Bound of the first signal connection.
     pub connect_timeout: Duration,
-    /// How long a dropped signal connection is resumed before the room counts as lost.
+    /// How long a dropped signal connection is resumed before the room counts as lost. Media does not need it: a room goes on without, for
+    /// as long as media passes ([`Self::media_timeout`]), for example while LiveKit's nodes are without their Redis.
     pub resume_window: Duration,
     /// How long media may take to connect, or stay disconnected, before the room counts as lost.
     pub media_timeout: Duration,
 }
+
+/// As long as a Redis may take to be restarted or replaced.
+pub(crate) const RESUME_WINDOW: Duration = Duration::from_secs(300);
 
 impl RoomOptions {
     /// Settings that suit a telephone agent: 16 kHz, silence filled in after 80 ms.
@@ -50,7 +54,7 @@ impl RoomOptions {
             udp_addresses: Vec::new(),
             relay_only: false,
             connect_timeout: Duration::from_secs(5),
-            resume_window: Duration::from_secs(30),
+            resume_window: RESUME_WINDOW,
             media_timeout: Duration::from_secs(20),
         }
     }

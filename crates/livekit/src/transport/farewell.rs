@@ -8,6 +8,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use crate::api::{ApiError, LiveKit};
+use crate::pulse;
 use crate::room::{DisconnectReason, Participant, ParticipantKind, Room};
 
 /// How long hanging up is waited for; it goes on in the background.
@@ -41,11 +42,20 @@ struct Parts {
     deletes: Deletes,
     /// A person speaks to the caller: the room is not deleted meanwhile.
     is_lent: bool,
+    /// The participant of our bridge, which hangs up when it is told so.
+    bridge: Option<String>,
 }
 
 impl Farewell {
     pub(super) fn new(api: Arc<LiveKit>, room: Arc<Room>, name: String) -> Self {
-        Self { parts: Some(Parts { api, room, name, deletes: Deletes::Always, is_lent: false }), task: None }
+        Self { parts: Some(Parts { api, room, name, deletes: Deletes::Always, is_lent: false, bridge: None }), task: None }
+    }
+
+    /// Our bridge is in the room, as this participant.
+    pub(super) fn is_told_to(&mut self, bridge: String) {
+        if let Some(parts) = &mut self.parts {
+            parts.bridge = Some(bridge);
+        }
     }
 
     /// The room is left, and not deleted.
@@ -114,15 +124,19 @@ impl fmt::Debug for Farewell {
 }
 
 impl Parts {
-    async fn run(self) {
+    async fn run(mut self) {
         self.delete().await;
         self.room.leave(DisconnectReason::ClientInitiated).await;
     }
 
-    async fn delete(&self) {
+    async fn delete(&mut self) {
         let mut wait = BACKOFF;
         for attempt in 1..=ATTEMPTS {
-            match self.try_delete().await {
+            let tried = self.try_delete().await;
+            if matches!(&tried, Err(error) if !matches!(error, ApiError::NotFound { .. })) {
+                self.tell_bridge().await;
+            }
+            match tried {
                 Ok(()) | Err(ApiError::NotFound { .. }) => break,
                 Err(error) if error.is_retryable() && attempt < ATTEMPTS => {
                     tracing::warn!(%error, attempt, "the room is not deleted yet");
@@ -130,10 +144,17 @@ impl Parts {
                     wait *= 2;
                 }
                 Err(error) => {
-                    tracing::error!(%error, "the room could not be deleted: its caller may be left in silence");
+                    tracing::error!(%error, "the room could not be deleted: a caller who is not behind our bridge may be left in silence");
                     break;
                 }
             }
+        }
+    }
+
+    /// Our bridge hangs up by itself; once is enough.
+    async fn tell_bridge(&mut self) {
+        if let Some(bridge) = self.bridge.take_if(|_| self.deletes == Deletes::Always) {
+            pulse::hang_up(&self.room, bridge).await;
         }
     }
 

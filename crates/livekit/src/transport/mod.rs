@@ -107,7 +107,10 @@ impl LiveKitTransport {
         let (callers, early): (Vec<_>, Vec<_>) = audio.into_iter().partition(is_callers);
         let audio = callers.into_iter().next_back();
         let signals = Signals::start(room.clone(), caller.clone());
-        let pulse = caller.attribute(BRIDGE_ATTRIBUTE).is_some().then(|| pulse::start(room.clone(), caller.identity.clone()));
+        let pulse = caller.attribute(BRIDGE_ATTRIBUTE).is_some().then(|| {
+            farewell.is_told_to(caller.identity.clone());
+            pulse::start(room.clone(), caller.identity.clone())
+        });
         let info = caller::info(job, &caller);
         let stop = Stop::watch(job.stop.clone(), api, Arc::clone(&room));
         let desk = Desk::new(Arc::clone(&room), options.methods.clone(), info.call_id.clone());

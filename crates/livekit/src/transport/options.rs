@@ -5,6 +5,7 @@ use std::time::Duration;
 use frontdesk_agent::transport::WhenPersonSpeaks;
 
 use super::methods::RpcMethods;
+use crate::room::RESUME_WINDOW;
 
 /// Settings of a [`super::LiveKitTransport`].
 #[derive(Debug, Clone)]
@@ -32,7 +33,7 @@ impl Default for TransportOptions {
             media_wait: Duration::from_secs(2),
             latency: Duration::from_millis(60),
             fill_silence_after: Some(Duration::from_millis(80)),
-            resume_window: Duration::from_secs(30),
+            resume_window: RESUME_WINDOW,
             when_person_speaks: WhenPersonSpeaks::default(),
             methods: RpcMethods::default(),
         }

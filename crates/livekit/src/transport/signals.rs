@@ -47,7 +47,8 @@ pub(super) struct Signals {
 #[derive(Default)]
 struct Shared {
     waiting: Mutex<Waiting>,
-    changed: Notify,
+    new_state: Notify,
+    new_line: Notify,
 }
 
 impl Shared {
@@ -60,7 +61,8 @@ impl Shared {
 impl Signals {
     pub(super) fn start(room: Arc<Room>, caller: Participant) -> Self {
         let (shared, stop) = (Arc::new(Shared::default()), CancellationToken::new());
-        let task = tell(room, caller, shared.clone());
+        let told = shared.clone();
+        let task = async move { tokio::join!(tell_states(&room, &told), tell_lines(&room, &caller, &told)) };
         tokio::spawn(stop.clone().run_until_cancelled_owned(task));
         Self { shared, stop }
     }
@@ -71,12 +73,12 @@ impl Signals {
 
     pub(super) fn state(&self, state: AgentState) {
         self.shared.lock().state = Some(state);
-        self.shared.changed.notify_one();
+        self.shared.new_state.notify_one();
     }
 
     pub(super) fn transcript(&self, line: &TranscriptLine) {
         self.shared.lock().push(line);
-        self.shared.changed.notify_one();
+        self.shared.new_line.notify_one();
     }
 
     pub(super) fn stop(&self) {
@@ -96,24 +98,29 @@ impl fmt::Debug for Signals {
     }
 }
 
-async fn tell(room: Arc<Room>, caller: Participant, shared: Arc<Shared>) {
+/// States need signalling, lines do not: while it is being resumed, lines do not wait for a state that cannot be told.
+async fn tell_states(room: &Room, shared: &Shared) {
     loop {
-        let (state, line, agent_track) = {
-            let mut waiting = shared.lock();
-            (waiting.state.take(), waiting.lines.pop_front(), waiting.agent_track.clone())
-        };
-        if state.is_none() && line.is_none() {
-            shared.changed.notified().await;
+        let Some(state) = shared.lock().state.take() else {
+            shared.new_state.notified().await;
             continue;
+        };
+        let attributes = BTreeMap::from([("lk.agent.state".to_owned(), state.as_str().to_owned())]);
+        if let Err(error) = room.set_attributes(attributes).await {
+            tracing::debug!(%error, "the agent's state was not told");
         }
-        if let Some(state) = state {
-            let attributes = BTreeMap::from([("lk.agent.state".to_owned(), state.as_str().to_owned())]);
-            if let Err(error) = room.set_attributes(attributes).await {
-                tracing::debug!(%error, "the agent's state was not told");
-            }
-        }
-        if let Some(line) = line {
-            publish(&room, &caller, &agent_track, &line).await;
+    }
+}
+
+async fn tell_lines(room: &Room, caller: &Participant, shared: &Shared) {
+    loop {
+        let (line, agent_track) = {
+            let mut waiting = shared.lock();
+            (waiting.lines.pop_front(), waiting.agent_track.clone())
+        };
+        match line {
+            Some(line) => publish(room, caller, &agent_track, &line).await,
+            None => shared.new_line.notified().await,
         }
     }
 }
