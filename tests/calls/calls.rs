@@ -62,6 +62,15 @@ impl Placed {
         outcome.expect("the call is answered")
     }
 
+    /// Waits for the end of a call that may be refused as well; then there is no outcome.
+    pub(crate) async fn answered(self) -> Option<CallOutcome> {
+        match timeout(CALL_MAX, self.task).await.expect("the call ends").expect("the caller does not panic") {
+            Ok(outcome) => Some(outcome),
+            Err(CallerError::Refused { .. }) => None,
+            Err(error) => panic!("the call is answered or refused: {error:?}"),
+        }
+    }
+
     /// Waits until the call is refused; with which SIP status.
     pub(crate) async fn refused(self) -> u16 {
         let refused = timeout(CALL_MAX, self.task).await.expect("the call ends").expect("the caller does not panic");

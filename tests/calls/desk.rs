@@ -54,11 +54,22 @@ pub(crate) struct DeskOptions {
     pub(crate) has_network: bool,
     /// Whether it has servers of its own, which the test may restart.
     pub(crate) has_own_servers: bool,
+    /// Whether these are two nodes of LiveKit: the bridge is at one of them, the workers are at the other.
+    pub(crate) is_clustered: bool,
 }
 
 impl Default for DeskOptions {
     fn default() -> Self {
-        Self { log: "info", away_s: 15.0, gated: None, max_jobs: 50, limits: "", has_network: false, has_own_servers: false }
+        Self {
+            log: "info",
+            away_s: 15.0,
+            gated: None,
+            max_jobs: 50,
+            limits: "",
+            has_network: false,
+            has_own_servers: false,
+            is_clustered: false,
+        }
     }
 }
 
@@ -85,7 +96,11 @@ pub(crate) struct Desk {
 
 impl Desk {
     pub(crate) async fn open(options: DeskOptions) -> Self {
-        let shared = if options.has_own_servers { Arc::new(Shared::start().await) } else { Shared::get().await };
+        let shared = if options.has_own_servers || options.is_clustered {
+            Arc::new(Shared::start(options.is_clustered).await)
+        } else {
+            Shared::get().await
+        };
         let folder = tempfile::tempdir().expect("a folder");
         let agent = format!("desk-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
         clinic::write(&folder.path().join("tenants"), options.away_s, options.limits);
@@ -119,6 +134,9 @@ impl Desk {
             .argument("--set")
             .argument(format!("tts.base_url={}", urls.tts));
         let mut worker_options = worker;
+        if let Some(other) = &shared.other_node {
+            worker_options = worker_options.variable("LIVEKIT_URL", other.livekit.url());
+        }
         let mut network = None;
         if options.has_network {
             let before = Network::before(shared.livekit.port()).await.expect("a network");
@@ -236,7 +254,9 @@ impl Desk {
     pub(crate) fn tails(&self) -> String {
         let livekit = std::fs::read_to_string(self.shared.livekit.log_path()).unwrap_or_default();
         let (worker, bridge) = (tail(&self.worker.log_text()), tail(&self.bridge.log_text()));
-        format!("--- worker ---\n{worker}\n--- bridge ---\n{bridge}\n--- LiveKit server ---\n{}", tail(&livekit))
+        let other = self.shared.other_node.as_ref().map(|other| std::fs::read_to_string(other.livekit.log_path()).unwrap_or_default());
+        let other = other.map_or_else(String::new, |log| format!("\n--- its other node ---\n{}", tail(&log)));
+        format!("--- worker ---\n{worker}\n--- bridge ---\n{bridge}\n--- LiveKit server ---\n{}{other}", tail(&livekit))
     }
 }
 

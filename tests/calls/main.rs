@@ -16,6 +16,7 @@ mod health;
 mod limits;
 mod lost;
 mod network;
+mod nodes;
 mod operators;
 mod outages;
 mod people;

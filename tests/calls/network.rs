@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use frontdesk_conversation::{EndReason, Speaker};
-use frontdesk_simulators::caller::{CallEnd, CallerEvent};
+use frontdesk_simulators::caller::{CallEnd, CallOutcome, CallerEvent};
 use sqlx::Row as _;
 use tokio::time::sleep;
 
@@ -96,6 +96,35 @@ fn a_worker_that_was_cut_off_alone_is_its_own_successor() {
     });
 }
 
+/// Longer than the bridge sends for an agent: it misses the former after 3 s and gives up 15 s later.
+const LONG_CUT_ALONE: Duration = Duration::from_secs(20);
+/// From the cut until the announcement is through, on a busy machine.
+const TOLD_MAX: Duration = Duration::from_secs(35);
+
+#[test]
+fn a_worker_that_was_cut_off_alone_for_too_long_loses_its_call_whose_caller_is_told_and_called_back() {
+    run(async {
+        let mut desk = Desk::open(DeskOptions { away_s: 60.0, has_network: true, ..DeskOptions::default() }).await;
+        let call = asked(&desk, &PEOPLE[4..5]).await.remove(0);
+        desk.network().cut();
+        let cut = Instant::now();
+        let mended = async {
+            sleep(LONG_CUT_ALONE.max(long_cut())).await;
+            desk.network().mend();
+        };
+        let ((), outcome) = tokio::join!(mended, call.placed.outcome());
+        let ended = call.answered + length(&outcome) - cut;
+        println!("cut off alone for {:?}: the call has ended {ended:?} after the cut", LONG_CUT_ALONE.max(long_cut()));
+        assert_eq!(outcome.end, CallEnd::Agent, "{:?}\n{}", outcome.turns, desk.tails());
+        assert!(ended < TOLD_MAX, "{ended:?}");
+        assert_told(&outcome, call.answered, cut);
+        assert_gives_up(&mut desk).await;
+        assert_called_back(&desk, &["failed", "completed"]).await;
+        assert_eq!(audited(&desk, "call.resumed").await, 0);
+        desk.close().await;
+    });
+}
+
 #[test]
 fn callers_of_a_livekit_server_that_restarts_are_told_and_called_back_and_the_next_call_is_as_before() {
     run(async {
@@ -107,41 +136,60 @@ fn callers_of_a_livekit_server_that_restarts_are_told_and_called_back_and_the_ne
         let outcome = call.placed.outcome().await;
         println!("LiveKit server restarted: the call has ended after {:?}", restarted.elapsed());
         assert_eq!(outcome.end, CallEnd::Agent);
-        let since = usize::try_from((restarted - call.answered).as_millis() * 8).expect("a sample");
-        let heard = &outcome.recording.agent[since.min(outcome.recording.agent.len())..];
-        assert!(sound(heard) > 16_000, "the caller was told: more than two seconds of speech");
+        assert_told(&outcome, call.answered, restarted);
 
         // Both are back without being told.
-        desk.worker
-            .logged("the call goes on at another worker; nothing more is stored", TAKE_OVER_MAX)
-            .await
-            .expect("it gives the call up");
-        let deadline = Instant::now() + TAKE_OVER_MAX;
-        while desk.worker.log_text().matches("registered with LiveKit").count() < 2 {
-            assert!(Instant::now() < deadline, "the worker does not register again:\n{}", desk.tails());
-            sleep(Duration::from_millis(50)).await;
-        }
-        let next = desk.place(farewell()).hung_up_by_agent().await;
-        assert!(next.greeted_after.is_some());
-
-        // Nobody has the lost call any more. As if half a minute had passed, after which the workers take it for lost.
-        let mut admin = desk.database.connect().await.expect("the database is there");
-        let aged = "UPDATE call_leases SET expires_at = expires_at - interval '30 s', orphaned_at = orphaned_at - interval '30 s' \
-                    WHERE released_at IS NULL";
-        assert_eq!(sqlx::query(aged).execute(&mut admin).await.expect("a writable table").rows_affected(), 1);
-        let deadline = Instant::now() + TAKE_OVER_MAX;
-        let outcomes = "SELECT outcome FROM call_records ORDER BY started_at";
-        loop {
-            let rows = sqlx::query(outcomes).fetch_all(&mut admin).await.expect("a readable table");
-            let outcomes: Vec<String> = rows.iter().map(|row| row.get("outcome")).collect();
-            if outcomes == ["failed", "completed"] {
-                break;
-            }
-            assert!(Instant::now() < deadline, "the lost call has no record: {outcomes:?}\n{}", desk.tails());
-            sleep(Duration::from_millis(50)).await;
-        }
-        let messages = sqlx::query("SELECT count(*) AS count FROM messages").fetch_one(&mut admin).await.expect("a readable table");
-        assert_eq!(messages.get::<i64, _>("count"), 1, "somebody calls back");
+        assert_registers_again(&desk).await;
+        assert_gives_up(&mut desk).await;
+        assert_called_back(&desk, &["failed", "completed"]).await;
         desk.close().await;
     });
+}
+
+/// Waits until the worker has registered for the second time.
+pub(crate) async fn assert_registers_again(desk: &Desk) {
+    let deadline = Instant::now() + TAKE_OVER_MAX;
+    while desk.worker.log_text().matches("registered with LiveKit").count() < 2 {
+        assert!(Instant::now() < deadline, "the worker does not register again:\n{}", desk.tails());
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// The worker gives up the call that was lost, and answers the next.
+pub(crate) async fn assert_gives_up(desk: &mut Desk) {
+    desk.worker.logged("the call goes on at another worker; nothing more is stored", TAKE_OVER_MAX).await.expect("it gives the call up");
+    let next = desk.place(farewell()).hung_up_by_agent().await;
+    assert!(next.greeted_after.is_some());
+}
+
+/// Of a call that nobody has any more there is a record, and somebody calls back. `outcomes`: of all calls, oldest first.
+pub(crate) async fn assert_called_back(desk: &Desk, expected: &[&str]) {
+    // As if half a minute had passed, after which the workers take it for lost.
+    let mut admin = desk.database.connect().await.expect("the database is there");
+    let aged = "UPDATE call_leases SET expires_at = expires_at - interval '30 s', orphaned_at = orphaned_at - interval '30 s' \
+                WHERE released_at IS NULL";
+    assert_eq!(sqlx::query(aged).execute(&mut admin).await.expect("a writable table").rows_affected(), 1);
+    let deadline = Instant::now() + TAKE_OVER_MAX;
+    loop {
+        let rows = sqlx::query("SELECT outcome FROM call_records ORDER BY started_at").fetch_all(&mut admin).await;
+        let outcomes: Vec<String> = rows.expect("a readable table").iter().map(|row| row.get("outcome")).collect();
+        if outcomes == expected {
+            break;
+        }
+        assert!(Instant::now() < deadline, "the lost call has no record: {outcomes:?}\n{}", desk.tails());
+        sleep(Duration::from_millis(50)).await;
+    }
+    let messages = sqlx::query("SELECT count(*) AS count FROM messages").fetch_one(&mut admin).await.expect("a readable table");
+    assert_eq!(messages.get::<i64, _>("count"), 1, "somebody calls back");
+}
+
+/// How long the call lasted, from the answer on.
+pub(crate) fn length(outcome: &CallOutcome) -> Duration {
+    Duration::from_millis(outcome.recording.agent.len() as u64 / 8)
+}
+
+/// The caller was told something after that moment: more than two seconds of speech.
+pub(crate) fn assert_told(outcome: &CallOutcome, answered: Instant, after: Instant) {
+    let since = usize::try_from((after - answered).as_millis() * 8).expect("a sample");
+    assert!(sound(&outcome.recording.agent[since.min(outcome.recording.agent.len())..]) > 16_000, "{:?}", outcome.turns);
 }

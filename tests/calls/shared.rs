@@ -11,6 +11,7 @@ use frontdesk_simulators::voice::Voice;
 use tempfile::TempDir;
 use tokio::sync::Mutex;
 
+use crate::nodes::OtherNode;
 use crate::{clinic, people};
 
 static SHARED: Mutex<Weak<Shared>> = Mutex::const_new(Weak::new());
@@ -19,6 +20,8 @@ static SHARED: Mutex<Weak<Shared>> = Mutex::const_new(Weak::new());
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) livekit: LiveKitServer,
+    /// The other node, if LiveKit runs on two.
+    pub(crate) other_node: Option<OtherNode>,
     pub(crate) providers: ProviderSimulators,
     pub(crate) template: Database,
     pub(crate) caller: Caller,
@@ -32,20 +35,26 @@ impl Shared {
         if let Some(running) = shared.upgrade() {
             return running;
         }
-        let started = Arc::new(Self::start().await);
+        let started = Arc::new(Self::start(false).await);
         *shared = Arc::downgrade(&started);
         started
     }
 
-    /// Everything anew, for one desk alone.
-    pub(crate) async fn start() -> Self {
+    /// Everything anew, for one desk alone; LiveKit on two nodes if that is wanted.
+    pub(crate) async fn start(is_clustered: bool) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let livekit = LiveKitServer::start(LiveKitOptions::new(folder.path().join("livekit.log"))).await.expect("LiveKit server starts");
+        let (livekit, other_node) = if is_clustered {
+            let (first, other) = OtherNode::start(folder.path()).await;
+            (first, Some(other))
+        } else {
+            let options = LiveKitOptions::new(folder.path().join("livekit.log"));
+            (LiveKitServer::start(options).await.expect("LiveKit server starts"), None)
+        };
         let options = SimulatorOptions { utterances: people::utterances(), ..SimulatorOptions::default() };
         let providers = ProviderSimulators::start(options).await.expect("the simulated providers start");
         let template = Database::scratch().await.expect("the project's Postgres runs");
         migrate(&template, folder.path()).await;
-        Self { livekit, providers, template, caller: Caller::new(Voice::caller()), _folder: folder }
+        Self { livekit, other_node, providers, template, caller: Caller::new(Voice::caller()), _folder: folder }
     }
 }
 

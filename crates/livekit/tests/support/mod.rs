@@ -1,7 +1,8 @@
-//! A real LiveKit server for one test, tones, and a TCP proxy that can be cut.
+//! A real LiveKit server (or two) for one test, tones, and a TCP proxy that can be cut.
 
 #![allow(dead_code, unreachable_pub, clippy::allow_attributes, reason = "each test file uses a part of this")]
 
+pub mod cluster;
 pub mod endpoint;
 pub mod proxy;
 pub mod server;
