@@ -66,9 +66,8 @@ impl ServerUrl {
     /// Chooses the TLS implementation of LiveKit's signal client and of the worker's WebSocket, if the program has not.
     /// With two of them compiled in (some dependencies bring `ring`, others `aws-lc-rs`), rustls otherwise panics.
     pub(crate) fn prepare_tls(&self) {
-        if self.tls && rustls::crypto::CryptoProvider::get_default().is_none() {
-            // Fails only if another thread was faster.
-            let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        if self.tls {
+            prepare_tls();
         }
     }
 
@@ -76,6 +75,14 @@ impl ServerUrl {
     #[must_use]
     pub fn is_loopback(&self) -> bool {
         is_loopback(&self.host)
+    }
+}
+
+/// The same for other connections.
+pub(crate) fn prepare_tls() {
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        // Fails only if another thread was faster.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     }
 }
 

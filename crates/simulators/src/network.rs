@@ -9,6 +9,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -40,10 +41,21 @@ pub struct Weather {
     pub is_cut: bool,
     /// No datagram passes; streams do. What firewalls that know only the web do.
     pub blocks_udp: bool,
+    /// Streams of media's open, and then nothing passes. What some proxies do.
+    pub swallows_media_streams: bool,
     /// Of a hundred datagrams, so many are lost, at random.
     pub loss_percent: u8,
     /// Each datagram is late by a random time of at most this.
     pub jitter: Duration,
+}
+
+/// Where a server's TURN server over streams is, of which the server says that it is at port 443.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TurnServer {
+    /// On 127.0.0.1.
+    pub port: u16,
+    /// Whether it speaks TLS; participants are told so.
+    pub tls: bool,
 }
 
 /// See the module's documentation. Ends with its value.
@@ -51,12 +63,18 @@ pub struct Weather {
 pub struct Network {
     port: u16,
     weather: watch::Sender<Weather>,
+    relay: Arc<Relay>,
     _stop: DropGuard,
 }
 
 /// What the relay's tasks share.
+#[derive(Debug)]
 struct Relay {
     server_port: u16,
+    turn: Option<TurnServer>,
+    /// Streams of media's that have been opened, and how often all of them were broken.
+    media_streams: AtomicUsize,
+    breaks: watch::Sender<u32>,
     weather: watch::Receiver<Weather>,
     /// By protocol and the server's address.
     relays: Mutex<HashMap<(candidates::Protocol, SocketAddr), SocketAddr>>,
@@ -70,20 +88,38 @@ impl Network {
     /// # Errors
     /// If no port can be bound.
     pub async fn before(server_port: u16) -> io::Result<Self> {
+        Self::before_both(server_port, None).await
+    }
+
+    /// The same, with a TURN server over streams.
+    ///
+    /// # Errors
+    /// If no port can be bound.
+    pub async fn before_both(server_port: u16, turn: Option<TurnServer>) -> io::Result<Self> {
         let listener = TcpListener::bind(LOOPBACK).await?;
         let port = listener.local_addr()?.port();
         let (sender, weather) = watch::channel(Weather::default());
         let stop = CancellationToken::new();
         let chance = Mutex::new(StdRng::seed_from_u64(SEED));
-        let relay = Arc::new(Relay { server_port, weather, relays: Mutex::default(), chance, stop: stop.clone() });
+        let relay = Arc::new(Relay {
+            server_port,
+            turn,
+            media_streams: AtomicUsize::new(0),
+            breaks: watch::Sender::new(0),
+            weather,
+            relays: Mutex::default(),
+            chance,
+            stop: stop.clone(),
+        });
+        let accepting = Arc::clone(&relay);
         tokio::spawn(stop.clone().run_until_cancelled_owned(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let relay = Arc::clone(&relay);
+                let relay = Arc::clone(&accepting);
                 let stop = relay.stop.clone();
                 tokio::spawn(stop.run_until_cancelled_owned(async move { relay.carry(client).await }));
             }
         }));
-        Ok(Self { port, weather: sender, _stop: stop.drop_guard() })
+        Ok(Self { port, weather: sender, relay, _stop: stop.drop_guard() })
     }
 
     /// The server's address through this network.
@@ -100,6 +136,17 @@ impl Network {
     /// Loses everything from now on.
     pub fn cut(&self) {
         self.set(Weather { is_cut: true, ..Weather::default() });
+    }
+
+    /// Streams of media's that have been opened since the beginning.
+    #[must_use]
+    pub fn media_streams(&self) -> usize {
+        self.relay.media_streams.load(Ordering::Relaxed)
+    }
+
+    /// Ends the streams of media's that are open now.
+    pub fn break_media_streams(&self) {
+        self.relay.breaks.send_modify(|count| *count += 1);
     }
 
     /// Lets everything through from now on.
@@ -160,11 +207,28 @@ impl Relay {
     fn move_servers(self: &Arc<Self>, message: &mut Response) {
         let place = |protocol, server| self.instead_of(protocol, server);
         match message {
+            Response::Join(join) => {
+                for url in join.ice_servers.iter_mut().flat_map(|server| &mut server.urls) {
+                    self.move_turn_server(url);
+                }
+            }
             Response::Offer(description) | Response::Answer(description) => {
                 description.sdp = candidates::in_description(&description.sdp, place);
             }
             Response::Trickle(trickle) => trickle.candidate_init = candidates::in_trickle(&trickle.candidate_init, place),
             _ => {}
+        }
+    }
+}
+
+impl Relay {
+    /// A TURN server over streams is where it is.
+    fn move_turn_server(self: &Arc<Self>, url: &mut String) {
+        let Some(turn) = self.turn.filter(|_| url.starts_with("turns:")) else { return };
+        let server = SocketAddr::from((Ipv4Addr::LOCALHOST, turn.port));
+        if let Some(relay) = self.instead_of(candidates::Protocol::Tcp, server) {
+            let scheme = if turn.tls { "turns" } else { "turn" };
+            *url = format!("{scheme}:localhost:{}?transport=tcp", relay.port());
         }
     }
 }

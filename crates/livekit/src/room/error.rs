@@ -60,8 +60,8 @@ impl ConnectError {
 }
 
 /// What to do when media does not connect.
-pub(super) const MEDIA_REMEDY: &str = "open UDP to the server's media ports (rtc.udp_port, or rtc.port_range_start to _end), or give \
-     LiveKit server a TURN server over UDP (turn.udp_port); media goes neither over TCP nor through TURN over TCP or TLS";
+pub(super) const MEDIA_REMEDY: &str = "open UDP to the server's media ports (rtc.udp_port, or rtc.port_range_start to _end), or TCP to \
+     rtc.tcp_port, or give LiveKit server a TURN server (turn.udp_port, or turn.tls_port for networks that let only TLS through)";
 
 /// The room has ended, or its participant has left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

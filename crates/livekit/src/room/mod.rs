@@ -11,6 +11,7 @@ mod audio_in;
 mod audio_out;
 mod data;
 mod depacketizer;
+mod detour;
 mod engine;
 mod error;
 mod event;

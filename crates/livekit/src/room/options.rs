@@ -1,6 +1,7 @@
 //! How a room is joined.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use frontdesk_audio::SampleRate;
@@ -28,6 +29,8 @@ pub struct RoomOptions {
     pub udp_addresses: Vec<String>,
     /// Whether media goes through a TURN server only, as it must where nothing but the TURN server is let through.
     pub relay_only: bool,
+    /// TLS towards TURN servers. `None`: whom the system trusts is trusted, as for `wss`.
+    pub turn_tls: Option<Arc<rustls::ClientConfig>>,
     /// Bound of the first signal connection.
     pub connect_timeout: Duration,
     /// How long a dropped signal connection is resumed before the room counts as lost. Media does not need it: a room goes on without, for
@@ -53,6 +56,7 @@ impl RoomOptions {
             audio_capacity_frames: 100,
             udp_addresses: Vec::new(),
             relay_only: false,
+            turn_tls: None,
             connect_timeout: Duration::from_secs(5),
             resume_window: RESUME_WINDOW,
             media_timeout: Duration::from_secs(20),

@@ -7,11 +7,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use livekit_protocol as proto;
 use rtc::interceptor::Registry;
-use rtc::peer_connection::configuration::RTCConfiguration;
 use rtc::peer_connection::configuration::interceptor_registry::configure_rtcp_reports;
 use rtc::peer_connection::configuration::media_engine::{MIME_TYPE_OPUS, MediaEngine};
 use rtc::rtp_transceiver::rtp_sender::{RTCRtpCodec, RTCRtpCodecParameters, RtpCodecKind};
 use tokio::sync::mpsc;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
 use webrtc::data_channel::DataChannel;
 use webrtc::media_stream::track_remote::TrackRemote;
 use webrtc::peer_connection::{
@@ -20,6 +21,8 @@ use webrtc::peer_connection::{
 };
 
 use super::audio_out::OPUS_PAYLOAD_TYPE;
+use super::detour::{self, Detours, TcpCandidate};
+use super::ice::IceSettings;
 use super::sockets::PacketRuntime;
 
 /// Candidates that may wait for the remote description.
@@ -50,6 +53,8 @@ pub(super) enum PeerEvent {
     /// A local candidate as JSON.
     Candidate(Side, String),
     State(Side, RTCPeerConnectionState),
+    /// The stream that carried media has broken; without it ICE notices much later.
+    StreamLost(Side),
     Channel(Arc<dyn DataChannel>),
     Track(Arc<dyn TrackRemote>),
 }
@@ -59,6 +64,7 @@ impl fmt::Debug for PeerEvent {
         match self {
             Self::Candidate(side, _) => write!(f, "Candidate({side:?})"),
             Self::State(side, state) => write!(f, "State({side:?}, {state})"),
+            Self::StreamLost(side) => write!(f, "StreamLost({side:?})"),
             Self::Channel(_) => f.write_str("Channel"),
             Self::Track(_) => f.write_str("Track"),
         }
@@ -69,6 +75,7 @@ impl fmt::Debug for PeerEvent {
 /// the engine waits for the driver.
 struct Handler {
     side: Side,
+    detours: Arc<Detours>,
     events: mpsc::Sender<PeerEvent>,
 }
 
@@ -90,6 +97,7 @@ impl PeerConnectionEventHandler for Handler {
     }
 
     async fn on_connection_state_change(&self, state: RTCPeerConnectionState) {
+        self.detours.set_connected(state == RTCPeerConnectionState::Connected);
         self.tell(PeerEvent::State(self.side, state));
     }
 
@@ -120,32 +128,51 @@ pub(super) struct Peer {
     waiting: Vec<RTCIceCandidateInit>,
     described: bool,
     pub(super) state: RTCPeerConnectionState,
+    /// The stream that carried media has broken, which the connection does not know yet.
+    pub(super) is_stream_lost: bool,
+    detours: Arc<Detours>,
+    /// Ends the detours.
+    cancel: DropGuard,
 }
 
 impl Peer {
     pub(super) async fn new(
         side: Side,
-        configuration: RTCConfiguration,
+        ice: IceSettings,
         udp_addresses: Vec<String>,
         events: mpsc::Sender<PeerEvent>,
+        tasks: TaskTracker,
     ) -> webrtc::error::Result<Self> {
+        let cancel = CancellationToken::new();
+        let detours = Detours::new(side, &udp_addresses, ice.tls.clone(), events.clone(), tasks, cancel.clone());
+        let cancel = cancel.drop_guard();
+        let configuration = ice.configuration(|target| detours.turn_server(target));
         let mut media = MediaEngine::default();
         let opus = RTCRtpCodecParameters { rtp_codec: opus_codec(), payload_type: OPUS_PAYLOAD_TYPE };
         media.register_codec(opus, RtpCodecKind::Audio)?;
         // Retransmission and the estimation of bandwidth are for video; each would wake every connection ten times a second.
         let interceptors = configure_rtcp_reports(Registry::new());
         let connection = PeerConnectionBuilder::new()
-            .with_runtime(Arc::new(PacketRuntime))
+            .with_runtime(Arc::new(PacketRuntime(detours.clone())))
             .with_setting_engine(ice_settings())
             .with_configuration(configuration)
             .with_media_engine(media)
             .with_interceptor_registry(interceptors)
-            .with_handler(Arc::new(Handler { side, events }))
+            .with_handler(Arc::new(Handler { side, detours: detours.clone(), events }))
             .with_udp_addrs(udp_addresses)
             .with_data_channel_send_buffer_limit(DATA_BUFFER_BYTES)
             .build()
             .await?;
-        Ok(Self { side, connection: Arc::new(connection), waiting: Vec::new(), described: false, state: RTCPeerConnectionState::New })
+        Ok(Self {
+            side,
+            connection: Arc::new(connection),
+            waiting: Vec::new(),
+            described: false,
+            state: RTCPeerConnectionState::New,
+            is_stream_lost: false,
+            detours,
+            cancel,
+        })
     }
 
     pub(super) fn connection(&self) -> &Arc<dyn PeerConnection> {
@@ -153,13 +180,14 @@ impl Peer {
     }
 
     pub(super) fn is_connected(&self) -> bool {
-        self.state == RTCPeerConnectionState::Connected
+        self.state == RTCPeerConnectionState::Connected && !self.is_stream_lost
     }
 
     /// A new local offer, set.
     pub(super) async fn offer(&mut self, restart_ice: bool) -> webrtc::error::Result<String> {
         if restart_ice {
             self.connection.restart_ice().await?;
+            self.is_stream_lost = false;
         }
         let offer = self.connection.create_offer(None).await?;
         let sdp = offer.sdp.clone();
@@ -169,15 +197,21 @@ impl Peer {
 
     /// Takes the answer to our offer.
     pub(super) async fn accept(&mut self, sdp: String) -> webrtc::error::Result<()> {
+        let _our_own_restart = self.detours.begin_run(detour::ufrag(&sdp).unwrap_or_default());
+        let candidates: Vec<TcpCandidate> = TcpCandidate::of_description(&sdp).collect();
         self.connection.set_remote_description(RTCSessionDescription::answer(sdp)?).await?;
-        self.add_waiting().await;
+        self.described(candidates).await;
         Ok(())
     }
 
     /// Takes the server's offer and returns our answer.
     pub(super) async fn answer(&mut self, sdp: String) -> webrtc::error::Result<String> {
+        if self.detours.begin_run(detour::ufrag(&sdp).unwrap_or_default()) {
+            self.is_stream_lost = false;
+        }
+        let candidates: Vec<TcpCandidate> = TcpCandidate::of_description(&sdp).collect();
         self.connection.set_remote_description(RTCSessionDescription::offer(sdp)?).await?;
-        self.add_waiting().await;
+        self.described(candidates).await;
         let answer = self.connection.create_answer(None).await?;
         let sdp = answer.sdp.clone();
         self.connection.set_local_description(answer).await?;
@@ -190,10 +224,6 @@ impl Peer {
             tracing::debug!(side = ?self.side, "malformed ICE candidate ignored");
             return;
         };
-        if is_tcp(&candidate) {
-            // The stack would dial, and have no candidate of its own to pair it with.
-            return;
-        }
         if self.described {
             self.add(candidate).await;
         } else if self.waiting.len() < WAITING_CANDIDATES_MAX {
@@ -206,31 +236,41 @@ impl Peer {
         self.connection.local_description().await.map(|description| description.sdp)
     }
 
-    pub(super) async fn close(&self) {
+    pub(super) async fn close(self) {
         match tokio::time::timeout(CLOSE_TIMEOUT, self.connection.close()).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::debug!(side = ?self.side, %error, "peer connection closed with an error"),
             Err(_) => tracing::warn!(side = ?self.side, "peer connection did not close in time"),
         }
+        // Not before: what closing says may go through a stream.
+        drop(self.cancel);
     }
 
-    async fn add_waiting(&mut self) {
+    /// The other side is described: candidates of the description and those that waited for it are added.
+    async fn described(&mut self, over_tcp: Vec<TcpCandidate>) {
         self.described = true;
+        for candidate in over_tcp {
+            // All media goes through the first section's transport (BUNDLE, RFC 9143).
+            let init = RTCIceCandidateInit { sdp_mline_index: Some(0), ..Default::default() };
+            self.detours.try_candidate(self.connection.clone(), init, candidate);
+        }
         for candidate in std::mem::take(&mut self.waiting) {
             self.add(candidate).await;
         }
     }
 
     async fn add(&self, candidate: RTCIceCandidateInit) {
+        if detour::is_tcp(&candidate.candidate) {
+            // The stack would dial, and have no candidate of its own to pair it with.
+            if let Some(over_tcp) = TcpCandidate::parse(&candidate.candidate) {
+                self.detours.try_candidate(self.connection.clone(), candidate, over_tcp);
+            }
+            return;
+        }
         if let Err(error) = self.connection.add_ice_candidate(candidate).await {
             tracing::debug!(side = ?self.side, %error, "ICE candidate refused");
         }
     }
-}
-
-/// Whether a candidate is reached over TCP (RFC 6544).
-fn is_tcp(candidate: &RTCIceCandidateInit) -> bool {
-    candidate.candidate.split(' ').nth(2).is_some_and(|protocol| protocol.eq_ignore_ascii_case("tcp"))
 }
 
 /// The defaults cost calls more than a second: when the server's check beats its trickled candidate, the remote candidate is
@@ -247,14 +287,13 @@ fn ice_settings() -> webrtc::peer_connection::SettingEngine {
 #[cfg(test)]
 mod tests {
     use rtc::peer_connection::configuration::interceptor_registry::register_default_interceptors;
-    use webrtc::peer_connection::RTCConfigurationBuilder;
 
     use super::*;
 
     async fn peer(side: Side) -> Peer {
         let (events, _) = mpsc::channel(16);
         let addresses = vec!["127.0.0.1:0".to_owned()];
-        Peer::new(side, RTCConfigurationBuilder::new().build(), addresses, events).await.unwrap()
+        Peer::new(side, IceSettings::default(), addresses, events, TaskTracker::new()).await.unwrap()
     }
 
     /// Somebody turns a camera on: the server offers video beside the caller's voice, and video alone is declined.
@@ -264,10 +303,11 @@ mod tests {
         media.register_default_codecs().unwrap();
         let interceptors = register_default_interceptors(Registry::new(), &mut media).unwrap();
         let (events, _receiver) = mpsc::channel(16);
+        let detours = Detours::new(Side::Publisher, &[], None, events.clone(), TaskTracker::new(), CancellationToken::new());
         let server = PeerConnectionBuilder::new()
             .with_media_engine(media)
             .with_interceptor_registry(interceptors)
-            .with_handler(Arc::new(Handler { side: Side::Publisher, events }))
+            .with_handler(Arc::new(Handler { side: Side::Publisher, detours, events }))
             .with_udp_addrs(vec!["127.0.0.1:0".to_owned()])
             .build()
             .await
@@ -296,9 +336,6 @@ mod tests {
             peer.add_candidate("{\"candidate\":\"candidate:1 1 udp 1 127.0.0.1 9 typ host\"}").await;
         }
         assert!(peer.waiting.len() <= WAITING_CANDIDATES_MAX);
-        peer.waiting.clear();
-        peer.add_candidate("{\"candidate\":\"candidate:1 1 tcp 1 127.0.0.1 9 typ host tcptype passive\"}").await;
-        assert!(peer.waiting.is_empty(), "media does not go over TCP");
         peer.close().await;
     }
 }

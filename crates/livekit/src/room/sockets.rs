@@ -1,5 +1,7 @@
 //! The UDP sockets that media goes through, without what large transfers want: a call has fifty small packets a second each way, which
 //! the kernel has nothing to coalesce in, and the buffers for that (96 kB each, two a connection) are most of what a connection holds.
+//!
+//! What is for a placeholder goes through a stream instead ([`super::detour`]).
 
 use std::future::Future;
 use std::io::{self, IoSliceMut};
@@ -15,9 +17,11 @@ use webrtc::runtime::{
     AsyncInterval, AsyncTcpListener, AsyncTcpStream, AsyncUdpSocket, JoinHandle, RecvMeta, Runtime, TokioRuntime, Transmit,
 };
 
+use super::detour::{Detours, Inbox};
+
 /// Tokio, with sockets that receive and send one packet at a time.
 #[derive(Debug)]
-pub(super) struct PacketRuntime;
+pub(super) struct PacketRuntime(pub(super) Arc<Detours>);
 
 impl Runtime for PacketRuntime {
     fn spawn(&self, future: Pin<Box<dyn Future<Output = ()> + Send>>) -> Box<dyn JoinHandle> {
@@ -26,7 +30,7 @@ impl Runtime for PacketRuntime {
 
     fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
         socket.set_nonblocking(true)?;
-        Ok(Arc::new(PacketSocket(UdpSocket::from_std(socket)?)))
+        Ok(Arc::new(PacketSocket { udp: UdpSocket::from_std(socket)?, inbox: Arc::default(), detours: self.0.clone() }))
     }
 
     fn wrap_tcp_listener(&self, listener: std::net::TcpListener) -> io::Result<Arc<dyn AsyncTcpListener>> {
@@ -66,21 +70,36 @@ impl Runtime for PacketRuntime {
 }
 
 #[derive(Debug)]
-struct PacketSocket(UdpSocket);
+struct PacketSocket {
+    udp: UdpSocket,
+    inbox: Arc<Inbox>,
+    detours: Arc<Detours>,
+}
 
 impl AsyncUdpSocket for PacketSocket {
     fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
+        self.udp.local_addr()
     }
 
     fn poll_send(&self, cx: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
-        self.0.poll_send_to(cx, transmit.contents, transmit.destination)
+        if self.detours.is_placeholder(transmit.destination) {
+            self.detours.send(&self.inbox, transmit.destination, transmit.contents);
+            return Poll::Ready(Ok(transmit.contents.len()));
+        }
+        self.udp.poll_send_to(cx, transmit.contents, transmit.destination)
     }
 
     fn poll_recv(&self, cx: &mut Context<'_>, bufs: &mut [IoSliceMut<'_>], meta: &mut [RecvMeta]) -> Poll<io::Result<usize>> {
         let (Some(buffer), Some(meta)) = (bufs.first_mut(), meta.first_mut()) else { return Poll::Ready(Ok(0)) };
         let mut buffer = ReadBuf::new(buffer);
-        let from = ready!(self.0.poll_recv_from(cx, &mut buffer))?;
+        let from = match self.inbox.poll(cx) {
+            Poll::Ready((from, datagram)) => {
+                let length = datagram.len().min(buffer.remaining());
+                buffer.put_slice(&datagram[..length]);
+                from
+            }
+            Poll::Pending => ready!(self.udp.poll_recv_from(cx, &mut buffer))?,
+        };
         let length = buffer.filled().len();
         *meta = RecvMeta::default();
         (meta.addr, meta.len, meta.stride) = (from, length, length.max(1));
@@ -90,10 +109,16 @@ impl AsyncUdpSocket for PacketSocket {
 
 #[cfg(test)]
 mod tests {
+    use tokio_util::sync::CancellationToken;
+    use tokio_util::task::TaskTracker;
+
     use super::*;
+    use crate::room::peer::Side;
 
     fn socket() -> Arc<dyn AsyncUdpSocket> {
-        PacketRuntime.wrap_udp_socket(std::net::UdpSocket::bind("127.0.0.1:0").unwrap()).unwrap()
+        let events = tokio::sync::mpsc::channel(1).0;
+        let detours = Detours::new(Side::Publisher, &[], None, events, TaskTracker::new(), CancellationToken::new());
+        PacketRuntime(detours).wrap_udp_socket(std::net::UdpSocket::bind("127.0.0.1:0").unwrap()).unwrap()
     }
 
     #[tokio::test]

@@ -35,6 +35,11 @@ impl Server {
         self.server.port()
     }
 
+    /// The port of its TURN server over streams.
+    pub fn turn_stream_port(&self) -> u16 {
+        self.server.turn_stream_port()
+    }
+
     /// Kills the server at once.
     pub async fn kill(&mut self) {
         self.server.kill().await;

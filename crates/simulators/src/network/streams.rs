@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -23,11 +24,25 @@ pub(super) fn start(relay: &Arc<Relay>, server: SocketAddr) -> io::Result<Socket
         while let Ok((client, _)) = listener.accept().await {
             let relay = Arc::clone(&relay);
             let stop = relay.stop.clone();
-            // Whoever breaks it, both sides see it.
-            tokio::spawn(stop.run_until_cancelled_owned(async move { drop(carry(&relay, client, server).await) }));
+            tokio::spawn(stop.run_until_cancelled_owned(async move { media(&relay, client, server).await }));
         }
     }));
     Ok(address)
+}
+
+/// Carries a stream of media's until it is broken.
+async fn media(relay: &Relay, client: TcpStream, server: SocketAddr) {
+    relay.media_streams.fetch_add(1, Ordering::Relaxed);
+    let mut breaks = relay.breaks.subscribe();
+    if relay.weather.borrow().swallows_media_streams {
+        let _broken = breaks.changed().await;
+        return;
+    }
+    // Whoever breaks it, both sides see it.
+    tokio::select! {
+        ended = carry(relay, client, server) => drop(ended),
+        broken = breaks.changed() => drop(broken),
+    }
 }
 
 /// Carries a stream to the server and back until one side ends it.

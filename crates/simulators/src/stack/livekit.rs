@@ -35,6 +35,27 @@ pub struct LiveKitOptions {
     pub turn: bool,
     /// The Redis that it shares with the other nodes of its cluster; all have the same key and secret.
     pub redis: Option<SocketAddr>,
+    /// Whether media may come over TCP (ICE over TCP).
+    pub tcp: bool,
+    /// Whether it is a TURN server over streams as well.
+    pub turn_streams: TurnStreams,
+}
+
+/// How a LiveKit server is a TURN server over streams. It says that this is at port 443, wherever it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum TurnStreams {
+    /// It is none.
+    #[default]
+    None,
+    /// In the clear, as behind something that ends TLS.
+    Clear,
+    /// With TLS.
+    Tls {
+        /// Its certificate, in PEM.
+        certificate: PathBuf,
+        /// The certificate's key, in PEM.
+        key: PathBuf,
+    },
 }
 
 impl LiveKitOptions {
@@ -48,6 +69,8 @@ impl LiveKitOptions {
             udp_ports: 200,
             turn: false,
             redis: None,
+            tcp: false,
+            turn_streams: TurnStreams::None,
         }
     }
 }
@@ -83,13 +106,18 @@ struct Ports {
     first_udp: u16,
     /// 0 for none.
     turn: u16,
+    /// 0 for none.
+    tcp: u16,
+    /// 0 for none.
+    turn_streams: u16,
 }
 
 impl Ports {
     fn find(options: &LiveKitOptions) -> Result<Self, FindError> {
         let port = |wanted: bool| if wanted { free_port() } else { Ok(0) };
         let first_udp = free_udp_range(options.udp_ports)?;
-        Ok(Self { signal: free_port()?, first_udp, turn: port(options.turn)? })
+        let turn_streams = port(options.turn_streams != TurnStreams::None)?;
+        Ok(Self { signal: free_port()?, first_udp, turn: port(options.turn)?, tcp: port(options.tcp)?, turn_streams })
     }
 }
 
@@ -122,6 +150,12 @@ impl LiveKitServer {
     #[must_use]
     pub const fn port(&self) -> u16 {
         self.ports.signal
+    }
+
+    /// The port of its TURN server over streams; 0 if there is none.
+    #[must_use]
+    pub const fn turn_stream_port(&self) -> u16 {
+        self.ports.turn_streams
     }
 
     /// The API key.
@@ -175,16 +209,24 @@ impl LiveKitServer {
 /// Everything on loopback, and no STUN server that could be reached.
 fn config(options: &LiveKitOptions, ports: Ports) -> String {
     let LiveKitOptions { log_level, api_key, api_secret, udp_ports, redis, .. } = options;
-    let Ports { signal, first_udp, turn } = ports;
-    // Peers on loopback are refused otherwise.
-    let turn = match turn {
+    let Ports { signal, first_udp, turn, tcp, turn_streams } = ports;
+    let tls = match &options.turn_streams {
+        TurnStreams::None => String::new(),
+        TurnStreams::Clear => format!(", tls_port: {turn_streams}, external_tls: true"),
+        TurnStreams::Tls { certificate, key } => {
+            format!(", tls_port: {turn_streams}, cert_file: {}, key_file: {}", certificate.display(), key.display())
+        }
+    };
+    let domain = if turn_streams == 0 { "localhost" } else { "turn.localhost" };
+    let turn = match turn.max(turn_streams) {
         0 => String::new(),
-        port => format!("turn: {{enabled: true, domain: localhost, udp_port: {port}, allow_restricted_peer_cidrs: [127.0.0.0/8]}}\n"),
+        // Peers on loopback are refused otherwise; so is a domain of one word where streams are served.
+        _ => format!("turn: {{enabled: true, domain: {domain}, udp_port: {turn}{tls}, allow_restricted_peer_cidrs: [127.0.0.0/8]}}\n"),
     };
     let redis = redis.map_or_else(String::new, |address| format!("redis: {{address: \"{address}\"}}\n"));
     format!(
         "port: {signal}\nbind_addresses: [127.0.0.1]\nlogging: {{level: {log_level}}}\nkeys: {{{api_key}: {api_secret}}}\n\
-         rtc:\n  node_ip: 127.0.0.1\n  enable_loopback_candidate: true\n  interfaces: {{includes: [lo]}}\n  tcp_port: 0\n  \
+         rtc:\n  node_ip: 127.0.0.1\n  enable_loopback_candidate: true\n  interfaces: {{includes: [lo]}}\n  tcp_port: {tcp}\n  \
          port_range_start: {first_udp}\n  port_range_end: {}\n  stun_servers: [\"127.0.0.1:3478\"]\n{turn}{redis}",
         first_udp + udp_ports - 1
     )

@@ -11,6 +11,6 @@ mod redis;
 
 pub use database::{Database, DatabaseError};
 pub use find::{FindError, find_upward, free_port, free_udp_range};
-pub use livekit::{LiveKitError, LiveKitOptions, LiveKitServer};
+pub use livekit::{LiveKitError, LiveKitOptions, LiveKitServer, TurnStreams};
 pub use process::{Process, ProcessError, ProcessOptions};
 pub use redis::{Redis, RedisError};

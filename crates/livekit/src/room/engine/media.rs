@@ -33,6 +33,7 @@ impl Engine {
                 self.send(Request::Trickle(proto::TrickleRequest { candidate_init, target, ..Default::default() })).await;
             }
             PeerEvent::State(side, state) => self.on_state(side, state),
+            PeerEvent::StreamLost(side) => self.on_stream_lost(side),
             PeerEvent::Channel(channel) => {
                 let (packets, cancel) = (self.packets_sender.clone(), self.media_cancel.clone());
                 self.tasks.spawn(data::read_remote(self.shared.data.clone(), channel, packets, cancel));
@@ -57,12 +58,19 @@ impl Engine {
             self.media_down_since = Some(Instant::now());
         }
         if state == RTCPeerConnectionState::Failed {
-            self.begin_resume(match side {
-                Side::Publisher => proto::ReconnectReason::RrPublisherFailed,
-                Side::Subscriber => proto::ReconnectReason::RrSubscriberFailed,
-            });
+            self.begin_resume(failed(side));
         }
         self.complete_publish();
+    }
+
+    /// Media went over a stream that has broken: ICE is restarted, as the server does when a session is resumed.
+    fn on_stream_lost(&mut self, side: Side) {
+        match side {
+            Side::Publisher => self.publisher.is_stream_lost = true,
+            Side::Subscriber => self.subscriber.is_stream_lost = true,
+        }
+        self.media_down_since.get_or_insert_with(Instant::now);
+        self.begin_resume(failed(side));
     }
 
     /// Offers on the publisher, unless an offer is under way.
@@ -248,6 +256,13 @@ impl Engine {
             Some(Value::RpcResponse(response)) => self.shared.rpc.on_response(&sender, response),
             _ => {}
         }
+    }
+}
+
+const fn failed(side: Side) -> proto::ReconnectReason {
+    match side {
+        Side::Publisher => proto::ReconnectReason::RrPublisherFailed,
+        Side::Subscriber => proto::ReconnectReason::RrSubscriberFailed,
     }
 }
 

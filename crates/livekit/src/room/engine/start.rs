@@ -120,10 +120,10 @@ async fn set_up(
 ) -> webrtc::error::Result<(Engine, Started)> {
     let (peer_sender, peer_events) = mpsc::channel(PEER_EVENTS);
     let addresses = ice::udp_addresses(&url, &options);
-    let (configuration, skipped) = ice::configuration(&url, &options, &joined);
-    ice::warn_of(&skipped, &configuration);
-    let publisher = Peer::new(Side::Publisher, configuration.clone(), addresses.clone(), peer_sender.clone()).await?;
-    let subscriber = Peer::new(Side::Subscriber, configuration, addresses, peer_sender).await?;
+    let (ice, skipped) = ice::settings(&url, &options, &joined);
+    ice::warn_of(&skipped);
+    let publisher = Peer::new(Side::Publisher, ice.clone(), addresses.clone(), peer_sender.clone(), tasks.clone()).await?;
+    let subscriber = Peer::new(Side::Subscriber, ice, addresses, peer_sender, tasks.clone()).await?;
     let media_cancel = cancel.child_token();
     let channels = DataChannels::create(&publisher, media_cancel.clone()).await?;
     let (packets_sender, packets) = mpsc::channel(PACKETS);
