@@ -69,6 +69,7 @@ pub const MEASURES: &[Measure] = &[
     ),
     counter("frontdesk.worker.jobs_started", "jobs that were assigned and begun"),
     counter("frontdesk.worker.jobs_ended", "jobs that ended, by `status`: `success`, `failed`"),
+    counter("frontdesk.media.stream_drops", "datagrams that a TCP connection of media's was too slow for, by `direction`: `out`, `in`"),
     counter("frontdesk.audio.frames_late", "frames of 20 ms that left at least 20 ms late"),
     histogram("frontdesk.turn_model.duration", "from the question to the turn model's answer"),
     counter("frontdesk.turns", "turns that were answered"),
