@@ -151,7 +151,7 @@ fn check_latencies(record: &CallRecord, outcome: &CallOutcome) {
         // The recogniser may end its segment before the detector is sure, and the model be at work before the turn is committed.
         let heard = [turn.transcript_final_ms, turn.committed_ms, turn.first_audio_ms, turn.playback_started_ms];
         let answered = [turn.speech_ended_ms, turn.model_asked_ms, turn.first_token_ms, turn.first_clause_ms, turn.first_audio_ms];
-        for stages in [heard, answered] {
+        for stages in [&heard[..], &answered[..]] {
             assert!(stages.iter().all(Option::is_some) && stages.is_sorted(), "{turn:?}");
         }
     }
