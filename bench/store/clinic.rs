@@ -49,7 +49,7 @@ impl Book {
         let folder = dir.join("tenants").join(TENANT);
         std::fs::create_dir_all(&folder).map_err(Failure::new)?;
         std::fs::write(folder.join("tenant.toml"), tenant(practitioners)).map_err(Failure::new)?;
-        std::fs::write(folder.join("prompt.md"), "You answer the telephone.\n").map_err(Failure::new)?;
+        std::fs::write(folder.join("prompt.md"), "You answer the telephone. It is {{now}}.\n").map_err(Failure::new)?;
         let tenant = load_tenant(&folder).map_err(Failure::new)?;
         let database = stack::Database::scratch().await.map_err(Failure::new)?;
         migrate(&database.url()).await.map_err(Failure::new)?;
