@@ -360,9 +360,7 @@ impl RoomSide {
     /// Ends all tasks; leaves and ends the room in the background.
     pub(crate) fn close(mut self, parting: Parting) {
         self.tasks.abort_all();
-        // A dispatch that was on its way when the room was deleted makes it anew, with nobody in it.
-        let is_made_anew = parting == Parting::Gone && self.watch.dispatches() > 1;
-        self.lease.close(self.room, if is_made_anew { Parting::Now } else { parting });
+        self.lease.close(self.room, parting, self.watch.dispatches() > 1);
     }
 }
 

@@ -24,6 +24,10 @@ const DELETE_ATTEMPTS: u32 = 4;
 /// The first wait between tries; doubles.
 const DELETE_BACKOFF: Duration = Duration::from_millis(500);
 
+/// When a deleted room is looked for again. LiveKit writes a room down anew if a dispatch, or the news of one, arrives while it
+/// is being deleted; nobody would be in it, and the server keeps it for minutes.
+const LOOKS_AGAIN: [Duration; 3] = [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
+
 /// Why there is no room for a call.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum JoinError {
@@ -106,6 +110,20 @@ impl Rooms {
             wait *= 2;
         }
     }
+
+    /// Deletes a room to which agents were dispatched besides the first, and sees to it that it stays deleted.
+    async fn delete_for_good(&self, name: &str) {
+        self.delete(name).await;
+        for wait in LOOKS_AGAIN {
+            if self.hurry.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
+                return;
+            }
+            if self.api.list_rooms(&[name]).await.is_ok_and(|rooms| !rooms.is_empty()) {
+                tracing::info!(room = name, "a deleted room has come back; it is deleted again");
+                self.delete(name).await;
+            }
+        }
+    }
 }
 
 /// How a call leaves its room.
@@ -127,8 +145,8 @@ pub(crate) struct RoomLease {
 }
 
 impl RoomLease {
-    /// Leaves and ends the room in the background.
-    pub(crate) fn close(mut self, room: Arc<Room>, parting: Parting) {
+    /// Leaves and ends the room in the background. `redispatched`: agents were dispatched to it besides the first.
+    pub(crate) fn close(mut self, room: Arc<Room>, parting: Parting, redispatched: bool) {
         let Some(rooms) = self.rooms.take() else { return };
         let (name, chores) = (std::mem::take(&mut self.name), rooms.chores.clone());
         chores.spawn(async move {
@@ -141,7 +159,9 @@ impl RoomLease {
             if parting == Parting::Linger {
                 let _hurried = rooms.hurry.run_until_cancelled(tokio::time::sleep(rooms.waits.room_linger)).await;
             }
-            if parting != Parting::Gone {
+            if redispatched {
+                rooms.delete_for_good(&name).await;
+            } else if parting != Parting::Gone {
                 rooms.delete(&name).await;
             }
         });

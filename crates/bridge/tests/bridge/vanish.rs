@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use frontdesk_bridge::{BridgeConfig, BridgeEvent, CallOutcome};
 use frontdesk_livekit::Credentials;
+use frontdesk_livekit::api::NewRoom;
 use frontdesk_livekit::room::{DisconnectReason, RoomEvent};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
@@ -107,6 +108,30 @@ async fn a_removed_agent_that_deletes_the_room_does_not_cut_the_caller_off() {
     assert!(find_clip(&heard, &clip("unavailable.wav")) > HEARD);
     assert_eq!(desk.report().await.outcome, CallOutcome::AgentLost);
     agent.find("the end", |event| matches!(event, RoomEvent::Ended(_)).then_some(())).await;
+    desk.finish().await;
+}
+
+#[tokio::test]
+async fn a_room_that_comes_back_after_its_end_is_deleted_again() {
+    let mut desk = Desk::start(|_| {}).await;
+    let mut workers = Workers::register(&desk).await;
+    let call = Phone::new().await.dial(desk.address()).await;
+    let first = workers.join().await;
+    let speaking = first.speak(440.0).await;
+    let mut line = call.answered().await;
+    line.hears(440.0).await;
+    desk.api.remove_participant(&first.job.room, &first.job.participant_identity).await.expect("the agent is there");
+    drop(speaking);
+    let second = workers.join().await;
+    let speaking = second.speak(700.0).await;
+    line.hears(700.0).await;
+    second.room.leave(DisconnectReason::ClientInitiated).await;
+    drop(speaking);
+    desk.api.delete_room(&first.job.room).await.expect("the room is there");
+    line.is_hung_up().await;
+    desk.report().await;
+    // As the server does when the news of a dispatch arrives late. Left alone, it would stay for five minutes.
+    desk.api.create_room(&NewRoom { name: first.job.room.clone(), ..NewRoom::default() }).await.expect("a room");
     desk.finish().await;
 }
 

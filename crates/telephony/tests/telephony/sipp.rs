@@ -1,10 +1,10 @@
 //! Calls with sipp, a SIP implementation that is not ours (Debian package `sip-tester`).
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
-use frontdesk_telephony::sip::{DialogEvent, EndReason, Transport};
+use frontdesk_telephony::sip::{DialogEvent, EndReason, Endpoint, EndpointConfig, Transport};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
@@ -12,9 +12,11 @@ use crate::common::{LOCAL, answer, call_to, endpoint, settled};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A port that is free now. sipp wants to be told one.
+/// A port that is free now, for UDP and TCP. sipp wants to be told one. It is below those that systems give to who asks for any
+/// (RFC 6335, section 6: 49152 and up; Linux: 32768 and up), so that nobody takes it before sipp does.
 fn free_port() -> u16 {
-    UdpSocket::bind((LOCAL, 0)).unwrap().local_addr().unwrap().port()
+    let is_free = |port: &u16| UdpSocket::bind((LOCAL, *port)).is_ok() && TcpListener::bind((LOCAL, *port)).is_ok();
+    std::iter::repeat_with(|| rand::random_range(20_000..32_000)).take(1000).find(is_free).expect("a port below 32,000 is free")
 }
 
 fn sipp(directory: &std::path::Path, arguments: &[&str]) -> Child {
@@ -87,13 +89,14 @@ async fn sipp_calls_us_over_tcp() {
 #[tokio::test]
 async fn we_call_sipp() {
     for (mode, transport) in [("u1", Transport::Udp), ("t1", Transport::Tcp)] {
-        let (endpoint, _calls) = endpoint().await;
+        // With the timers of RFC 3261: sipp may take seconds to start.
+        let (endpoint, _calls) = Endpoint::bind(EndpointConfig::new(SocketAddr::new(LOCAL, 0))).await.unwrap();
         let directory = directory(&format!("uas-{mode}"));
         let port = free_port();
         let child = sipp(&directory, &["-sn", "uas", "-t", mode, "-p", &port.to_string(), "-m", "5"]);
         let target = SocketAddr::new(LOCAL, port);
         let ready = async {
-            while endpoint.options(target, Transport::Udp).await.is_none() && std::net::TcpStream::connect(target).is_err() {
+            while std::net::TcpStream::connect(target).is_err() {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         };
