@@ -164,6 +164,10 @@ pub struct Endpointing {
     pub complete_at: f32,
     /// How far the caller's own pauses may lengthen the delay; zero for never.
     pub pace_max: Duration,
+    /// Words after which a turn is hardly over ("an appointment for"), in any of the agent's languages; a question is over in any case.
+    pub unfinished: Vec<String>,
+    /// The turn never ends sooner after one of [`Endpointing::unfinished`], while no field is being said.
+    pub unfinished_delay: Duration,
     /// The delay while a field is being said and is not whole.
     pub field_delay: Duration,
     /// How many digits a telephone number has.
@@ -181,11 +185,13 @@ impl Default for Endpointing {
         let rule = |field, phrases: &[&str]| FieldRule { field, phrases: phrases.iter().map(|&phrase| phrase.into()).collect() };
         Self {
             mode: EndpointingMode::default(),
-            min_delay: Duration::from_millis(300),
+            min_delay: Duration::from_millis(500),
             max_delay: Duration::from_millis(2500),
             vad_delay: Duration::from_millis(550),
             complete_at: 0.5,
             pace_max: Duration::from_millis(850),
+            unfinished: crate::unfinished::phrases(),
+            unfinished_delay: Duration::from_millis(1500),
             field_delay: Duration::from_secs(2),
             phone_digits: 10,
             fields: vec![

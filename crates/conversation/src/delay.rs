@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{Endpointing, EndpointingMode};
 use crate::fields::{FieldKind, Progress, progress};
+use crate::unfinished::is_unfinished;
 
 /// Part of the learned delay that is left after a turn that stood.
 const FADE: f64 = 0.85;
@@ -13,7 +14,7 @@ const FADE: f64 = 0.85;
 const MARGIN: f64 = 1.25;
 
 /// What is left of the turn model's doubt after words that the recogniser took for a whole sentence.
-const SENTENCE_DOUBT: f64 = 0.25;
+const SENTENCE_DOUBT: f64 = 0.2;
 /// In the mode `manual` a turn that nobody ends is over after this long: the caller must not wait for ever.
 const MANUAL_MAX: Duration = Duration::from_secs(10);
 
@@ -71,8 +72,10 @@ pub(crate) fn delay(config: &Endpointing, signs: Signs, pace: Pace, field: Optio
         EndpointingMode::Model => signs.probability.map_or(config.vad_delay, |probability| by_probability(config, probability, text)),
     };
     let delay = by_mode.max(pace.floor()).max(config.min_delay).min(config.max_delay.max(config.min_delay));
-    let is_partial = field.is_some_and(|field| progress(field, text, config.phone_digits) == Progress::Partial);
-    if is_partial { delay.max(config.field_delay) } else { delay }
+    let Some(field) = field else {
+        return if is_unfinished(text, &config.unfinished) { delay.max(config.unfinished_delay) } else { delay };
+    };
+    if progress(field, text, config.phone_digits) == Progress::Partial { delay.max(config.field_delay) } else { delay }
 }
 
 /// `min_delay` for a complete turn, growing to `max_delay` as the probability falls to zero.
@@ -106,12 +109,12 @@ mod tests {
     fn each_mode_has_its_own_judge() {
         let (none, pace) = (Signs::default(), Pace::default());
         assert_eq!(wait(EndpointingMode::Vad, judged(0.9), pace, None, "yes"), 550);
-        for (signs, expected) in [(none, 550), (judged(1.0), 300), (judged(0.5), 300), (judged(0.25), 1400), (judged(0.0), 2500)] {
+        for (signs, expected) in [(none, 550), (judged(1.0), 500), (judged(0.5), 500), (judged(0.25), 1500), (judged(0.0), 2500)] {
             assert_eq!(wait(EndpointingMode::Model, signs, pace, None, "yes"), expected, "{signs:?}");
         }
-        assert_eq!(wait(EndpointingMode::Model, judged(0.0), pace, None, "Yes, please."), 850, "a sentence, says the recogniser");
+        assert_eq!(wait(EndpointingMode::Model, judged(0.0), pace, None, "Yes, please."), 900, "a sentence, says the recogniser");
         assert_eq!(wait(EndpointingMode::Stt, none, pace, None, "yes"), 2500);
-        assert_eq!(wait(EndpointingMode::Stt, Signs { ends_turn: true, ..none }, pace, None, "yes"), 300);
+        assert_eq!(wait(EndpointingMode::Stt, Signs { ends_turn: true, ..none }, pace, None, "yes"), 500);
         assert_eq!(wait(EndpointingMode::Manual, judged(1.0), pace, None, "yes"), 10_000);
         assert_eq!(wait(EndpointingMode::Manual, Signs { ended: true, ..none }, pace, None, "yes"), 0);
     }
@@ -120,10 +123,22 @@ mod tests {
     fn a_field_is_waited_for_until_it_is_whole() {
         let (pace, phone) = (Pace::default(), Some(FieldKind::Phone));
         for (text, expected) in
-            [("five five five", 2000), ("five five five zero one three four five six seven", 300), ("I don't have a phone", 300)]
+            [("five five five", 2000), ("five five five zero one three four five six seven", 500), ("I don't have a phone", 500)]
         {
             assert_eq!(wait(EndpointingMode::Model, judged(0.9), pace, phone, text), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn after_words_that_want_more_to_follow_more_is_waited_for() {
+        let (pace, phone) = (Pace::default(), Some(FieldKind::Phone));
+        for mode in [EndpointingMode::Vad, EndpointingMode::Model] {
+            assert_eq!(wait(mode, judged(0.9), pace, None, "I would like to"), 1500, "{mode:?}");
+        }
+        assert_eq!(wait(EndpointingMode::Model, judged(0.0), pace, None, "I would like to"), 2500, "the model wants more");
+        assert_eq!(wait(EndpointingMode::Model, judged(0.9), pace, None, "What is it for?"), 500);
+        assert_eq!(wait(EndpointingMode::Model, judged(0.9), pace, phone, "I have to look for my"), 500, "a field has rules of its own");
+        assert_eq!(wait(EndpointingMode::Manual, Signs { ended: true, ..Signs::default() }, pace, None, "I would like to"), 0);
     }
 
     #[test]
@@ -134,7 +149,7 @@ mod tests {
         for _ in 0..20 {
             pace.stood();
         }
-        assert_eq!(wait(EndpointingMode::Model, judged(0.9), pace, None, "yes"), 300);
+        assert_eq!(wait(EndpointingMode::Model, judged(0.9), pace, None, "yes"), 500);
         pace.cut_off(Duration::from_secs(60), &config);
         assert_eq!(wait(EndpointingMode::Model, judged(0.9), pace, None, "yes"), 850);
     }

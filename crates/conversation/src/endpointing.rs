@@ -20,6 +20,8 @@ const TURN_WORDS_MAX: usize = 1000;
 const COVERED_WITHIN: Duration = Duration::from_millis(120);
 /// So long the recogniser may take to answer, whatever else is waited for: it may have been connected anew when it was asked.
 const ANSWER_MAX: Duration = Duration::from_millis(1500);
+/// Speech of which the recogniser says that it held no words is forgotten this long after its end.
+const NOISE_AFTER: Duration = Duration::from_millis(300);
 /// How many final segments are remembered in order to drop those delivered twice.
 const SEGMENTS_MAX: usize = 16;
 
@@ -313,7 +315,7 @@ impl CallerTurn {
         }
         let last = self.heard.last_speech?;
         Some(match self.finalization {
-            Finalization::Answered => last + config.min_delay,
+            Finalization::Answered => last + config.min_delay.min(NOISE_AFTER),
             Finalization::Requested(at) => (last + config.max_delay).max(at + ANSWER_MAX),
             Finalization::Idle => last + config.max_delay,
         })

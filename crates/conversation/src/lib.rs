@@ -43,6 +43,7 @@ mod tools;
 mod transfer;
 mod trouble;
 mod turns;
+mod unfinished;
 mod utterance;
 mod wordless;
 mod words;

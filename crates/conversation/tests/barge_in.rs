@@ -113,7 +113,7 @@ fn a_short_no_takes_the_floor_when_its_turn_is_complete() {
     let start = world.now + Duration::from_millis(400);
     world.speak(start, 200, "no");
     world.run_until("flush", is_flush);
-    assert_eq!(world.now, start + Duration::from_millis(600), "with the final transcript");
+    assert_eq!(world.now, start + Duration::from_millis(200 + 500), "min_delay after its last sound");
     assert_eq!(world.count(is_pause), 0);
 }
 

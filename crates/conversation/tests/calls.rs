@@ -72,13 +72,13 @@ fn a_turn_is_committed_at_the_minimum_delay_and_timed_by_stage() {
     world.finalize_ms = Some(30);
     let end = world.speak(ms(1000), 800, "hello there");
     world.run_until("question", asked);
-    assert_eq!(world.now, end + std::time::Duration::from_millis(300));
+    assert_eq!(world.now, end + std::time::Duration::from_millis(500));
     let Command::TurnCompleted(metrics) = world.run_until("figures", |command| matches!(command, Command::TurnCompleted(_))) else {
         unreachable!()
     };
     assert_eq!(metrics.last_speech, Some(end));
-    assert_eq!(metrics.committed, Some(ms(2100)));
-    assert_eq!(metrics.first_token, Some(ms(2300)));
+    assert_eq!(metrics.committed, Some(ms(2300)));
+    assert_eq!(metrics.first_token, Some(ms(2500)));
     assert_eq!(metrics.playback_started, Some(world.now));
     let states: Vec<AgentState> = world
         .commands()

@@ -28,11 +28,23 @@ fn world(mode: EndpointingMode) -> World {
 
 #[test]
 fn the_turn_model_ends_a_turn_at_once_or_lets_the_caller_think() {
-    for (probability, expected_ms) in [(0.9, 300), (0.5, 300), (0.25, 1400), (0.0, 2500)] {
+    for (probability, expected_ms) in [(0.9, 500), (0.5, 500), (0.25, 1500), (0.0, 2500)] {
         let mut world = world(EndpointingMode::Model);
         world.turn_model = Some((45, probability));
-        assert_eq!(delay(&mut world, "I would like to"), Duration::from_millis(expected_ms), "{probability}");
+        assert_eq!(delay(&mut world, "tomorrow"), Duration::from_millis(expected_ms), "{probability}");
     }
+}
+
+#[test]
+fn a_phrase_that_hangs_is_waited_for_whatever_the_voice_says() {
+    let mut world = world(EndpointingMode::Model);
+    world.turn_model = Some((45, 0.9));
+    world.speak(world.now, 900, "I would like to book");
+    world.speak(world.now + Duration::from_millis(900 + 1200), 900, "an appointment");
+    world.run_until("question", asked);
+    assert_eq!(world.last_question().last(), Some(&Message::User { text: "I would like to book an appointment".into() }));
+    world.run_until_listening();
+    assert_eq!(delay(&mut world, "I would like to"), Duration::from_millis(1500), "he said no more");
 }
 
 #[test]
@@ -95,7 +107,7 @@ fn a_number_said_in_groups_is_one_turn() {
     }
     let end = world.speak(world.now, 900, "four five six seven");
     world.run_until("question", asked);
-    assert_eq!(world.now.since(end), Duration::from_millis(300), "whole, so nothing is waited for");
+    assert_eq!(world.now.since(end), Duration::from_millis(500), "whole, so nothing is waited for");
     let number = "five five five zero one three four five six seven";
     assert_eq!(world.last_question().last(), Some(&Message::User { text: number.into() }));
     checks::check(&world);
@@ -107,7 +119,7 @@ fn a_caller_who_plainly_stopped_within_a_number_is_answered_and_one_who_has_none
     world.feed(Input::Expect { field: Some(FieldKind::Phone) });
     assert_eq!(delay(&mut world, "five five five"), Duration::from_secs(2));
     world.run_until_listening();
-    assert_eq!(delay(&mut world, "I don't have a telephone"), Duration::from_millis(300));
+    assert_eq!(delay(&mut world, "I don't have a telephone"), Duration::from_millis(500));
 }
 
 #[test]

@@ -10,8 +10,8 @@ use crate::time::CallTime;
 
 /// The delay of silence alone is the shortest, so that what the recogniser does decides.
 fn config() -> Endpointing {
-    let config = Endpointing::default();
-    Endpointing { mode: EndpointingMode::Vad, vad_delay: config.min_delay, ..config }
+    let shortest = Duration::from_millis(300);
+    Endpointing { mode: EndpointingMode::Vad, min_delay: shortest, vad_delay: shortest, ..Endpointing::default() }
 }
 
 const fn ms(ms: u64) -> CallTime {
@@ -41,14 +41,14 @@ fn a_plain_final_is_taken_when_the_request_times_out_and_new_speech_continues() 
     let (mut turn, config) = (CallerTurn::default(), config());
     turn.speech_started(ms(0), ms(50));
     turn.speech_ended(ms(1000), ms(1250));
-    turn.transcript(&said("my name is", true, false), ms(1300));
+    turn.transcript(&said("good morning", true, false), ms(1300));
     assert_eq!(turn.ready_at(&config, Pace::default(), None), Some(ms(1550)));
     turn.speech_started(ms(1400), ms(1450));
     assert_eq!(turn.ready_at(&config, Pace::default(), None), None);
     turn.transcript(&said("Ada", true, false), ms(1900));
     turn.speech_ended(ms(1800), ms(2050));
     assert_eq!(turn.ready_at(&config, Pace::default(), None), Some(ms(2350)));
-    assert_eq!(turn.text(), "my name is Ada");
+    assert_eq!(turn.text(), "good morning Ada");
 }
 
 #[test]
