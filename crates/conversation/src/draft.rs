@@ -1,4 +1,5 @@
-//! Pre-emptive generation: the model is asked as soon as the caller falls silent, on words that are not final yet.
+//! Pre-emptive generation: the model is asked as soon as the caller falls silent, on words that are not final yet; or as soon as the
+//! recogniser takes them for all of it.
 //!
 //! The answer is kept aside until the turn is committed. If the final words agree it becomes the reply's, else it is dropped and
 //! the model is asked anew. Nothing of it is heard and no tool of it runs before the commit (invariant 2); its first words may be
@@ -12,9 +13,12 @@ use crate::machine::Conversation;
 use crate::message::Message;
 use crate::sentences::SentenceSplitter;
 use crate::time::CallTime;
+use crate::unfinished::is_unfinished;
 
-/// Drafts of one turn; a recogniser that changes its mind more often has to be waited for.
+/// Drafts of one stretch of speech; a recogniser that changes its mind more often has to be waited for.
 const DRAFTS_MAX: u32 = 3;
+/// Of these, so many before the detector is sure that the caller has fallen silent, on the recogniser's word alone.
+const EARLY_DRAFTS_MAX: u32 = 2;
 /// Pieces that are kept of one draft; the final words are never so late.
 const PIECES_MAX: usize = 2048;
 
@@ -52,13 +56,19 @@ impl Conversation {
     fn words_to_draft(&self) -> Option<String> {
         let state = &self.state;
         let caller = &state.caller;
-        let silent = caller.spoke() && !caller.is_speaking() && !caller.is_held() && caller.has_text();
+        let silent = caller.spoke() && !caller.is_held() && caller.has_text() && (!caller.is_speaking() || self.seems_over());
         let free = !state.aside
             && state.reply.is_none()
             && state.playout.flushing.is_none()
             && self.calls_settled()
             && state.keypad.due_at().is_none();
         (self.config.preemptive_generation && silent && free).then(|| caller.text())
+    }
+
+    /// Whether the recogniser takes the caller's words for all of them, and they do not want more to follow.
+    fn seems_over(&self) -> bool {
+        let caller = &self.state.caller;
+        caller.seems_over() && !is_unfinished(&caller.text(), &self.config.endpointing.unfinished)
     }
 
     /// Starts, replaces or drops the draft, as the caller's words demand; whether anything happened.
@@ -71,7 +81,8 @@ impl Conversation {
             }
             return !stands;
         }
-        let Some(text) = text.filter(|text| self.state.drafts < DRAFTS_MAX && self.emergency_in(text).is_none()) else { return false };
+        let most = if self.state.caller.is_speaking() { EARLY_DRAFTS_MAX } else { DRAFTS_MAX };
+        let Some(text) = text.filter(|text| self.state.drafts < most && self.emergency_in(text).is_none()) else { return false };
         self.state.drafts += 1;
         let generation = GenerationId { reply: self.state.ids.reply(), step: 0 };
         let messages = self.state.history.messages(&self.config.instructions, Some(&text));

@@ -244,6 +244,11 @@ impl CallerTurn {
         self.speaking.is_some()
     }
 
+    /// Whether the recogniser takes the words for all of it, though the detector has not heard silence for long enough yet.
+    pub(crate) fn seems_over(&self) -> bool {
+        self.signs.ends_turn && self.heard.interim.is_empty()
+    }
+
     /// Since when the detector hears speech.
     pub(crate) const fn speaking_since(&self) -> Option<CallTime> {
         self.speaking

@@ -169,7 +169,7 @@ pub(crate) struct State {
     /// Speech was ordered ahead, and neither taken over by an order to speak nor dropped. Lives with the worker, too.
     #[serde(skip)]
     pub(crate) has_speech_ahead: bool,
-    /// How many drafts the caller's present words have led to.
+    /// How many drafts the last stretch of speech has led to.
     pub(crate) drafts: u32,
     pub(crate) model_failures: u32,
     pub(crate) transcription_failures: u32,

@@ -49,10 +49,13 @@ impl Conversation {
         self.note_question();
         self.state.caller.speech_started(at.min(now), now);
         self.state.barge.spent = false;
+        // Whoever pauses within a sentence does not use up the drafts of its end.
+        self.state.drafts = 0;
     }
 
     pub(crate) fn speech_ended(&mut self, now: CallTime, last_speech: CallTime) {
         if self.state.caller.speech_ended(last_speech.min(now), now) {
+            self.state.drafts = 0;
             self.caller_was_active(last_speech.min(now));
             let last_speech = self.state.caller.last_speech().unwrap_or(now);
             let started = self.state.caller.started().unwrap_or(last_speech);

@@ -4,7 +4,7 @@ mod support;
 
 use std::time::Duration;
 
-use frontdesk_conversation::{CallTime, Command, Config, Conversation, Input, Message};
+use frontdesk_conversation::{CallTime, Command, Config, Conversation, Input, Message, Transcript};
 use serde_json::json;
 use support::script::{Answer, bits, call, config, final_words, interim, say};
 use support::{World, checks, ms};
@@ -169,6 +169,70 @@ fn the_first_words_are_synthesised_before_the_words_are_final() {
     assert_eq!(world.now, COMMITTED);
     world.run_until_listening();
     assert_eq!((world.count(ahead), world.count(ahead_dropped)), (1, 0));
+    checks::check(&world);
+}
+
+fn over(text: &str, ends_turn: bool) -> Input {
+    Input::Transcript(Transcript { text: text.into(), is_final: true, ends_turn, ..Transcript::default() })
+}
+
+#[test]
+fn words_that_the_recogniser_takes_for_all_of_it_are_answered_before_the_detector_is_sure() {
+    let mut world = asking("", vec![bits([say("Tuesday is free. Shall I take it?")])]);
+    world.at(ms(960), over("what is free", true));
+    world.run_until("question", asked);
+    assert_eq!((world.now, last_words(&world)), (ms(960), user("what is free")));
+    world.run_until("turn", committed);
+    assert!(world.now >= COMMITTED);
+    world.run_until_listening();
+    assert_eq!((world.count(asked), world.count(cancelled)), (1, 0));
+    checks::check(&world);
+}
+
+#[test]
+fn nothing_is_asked_early_on_words_that_go_on_or_hang() {
+    for (text, ends_turn) in [("what is free", false), ("what is free for", true)] {
+        let mut world = asking("", vec![]);
+        world.at(ms(960), over(text, ends_turn));
+        world.run_until_time(DETECTED - Duration::from_millis(1));
+        assert_eq!(world.count(asked), 0, "{text}");
+    }
+}
+
+#[test]
+fn pauses_that_the_detector_does_not_hear_lead_to_two_drafts_and_leave_one_for_the_end() {
+    let mut world = World::silent_start(vec![]);
+    world.config = Config { greeting: String::new(), preemptive_generation: true, ..config() };
+    world.talk = Conversation::new(world.config.clone());
+    world.feed(Input::Answered);
+    world.speak(ms(0), 4000, "");
+    for (at, text) in [(800, "one moment please"), (1600, "here I am"), (2400, "my knee hurts"), (3200, "it is swollen")] {
+        world.at(ms(at), over(text, true));
+        world.at(ms(at + 300), interim("and"));
+    }
+    world.run_until_time(ms(3999));
+    assert_eq!((world.count(asked), world.count(cancelled)), (2, 2));
+    world.at(ms(4200), over("since Monday", true));
+    world.run_until_listening();
+    assert_eq!(world.count(asked), 3);
+    checks::check(&world);
+}
+
+#[test]
+fn after_pauses_within_a_sentence_there_is_still_a_draft_of_its_end() {
+    let mut world = asking("I would like to", vec![]);
+    for part in ["book an appointment with", "Doctor Lee or with", "Doctor Okafor because", "my knee hurts"] {
+        world.speak(world.now + Duration::from_millis(800 + 900), 800, part);
+        let drafts = world.count(asked);
+        world.run_until("draft", asked);
+        assert_eq!(world.count(asked), drafts + 1, "{part}");
+        world.run_until_time(world.now + Duration::from_millis(200));
+    }
+    assert_eq!(world.count(committed), 0);
+    world.run_until("turn", committed);
+    let asked_before = world.count(asked);
+    world.run_until_listening();
+    assert_eq!(world.count(asked), asked_before, "the last draft is the answer");
     checks::check(&world);
 }
 
