@@ -15,7 +15,7 @@ const SPANISH: &str = "el, la, los, las, un, una, unos, unas, mi, mis, su, sus, 
      al, para, por, con, sin, en, entre, desde, hasta, sobre, quiero, quisiera, necesito, tengo, tengo que, hacer, pedir, ver a, me llamo, \
      eh, em, a ver, déjeme ver";
 
-/// What [`crate::Endpointing::unfinished`] holds at first.
+/// What [`crate::config::Endpointing::unfinished`] holds at first.
 pub(crate) fn phrases() -> Vec<String> {
     [ENGLISH, SPANISH].into_iter().flat_map(|list| list.split(',')).map(|phrase| phrase.trim().to_owned()).collect()
 }
