@@ -130,6 +130,7 @@ mod tests {
     fn allowed_with(mode: EndpointingMode, ahead: bool) -> Allowed {
         let mut config = Config { preemptive_tts: ahead, ..Config::default() };
         config.endpointing.mode = mode;
+        config.endpointing.min_delay = Duration::from_millis(300);
         config.interruption.silence_detection = Duration::from_millis(250);
         let delays = Delays { stt_final_ms: 150, llm_first_token_ms: 200, llm_word_ms: 20, tts_first_byte_ms: 150 };
         Allowed::new(&config, &delays, 4)

@@ -66,7 +66,7 @@ fn options() -> SessionOptions {
     let mut options = SessionOptions::new("call-1", "demo");
     options.conversation.greeting = GREETING.into();
     // Without a turn model, the shortest delay: what the services take is what is measured.
-    options.conversation.endpointing.vad_delay = options.conversation.endpointing.min_delay;
+    (options.conversation.endpointing.min_delay, options.conversation.endpointing.vad_delay) = (ms(300), ms(300));
     options.fallback = Some(Fallback { audio: Frame::new(SampleRate::HZ_24000, apology()), text: APOLOGY.into() });
     options
 }
