@@ -307,6 +307,7 @@ impl RoomSide {
 
     /// Removes agents that are not heard, withdraws their dispatches, and asks for another agent.
     fn dispatch(&mut self) {
+        self.lease.redispatched();
         let replacement = Replacement {
             api: self.api.clone(),
             room: self.room.clone(),
@@ -360,7 +361,7 @@ impl RoomSide {
     /// Ends all tasks; leaves and ends the room in the background.
     pub(crate) fn close(mut self, parting: Parting) {
         self.tasks.abort_all();
-        self.lease.close(self.room, parting, self.watch.dispatches() > 1);
+        self.lease.close(self.room, parting);
     }
 }
 

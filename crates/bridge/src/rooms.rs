@@ -87,13 +87,13 @@ impl Rooms {
         options.fill_silence_after = None;
         options.connect_timeout = self.waits.join;
         options.media_timeout = self.waits.room_media;
-        let lease = RoomLease { rooms: Some(self.clone()), name: name.to_owned() };
+        let lease = RoomLease { rooms: Some(self.clone()), name: name.to_owned(), redispatched: false };
         let joined = tokio::time::timeout(self.waits.join, Room::connect(options)).await;
         let (room, events) = joined.map_err(|_| JoinError::Timeout(self.waits.join))??;
         Ok(Joined { room: Arc::new(room), events, lease })
     }
 
-    async fn delete(&self, name: &str) {
+    async fn delete_once(&self, name: &str) {
         let mut wait = DELETE_BACKOFF;
         for attempt in 1..=DELETE_ATTEMPTS {
             match self.api.delete_room(name).await {
@@ -111,16 +111,19 @@ impl Rooms {
         }
     }
 
-    /// Deletes a room to which agents were dispatched besides the first, and sees to it that it stays deleted.
-    async fn delete_for_good(&self, name: &str) {
-        self.delete(name).await;
+    /// Deletes a room; if agents were dispatched to it besides the first, sees to it that it stays deleted.
+    async fn delete(&self, name: &str, redispatched: bool) {
+        self.delete_once(name).await;
+        if !redispatched {
+            return;
+        }
         for wait in LOOKS_AGAIN {
             if self.hurry.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
                 return;
             }
             if self.api.list_rooms(&[name]).await.is_ok_and(|rooms| !rooms.is_empty()) {
                 tracing::info!(room = name, "a deleted room has come back; it is deleted again");
-                self.delete(name).await;
+                self.delete_once(name).await;
             }
         }
     }
@@ -142,13 +145,19 @@ pub(crate) enum Parting {
 pub(crate) struct RoomLease {
     rooms: Option<Rooms>,
     name: String,
+    redispatched: bool,
 }
 
 impl RoomLease {
-    /// Leaves and ends the room in the background. `redispatched`: agents were dispatched to it besides the first.
-    pub(crate) fn close(mut self, room: Arc<Room>, parting: Parting, redispatched: bool) {
+    /// Another agent is dispatched to the room: it may come back after its end.
+    pub(crate) const fn redispatched(&mut self) {
+        self.redispatched = true;
+    }
+
+    /// Leaves and ends the room in the background.
+    pub(crate) fn close(mut self, room: Arc<Room>, parting: Parting) {
         let Some(rooms) = self.rooms.take() else { return };
-        let (name, chores) = (std::mem::take(&mut self.name), rooms.chores.clone());
+        let (name, redispatched, chores) = (std::mem::take(&mut self.name), self.redispatched, rooms.chores.clone());
         chores.spawn(async move {
             if parting != Parting::Gone {
                 let status = [(CALL_STATUS.to_owned(), "hangup".to_owned())];
@@ -159,10 +168,8 @@ impl RoomLease {
             if parting == Parting::Linger {
                 let _hurried = rooms.hurry.run_until_cancelled(tokio::time::sleep(rooms.waits.room_linger)).await;
             }
-            if redispatched {
-                rooms.delete_for_good(&name).await;
-            } else if parting != Parting::Gone {
-                rooms.delete(&name).await;
+            if redispatched || parting != Parting::Gone {
+                rooms.delete(&name, redispatched).await;
             }
         });
     }
@@ -171,11 +178,11 @@ impl RoomLease {
 impl Drop for RoomLease {
     fn drop(&mut self) {
         let Some(rooms) = self.rooms.take() else { return };
-        let name = std::mem::take(&mut self.name);
+        let (name, redispatched) = (std::mem::take(&mut self.name), self.redispatched);
         // Without a runtime the process is at its end; the server deletes the room when it is empty.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             let chores = rooms.chores.clone();
-            chores.spawn_on(async move { rooms.delete(&name).await }, &runtime);
+            chores.spawn_on(async move { rooms.delete(&name, redispatched).await }, &runtime);
         }
     }
 }

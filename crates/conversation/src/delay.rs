@@ -72,10 +72,11 @@ pub(crate) fn delay(config: &Endpointing, signs: Signs, pace: Pace, field: Optio
         EndpointingMode::Model => signs.probability.map_or(config.vad_delay, |probability| by_probability(config, probability, text)),
     };
     let delay = by_mode.max(pace.floor()).max(config.min_delay).min(config.max_delay.max(config.min_delay));
-    let Some(field) = field else {
-        return if is_unfinished(text, &config.unfinished) { delay.max(config.unfinished_delay) } else { delay };
-    };
-    if progress(field, text, config.phone_digits) == Progress::Partial { delay.max(config.field_delay) } else { delay }
+    match field {
+        Some(field) if progress(field, text, config.phone_digits) == Progress::Partial => delay.max(config.field_delay),
+        None if is_unfinished(text, &config.unfinished) => delay.max(config.unfinished_delay),
+        _ => delay,
+    }
 }
 
 /// `min_delay` for a complete turn, growing to `max_delay` as the probability falls to zero.

@@ -55,7 +55,7 @@ impl Call {
             };
             if self.stages.ringing.is_none() {
                 if incoming.ringing().await.is_err() {
-                    joined.lease.close(joined.room, Parting::Now, false);
+                    joined.lease.close(joined.room, Parting::Now);
                     return Rung::Cancelled;
                 }
                 self.stages.ringing = Some(self.started.elapsed());
@@ -110,7 +110,7 @@ impl Call {
         // A room that is being joined is made in any case; it is left once it is there.
         self.shared.rooms.chores.spawn(async move {
             if let Ok(Joined { room, lease, .. }) = join.await {
-                lease.close(room, Parting::Now, false);
+                lease.close(room, Parting::Now);
             }
         });
         Err(gone)

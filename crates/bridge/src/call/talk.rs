@@ -109,9 +109,7 @@ impl Call {
                 Notice::MediaTimedOut => return (CallOutcome::MediaTimedOut, Parting::Linger),
                 // An agent that was removed because it had vanished ends its room when it comes to hear of it.
                 Notice::Ended(reason) if is_hang_up(reason) && side.is_orphaned() => return (CallOutcome::AgentLost, Parting::Now),
-                Notice::Ended(reason) if is_hang_up(reason) => {
-                    return (CallOutcome::AgentHungUp, parting_after(reason, side.dispatches()));
-                }
+                Notice::Ended(reason) if is_hang_up(reason) => return (CallOutcome::AgentHungUp, parting_after(reason)),
                 Notice::Ended(reason) => {
                     tracing::warn!(?reason, "the room is lost");
                     return (CallOutcome::RoomLost, Parting::Now);
@@ -139,11 +137,9 @@ const fn final_status(status: ReferStatus) -> Option<u16> {
 }
 
 /// What is left of the room when the agent has hung up.
-const fn parting_after(reason: EndReason, dispatches: u32) -> Parting {
+const fn parting_after(reason: EndReason) -> Parting {
     match reason {
         EndReason::Server(DisconnectReason::ParticipantRemoved) => Parting::Linger,
-        // A dispatch that crosses the deletion makes the room anew.
-        _ if dispatches > 1 => Parting::Now,
         _ => Parting::Gone,
     }
 }

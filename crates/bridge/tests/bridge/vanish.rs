@@ -9,8 +9,9 @@ use frontdesk_livekit::api::NewRoom;
 use frontdesk_livekit::room::{DisconnectReason, RoomEvent};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
+use tokio_util::sync::DropGuard;
 
-use crate::support::{Desk, HEARD, Phone, Workers, clip, find_clip, run_agent, within};
+use crate::support::{Agent, Desk, HEARD, Line, Phone, Workers, clip, find_clip, run_agent, within};
 
 fn redispatched(event: BridgeEvent) -> Option<u32> {
     match event {
@@ -19,15 +20,31 @@ fn redispatched(event: BridgeEvent) -> Option<u32> {
     }
 }
 
+/// A call in which the first agent is heard.
+struct Talk {
+    desk: Desk,
+    workers: Workers,
+    line: Line,
+    agent: Agent,
+    speaking: DropGuard,
+}
+
+impl Talk {
+    async fn begin(adjust: impl FnOnce(&mut BridgeConfig)) -> Self {
+        let desk = Desk::start(adjust).await;
+        let mut workers = Workers::register(&desk).await;
+        let call = Phone::new().await.dial(desk.address()).await;
+        let agent = workers.join().await;
+        let speaking = agent.speak(440.0).await;
+        let mut line = call.answered().await;
+        line.hears(440.0).await;
+        Self { desk, workers, line, agent, speaking }
+    }
+}
+
 #[tokio::test]
 async fn an_agent_that_is_lost_is_replaced_by_another() {
-    let mut desk = Desk::start(|_| {}).await;
-    let mut workers = Workers::register(&desk).await;
-    let call = Phone::new().await.dial(desk.address()).await;
-    let first = workers.join().await;
-    let speaking = first.speak(440.0).await;
-    let mut line = call.answered().await;
-    line.hears(440.0).await;
+    let Talk { mut desk, mut workers, mut line, agent: first, speaking } = Talk::begin(|_| {}).await;
     desk.api.remove_participant(&first.job.room, &first.job.participant_identity).await.expect("the agent is there");
     assert_eq!(desk.event("another dispatch", redispatched).await, 2);
     drop(speaking);
@@ -48,13 +65,7 @@ async fn an_agent_that_is_lost_is_replaced_by_another() {
 
 #[tokio::test]
 async fn an_agent_that_leaves_without_ending_the_room_is_replaced() {
-    let mut desk = Desk::start(|_| {}).await;
-    let mut workers = Workers::register(&desk).await;
-    let call = Phone::new().await.dial(desk.address()).await;
-    let first = workers.join().await;
-    let speaking = first.speak(440.0).await;
-    let mut line = call.answered().await;
-    line.hears(440.0).await;
+    let Talk { mut desk, mut workers, mut line, agent: first, speaking } = Talk::begin(|_| {}).await;
     drop(speaking);
     first.room.leave(DisconnectReason::ClientInitiated).await;
     let second = workers.join().await;
@@ -71,13 +82,7 @@ async fn when_no_other_agent_comes_the_caller_hears_so() {
         (config.waits.agent, config.waits.redispatches) = (Duration::from_millis(700), 1);
         config.waits.absence_max = Duration::from_secs(4);
     };
-    let mut desk = Desk::start(adjust).await;
-    let mut workers = Workers::register(&desk).await;
-    let call = Phone::new().await.dial(desk.address()).await;
-    let agent = workers.join().await;
-    let speaking = agent.speak(440.0).await;
-    let mut line = call.answered().await;
-    line.hears(440.0).await;
+    let Talk { mut desk, mut workers, mut line, agent, speaking } = Talk::begin(adjust).await;
     desk.api.remove_participant(&agent.job.room, &agent.job.participant_identity).await.expect("the agent is there");
     drop((speaking, agent));
     // Those who come say nothing, which is as good as nobody.
@@ -91,13 +96,7 @@ async fn when_no_other_agent_comes_the_caller_hears_so() {
 #[tokio::test]
 async fn a_removed_agent_that_deletes_the_room_does_not_cut_the_caller_off() {
     let adjust = |config: &mut BridgeConfig| config.waits.agent = Duration::from_secs(2);
-    let mut desk = Desk::start(adjust).await;
-    let mut workers = Workers::register(&desk).await;
-    let call = Phone::new().await.dial(desk.address()).await;
-    let mut agent = workers.join().await;
-    let speaking = agent.speak(440.0).await;
-    let mut line = call.answered().await;
-    line.hears(440.0).await;
+    let Talk { mut desk, mut workers, mut line, mut agent, speaking } = Talk::begin(adjust).await;
     agent.room.leave(DisconnectReason::ClientInitiated).await;
     drop(speaking);
     // The next one says nothing.
@@ -113,13 +112,7 @@ async fn a_removed_agent_that_deletes_the_room_does_not_cut_the_caller_off() {
 
 #[tokio::test]
 async fn a_room_that_comes_back_after_its_end_is_deleted_again() {
-    let mut desk = Desk::start(|_| {}).await;
-    let mut workers = Workers::register(&desk).await;
-    let call = Phone::new().await.dial(desk.address()).await;
-    let first = workers.join().await;
-    let speaking = first.speak(440.0).await;
-    let mut line = call.answered().await;
-    line.hears(440.0).await;
+    let Talk { mut desk, mut workers, mut line, agent: first, speaking } = Talk::begin(|_| {}).await;
     desk.api.remove_participant(&first.job.room, &first.job.participant_identity).await.expect("the agent is there");
     drop(speaking);
     let second = workers.join().await;

@@ -18,9 +18,9 @@ use frontdesk_telephony::sip::SipTimers;
 use tempfile::TempDir;
 use tokio::sync::broadcast;
 
-pub(crate) use agent::{Workers, run_agent};
+pub(crate) use agent::{Agent, Workers, run_agent};
 pub(crate) use log::Log;
-pub(crate) use phone::Phone;
+pub(crate) use phone::{Line, Phone};
 pub(crate) use tone::{HEARD, clip, find_clip, is_tone};
 
 /// Loopback.
