@@ -23,8 +23,8 @@ fn play(depth: Depth) -> Vec<Outcome> {
     let at_once = std::thread::available_parallelism().map_or(1, usize::from);
     let mut outcomes = rehearsal.play_all(&plays, at_once, |outcome| println!("{}", report::line(outcome, false)));
     if depth == Depth::Audio {
-        // The voice activity detector's and the recogniser's threads are not of the virtual time: on a machine that is busy with other
-        // rehearsals one in some hundred calls goes another way. What fails beside others must fail alone as well.
+        // What falls into the same millisecond of virtual time happens in an order of chance, and codes are drawn by lot: one in some
+        // hundred calls goes another way. What fails beside others must fail alone as well.
         for outcome in outcomes.iter_mut().filter(|outcome| !outcome.is_good()) {
             println!("once more, alone: {}", report::line(outcome, true));
             *outcome = rehearsal.play(&outcome.scenario, depth);

@@ -148,10 +148,12 @@ fn check_tools(record: &CallRecord) {
 fn check_latencies(record: &CallRecord, outcome: &CallOutcome) {
     assert_eq!(record.turns.len(), 6, "{:?}", record.turns);
     for turn in &record.turns {
-        // The recogniser may end its segment before the detector is sure, and the model be at work before the turn is committed.
+        // The recogniser may end its segment before the detector is sure, and the model be at work before either: before the turn is
+        // committed, and before the detector has it that the speech is over.
         let heard = [turn.transcript_final_ms, turn.committed_ms, turn.first_audio_ms, turn.playback_started_ms];
-        let answered = [turn.speech_ended_ms, turn.model_asked_ms, turn.first_token_ms, turn.first_clause_ms, turn.first_audio_ms];
-        for stages in [&heard[..], &answered[..]] {
+        let ended = [turn.speech_ended_ms, turn.committed_ms];
+        let answered = [turn.model_asked_ms, turn.first_token_ms, turn.first_clause_ms, turn.first_audio_ms];
+        for stages in [&heard[..], &ended[..], &answered[..]] {
             assert!(stages.iter().all(Option::is_some) && stages.is_sorted(), "{turn:?}");
         }
     }

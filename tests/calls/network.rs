@@ -117,7 +117,7 @@ fn a_worker_that_was_cut_off_alone_for_too_long_loses_its_call_whose_caller_is_t
         println!("cut off alone for {:?}: the call has ended {ended:?} after the cut", LONG_CUT_ALONE.max(long_cut()));
         assert_eq!(outcome.end, CallEnd::Agent, "{:?}\n{}", outcome.turns, desk.tails());
         assert!(ended < TOLD_MAX, "{ended:?}");
-        assert_told(&outcome, call.answered, cut);
+        assert_told(&outcome, call.answered, cut, &desk);
         assert_gives_up(&mut desk).await;
         assert_called_back(&desk, &["failed", "completed"]).await;
         assert_eq!(audited(&desk, "call.resumed").await, 0);
@@ -136,7 +136,7 @@ fn callers_of_a_livekit_server_that_restarts_are_told_and_called_back_and_the_ne
         let outcome = call.placed.outcome().await;
         println!("LiveKit server restarted: the call has ended after {:?}", restarted.elapsed());
         assert_eq!(outcome.end, CallEnd::Agent);
-        assert_told(&outcome, call.answered, restarted);
+        assert_told(&outcome, call.answered, restarted, &desk);
 
         // Both are back without being told.
         assert_registers_again(&desk).await;
@@ -189,7 +189,8 @@ pub(crate) fn length(outcome: &CallOutcome) -> Duration {
 }
 
 /// The caller was told something after that moment: more than two seconds of speech.
-pub(crate) fn assert_told(outcome: &CallOutcome, answered: Instant, after: Instant) {
-    let since = usize::try_from((after - answered).as_millis() * 8).expect("a sample");
-    assert!(sound(&outcome.recording.agent[since.min(outcome.recording.agent.len())..]) > 16_000, "{:?}", outcome.turns);
+pub(crate) fn assert_told(outcome: &CallOutcome, answered: Instant, after: Instant, desk: &Desk) {
+    let (since, recorded) = (usize::try_from((after - answered).as_millis() * 8).expect("a sample"), outcome.recording.agent.len());
+    let told = sound(&outcome.recording.agent[since.min(recorded)..]);
+    assert!(told > 16_000, "{told} samples of sound; {since} of {recorded}; {outcome:?}\n{}", desk.tails());
 }
