@@ -68,6 +68,7 @@ pub(super) struct Kit {
     /// Where sockets are served.
     pub(super) real: Handle,
     caller: Arc<Speaker>,
+    spanish_caller: Arc<Speaker>,
     agent: Arc<Speaker>,
     turn: OnceLock<Result<TurnEngine, String>>,
 }
@@ -75,7 +76,8 @@ pub(super) struct Kit {
 impl Kit {
     pub(super) fn new(clinics: Clinics, real: Handle) -> Self {
         let speaker = |voice| Arc::new(Speaker::new(voice));
-        Self { clinics, real, caller: speaker(Voice::caller()), agent: speaker(Voice::agent()), turn: OnceLock::new() }
+        let (caller, spanish_caller) = (speaker(Voice::caller()), speaker(Voice::caller_in("es")));
+        Self { clinics, real, caller, spanish_caller, agent: speaker(Voice::agent()), turn: OnceLock::new() }
     }
 
     /// Plays a scenario. Blocks; call it from a thread that belongs to no runtime.
@@ -103,7 +105,9 @@ impl Kit {
     async fn call(&self, scenario: &Scenario, depth: Depth, (clinic, folder): (&Clinic, &Path)) -> Result<Trace, EvalError> {
         let asked = Arc::new(Mutex::new(Asked::default()));
         let vocabulary = Vocabulary::default();
-        let inventory = Arc::new(Inventory::new(Arc::clone(&self.caller)));
+        let is_spanish = scenario.language.starts_with("es");
+        let caller_voice = if is_spanish { &self.spanish_caller } else { &self.caller };
+        let inventory = Arc::new(Inventory::new(Arc::clone(caller_voice)));
         let providers = self.providers(scenario, depth, clinic, (&vocabulary, &inventory, &asked))?;
         let call_id = format!("eval-{}-{}", scenario.name, depth.as_str());
         let (observer, observations) = broadcast::channel(OBSERVATIONS_MAX);
@@ -118,7 +122,7 @@ impl Kit {
         if options.recording.is_some() {
             clinic.tenant.tell_recorded(&mut options.conversation);
         }
-        options.stt = SttOptions { language: Some(scenario.language.clone()), keyterms: clinic.tenant.voice.key_terms.clone() };
+        options.stt = SttOptions { language: Some(clinic.tenant.recognised_language()), keyterms: clinic.tenant.voice.key_terms.clone() };
         options.tts = TtsOptions { voice: None, rate: SampleRate::HZ_24000 };
         options.fallback = Some(fallback());
         options.observer = Some(observer);
@@ -129,7 +133,7 @@ impl Kit {
         end.state().noise = if depth == Depth::Audio { scenario.noise } else { 0 };
         let mouth = match depth {
             Depth::Text => Mouth::Words(vocabulary),
-            Depth::Audio | Depth::Call => Mouth::Speech(Arc::clone(&self.caller), inventory),
+            Depth::Audio | Depth::Call => Mouth::Speech(Arc::clone(caller_voice), inventory),
         };
         let stop = CancellationToken::new();
         let session = tokio::spawn(Session::new(options, providers, Box::new(transport)).run(stop.clone()));

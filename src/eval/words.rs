@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use frontdesk_agent::stt::SttWord;
 use frontdesk_agent::{Pii, ProviderError, SpeechToText, SttEvent, SttOptions, SttStream};
 use frontdesk_audio::SampleRate;
+use frontdesk_simulators::stt::{MULTILINGUAL, language_of};
 use tokio::time::Instant;
 
 const RATE: SampleRate = SampleRate::HZ_16000;
@@ -58,8 +59,9 @@ pub(super) struct WordsStt(pub(super) Vocabulary);
 
 #[async_trait]
 impl SpeechToText for WordsStt {
-    async fn open(&self, _options: SttOptions) -> Result<Box<dyn SttStream>, ProviderError> {
-        Ok(Box::new(Reader { vocabulary: self.0.clone(), ..Reader::new() }))
+    async fn open(&self, options: SttOptions) -> Result<Box<dyn SttStream>, ProviderError> {
+        let detects_language = options.language.as_deref() == Some(MULTILINGUAL);
+        Ok(Box::new(Reader { vocabulary: self.0.clone(), detects_language, ..Reader::new() }))
     }
 
     fn name(&self) -> &'static str {
@@ -70,6 +72,7 @@ impl SpeechToText for WordsStt {
 /// One stream.
 struct Reader {
     vocabulary: Vocabulary,
+    detects_language: bool,
     at: u64,
     current: i16,
     last_voice: u64,
@@ -82,6 +85,7 @@ impl Reader {
     fn new() -> Self {
         Self {
             vocabulary: Vocabulary::default(),
+            detects_language: false,
             at: 0,
             current: 0,
             last_voice: 0,
@@ -93,13 +97,14 @@ impl Reader {
 
     fn event(&self, is_final: bool, from_finalize: bool) -> SttEvent {
         let text: Vec<&str> = self.segment.iter().map(|word| word.text.expose().as_str()).collect();
+        let text = text.join(" ");
         SttEvent {
-            text: Pii::new(text.join(" ")),
+            language: (self.detects_language && !text.is_empty()).then(|| language_of(&text).to_owned()),
+            text: Pii::new(text),
             is_final,
             from_finalize,
             ends_turn: is_final,
             words: self.segment.clone(),
-            language: None,
         }
     }
 

@@ -1,6 +1,6 @@
 //! Numbers that no clinic needs from a call, taken out of free text before it is stored or shown.
 
-use frontdesk_agent::spoken::SPANISH_CARDINALS;
+use frontdesk_agent::spoken;
 
 /// Digits of a social security number.
 const DIGITS: usize = 9;
@@ -64,9 +64,8 @@ fn digits(text: &str) -> Vec<Piece> {
 }
 
 fn named(word: &str) -> Option<char> {
-    let lower = word.to_lowercase();
-    let spanish = || (b'0'..).zip(&SPANISH_CARDINALS[..10]).find(|(_, name)| **name == lower).map(|(digit, _)| char::from(digit));
-    frontdesk_agent::spoken::digit_of(word).or_else(|| (lower == "oh").then_some('0')).or_else(spanish)
+    let oh = || word.eq_ignore_ascii_case("oh").then_some('0');
+    spoken::digit_of(word).or_else(oh).or_else(|| spoken::spanish_digit_of(word))
 }
 
 /// How many pieces follow one another with nothing but separators between them.

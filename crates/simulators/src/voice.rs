@@ -54,6 +54,12 @@ impl Voice {
         Self { name: "en-us".into(), words_per_minute: 150, pitch: 50 }
     }
 
+    /// The voice of simulated callers who speak the language of this tag; English, unless it is Spanish.
+    #[must_use]
+    pub fn caller_in(language: &str) -> Self {
+        if language.split('-').next() == Some("es") { Self { name: "es-419".into(), ..Self::caller() } } else { Self::caller() }
+    }
+
     /// The voice of the simulated text-to-speech service; unlike the caller's, so that a recording tells them apart.
     #[must_use]
     pub fn agent() -> Self {

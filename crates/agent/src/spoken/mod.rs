@@ -24,6 +24,12 @@ pub fn digit_of(word: &str) -> Option<char> {
     (b'0'..).zip(&CARDINALS[..10]).find(|(_, name)| name.eq_ignore_ascii_case(word)).map(|(digit, _)| char::from(digit))
 }
 
+/// The same for a Spanish word.
+#[must_use]
+pub fn spanish_digit_of(word: &str) -> Option<char> {
+    (b'0'..).zip(&SPANISH_CARDINALS[..10]).find(|(_, name)| name.eq_ignore_ascii_case(word)).map(|(digit, _)| char::from(digit))
+}
+
 /// A code, character by character: "K, seven, M".
 #[must_use]
 pub fn code(code: &str) -> String {

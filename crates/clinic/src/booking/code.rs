@@ -16,12 +16,45 @@ pub(super) fn mint() -> String {
     (0..LENGTH).map(|_| char::from(*ALPHABET.choose(&mut rng).expect("the alphabet is not empty"))).collect()
 }
 
-/// A code as a caller or a transcript gives it ("k 7 m-2x9", "K, seven, M, two, X, nine"), brought into the form in which it
-/// is stored. No word for a digit can be mistaken for letters of a code: each has one that the alphabet leaves out.
+/// Letters of the alphabet whose names are more than themselves.
+const NAMES: [(&str, char); 13] = [
+    ("double u", 'W'),
+    ("doble u", 'W'),
+    ("doble ve", 'W'),
+    ("uve doble", 'W'),
+    ("i griega", 'Y'),
+    ("hache", 'H'),
+    ("ka", 'K'),
+    ("ele", 'L'),
+    ("eme", 'M'),
+    ("cu", 'Q'),
+    ("erre", 'R'),
+    ("equis", 'X'),
+    ("ye", 'Y'),
+];
+
+/// A code as a caller or a transcript gives it ("k 7 m-2x9", "K, seven, M, two, X, nine", "ka, siete, eme, dos, equis, nueve"),
+/// brought into the form in which it is stored. No word for a digit or letter can be mistaken for letters of a code: each has one
+/// that the alphabet leaves out.
 #[must_use]
 pub fn normalise(code: &str) -> String {
-    let words = code.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
-    words.map(|word| spoken::digit_of(word).map_or_else(|| word.to_ascii_uppercase(), String::from)).collect()
+    let lower = code.to_ascii_lowercase();
+    let mut words: Vec<&str> = lower.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()).collect();
+    let mut found = String::new();
+    while let Some(first) = words.first() {
+        let named = NAMES.iter().find(|(name, _)| name.split(' ').zip(&words).filter(|(part, word)| part == *word).count() == parts(name));
+        let digit = || spoken::digit_of(first).or_else(|| spoken::spanish_digit_of(first));
+        match named {
+            Some((_, letter)) => found.push(*letter),
+            None => found.push_str(&digit().map_or_else(|| first.to_ascii_uppercase(), String::from)),
+        }
+        words.drain(..named.map_or(1, |(name, _)| parts(name)));
+    }
+    found
+}
+
+fn parts(name: &str) -> usize {
+    name.split(' ').count()
 }
 
 #[cfg(test)]
@@ -37,8 +70,11 @@ mod tests {
 
     #[test]
     fn spelling_does_not_matter() {
-        for code in [" k 7, m-2.x9 ", "K7M2X9", "K, Seven, M, two, X, nine", "k seven m2 x nine"] {
+        for code in [" k 7, m-2.x9 ", "K7M2X9", "K, Seven, M, two, X, nine", "k seven m2 x nine", "Ka, siete, eme, dos, equis, nueve."] {
             assert_eq!(normalise(code), "K7M2X9", "{code}");
         }
+        assert_eq!(normalise("doble u, dos, i griega, cu, double-u, ye"), "W2YQWY");
+        let named = |word: &str| ALPHABET.iter().any(|known| word.chars().all(|c| c.to_ascii_uppercase() == char::from(*known)));
+        assert!(NAMES.iter().all(|(name, letter)| !named(name) && ALPHABET.contains(&(*letter as u8))));
     }
 }

@@ -30,9 +30,9 @@ struct BookArguments {
     #[schemars(example = &"Jane Miller")]
     #[garde(length(chars, min = 2, max = 100), custom(has_a_letter))]
     patient_name: String,
-    /// The patient's telephone number, digits with area code.
+    /// The patient's telephone number, with area code.
     #[schemars(example = &"202 555 0143")]
-    #[garde(length(min = 1, max = 40))]
+    #[garde(length(chars, min = 1, max = 120))]
     phone: String,
     /// With whom, by name. Whoever is free, if left out.
     #[garde(length(max = 100))]

@@ -20,9 +20,9 @@ pub(super) const LIST_TOOL: &str = "list_appointments";
 #[derive(Debug, Deserialize, JsonSchema, Validate)]
 #[serde(deny_unknown_fields)]
 struct ListArguments {
-    /// The telephone number given at booking, digits with area code.
+    /// The telephone number given at booking, with area code.
     #[schemars(example = &"202 555 0143")]
-    #[garde(length(min = 1, max = 40))]
+    #[garde(length(chars, min = 1, max = 120))]
     phone: String,
     /// The patient's full name. Needed unless there is a confirmation code.
     #[schemars(example = &"Jane Miller")]
@@ -30,7 +30,7 @@ struct ListArguments {
     patient_name: Option<String>,
     /// The confirmation code of one of the patient's appointments, six letters and digits. Needed unless there is a name.
     #[schemars(example = &"K7M2X9")]
-    #[garde(length(max = 40))]
+    #[garde(length(chars, max = 80))]
     confirmation_code: Option<String>,
 }
 

@@ -23,9 +23,9 @@ struct MessageArguments {
     #[schemars(example = &"Jane Miller")]
     #[garde(length(chars, max = 100))]
     caller_name: Option<String>,
-    /// Where to call back, digits with area code. The number that the caller calls from, if left out.
+    /// Where to call back, with area code. The number that the caller calls from, if left out.
     #[schemars(example = &"202 555 0143")]
-    #[garde(length(max = 40))]
+    #[garde(length(chars, max = 120))]
     phone: Option<String>,
     /// For whom, if for somebody in particular.
     #[garde(length(chars, max = 100))]

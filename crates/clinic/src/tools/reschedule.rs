@@ -25,11 +25,11 @@ use crate::local_time;
 struct RescheduleArguments {
     /// The confirmation code given at booking, six letters and digits.
     #[schemars(example = &"K7M2X9")]
-    #[garde(length(min = 1, max = 40))]
+    #[garde(length(chars, min = 1, max = 80))]
     confirmation_code: String,
-    /// The telephone number given at booking, digits with area code.
+    /// The telephone number given at booking, with area code.
     #[schemars(example = &"202 555 0143")]
-    #[garde(length(min = 1, max = 40))]
+    #[garde(length(chars, min = 1, max = 120))]
     phone: String,
     /// The new local date and time, YYYY-MM-DDTHH:MM, of a slot that find_slots gave.
     #[schemars(example = &"2026-12-01T09:00")]

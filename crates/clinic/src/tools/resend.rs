@@ -18,9 +18,9 @@ use crate::outbox::NoticeStatus;
 #[derive(Debug, Deserialize, JsonSchema, Validate)]
 #[serde(deny_unknown_fields)]
 struct ResendArguments {
-    /// The telephone number given at booking, digits with area code. The message goes to this number and no other.
+    /// The telephone number given at booking, with area code. The message goes to this number and no other.
     #[schemars(example = &"202 555 0143")]
-    #[garde(length(min = 1, max = 40))]
+    #[garde(length(chars, min = 1, max = 120))]
     phone: String,
     /// The patient's full name. Needed unless there is a confirmation code.
     #[schemars(example = &"Jane Miller")]
@@ -28,7 +28,7 @@ struct ResendArguments {
     patient_name: Option<String>,
     /// The confirmation code of the appointment, six letters and digits. Needed unless there is a name.
     #[schemars(example = &"K7M2X9")]
-    #[garde(length(max = 40))]
+    #[garde(length(chars, max = 80))]
     confirmation_code: Option<String>,
 }
 

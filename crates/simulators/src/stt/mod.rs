@@ -10,6 +10,7 @@
 mod align;
 mod energy;
 mod inventory;
+mod language;
 mod provider;
 mod recogniser;
 mod server;
@@ -17,6 +18,7 @@ mod session;
 mod template;
 
 pub use inventory::{Inventory, InventoryError};
+pub use language::{MULTILINGUAL, language_of};
 pub use provider::SimulatedStt;
 pub use server::{KNOWN_PARAMETERS, router};
 pub use session::{Heard, HeardWord, Session, SessionOptions, SttMode};

@@ -5,6 +5,7 @@ use frontdesk_agent::stt::SttWord;
 use frontdesk_agent::{Pii, ProviderError, SpeechToText, SttEvent, SttOptions, SttStream};
 use tokio::time::Instant;
 
+use super::language::MULTILINGUAL;
 use super::session::{Heard, Session, SessionOptions};
 
 /// A simulated service as [`SpeechToText`]. Time is tokio's, so it may be virtual.
@@ -23,8 +24,10 @@ impl SimulatedStt {
 
 #[async_trait]
 impl SpeechToText for SimulatedStt {
-    async fn open(&self, _options: SttOptions) -> Result<Box<dyn SttStream>, ProviderError> {
-        Ok(Box::new(Stream { session: Session::new(self.options.clone()), started: Instant::now(), closed: false }))
+    async fn open(&self, options: SttOptions) -> Result<Box<dyn SttStream>, ProviderError> {
+        let detects_language = options.language.as_deref() == Some(MULTILINGUAL);
+        let session = Session::new(SessionOptions { detects_language, ..self.options.clone() });
+        Ok(Box::new(Stream { session, started: Instant::now(), closed: false }))
     }
 
     fn name(&self) -> &'static str {
@@ -78,6 +81,6 @@ fn event(heard: Heard) -> SttEvent {
         from_finalize: heard.from_finalize,
         ends_turn: heard.speech_final,
         words: heard.words.into_iter().map(word).collect(),
-        language: None,
+        language: heard.language.map(str::to_owned),
     }
 }

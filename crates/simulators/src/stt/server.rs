@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::language::MULTILINGUAL;
 use super::session::{Heard, HeardWord, Session, SessionOptions, SttMode, plain};
 use crate::wire::{self, DATA_0000, NET_0001};
 
@@ -117,6 +118,7 @@ fn settings(shared: &SessionOptions, query: &str) -> Result<SessionOptions, Stri
         endpointing_ms,
         interim_results: flag("interim_results")?,
         punctuate: flag("punctuate")? || flag("smart_format")?,
+        detects_language: wire::value(&pairs, "language") == Some(MULTILINGUAL),
         ..shared.clone()
     })
 }
@@ -215,6 +217,14 @@ fn results(heard: &Heard, request: &uuid::Uuid) -> Value {
         })
     };
     let mean = heard.words.iter().map(|word| word.confidence).sum::<f32>() / heard.words.len().max(1) as f32;
+    let mut alternative = json!({
+        "transcript": heard.text,
+        "confidence": mean,
+        "words": heard.words.iter().map(word).collect::<Vec<_>>(),
+    });
+    if let Some(language) = heard.language {
+        alternative["languages"] = json!([language]);
+    }
     json!({
         "type": "Results",
         "channel_index": [0, 1],
@@ -223,11 +233,7 @@ fn results(heard: &Heard, request: &uuid::Uuid) -> Value {
         "is_final": heard.is_final,
         "speech_final": heard.speech_final,
         "from_finalize": heard.from_finalize,
-        "channel": { "alternatives": [{
-            "transcript": heard.text,
-            "confidence": mean,
-            "words": heard.words.iter().map(word).collect::<Vec<_>>(),
-        }] },
+        "channel": { "alternatives": [alternative] },
         "metadata": { "request_id": request, "model_info": { "name": "simulated", "version": "1", "arch": "dtw" }, "model_uuid": request },
     })
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::Inventory;
 use super::energy::Energy;
+use super::language::language_of;
 use super::recogniser::{Hypothesis, Recogniser};
 use crate::features::{RATE_HZ, STEP_MS, STEP_SAMPLES};
 
@@ -44,6 +45,8 @@ pub struct SessionOptions {
     pub interim_ms: u32,
     /// Whether a request to finalise is answered even if nothing was said since the last final result. Deepgram promises no answer.
     pub answers_empty_finalize: bool,
+    /// Whether it is told in which language the words are (Deepgram does with `language=multi`).
+    pub detects_language: bool,
     /// Silence of the client, with neither audio nor a `KeepAlive`, after which its connection is closed.
     pub idle: Duration,
 }
@@ -60,6 +63,7 @@ impl SessionOptions {
             final_ms: 150,
             interim_ms: 80,
             answers_empty_finalize: true,
+            detects_language: false,
             idle: Duration::from_secs(10),
         }
     }
@@ -78,6 +82,8 @@ pub struct Heard {
     pub speech_final: bool,
     /// Whether it answers a request to finalise.
     pub from_finalize: bool,
+    /// Its primary language tag, if that is told.
+    pub language: Option<&'static str>,
     /// Begin of the audio that the result covers.
     pub start: Duration,
     /// Length of that audio.
@@ -235,8 +241,10 @@ impl Session {
                 confidence: word.confidence,
             })
             .collect();
+        let text = words.iter().map(|word| word.text.as_str()).collect::<Vec<_>>().join(" ");
         Heard {
-            text: words.iter().map(|word| word.text.as_str()).collect::<Vec<_>>().join(" "),
+            language: (self.options.detects_language && !text.is_empty()).then(|| language_of(&text)),
+            text,
             words,
             is_final: false,
             speech_final,

@@ -80,6 +80,15 @@ impl Dialogue {
         dialogue
     }
 
+    /// Whether the caller is served in Spanish.
+    pub(super) fn is_spanish(&self) -> bool {
+        self.tasks.iter().any(|task| match &task.flow {
+            Flow::Registering(registering) => registering.is_spanish,
+            Flow::Reserving(_) => true,
+            _ => false,
+        })
+    }
+
     /// The task at hand: the latest that is not finished.
     pub(super) fn current(&self) -> Option<&Task> {
         self.tasks.iter().rev().find(|task| !task.is_finished())
@@ -169,7 +178,7 @@ impl Dialogue {
         if repeat {
             self.lead.clear();
         } else if !used && self.misses < MISSES_MAX {
-            self.say("I'm sorry, I did not get that.");
+            self.say(if self.is_spanish() { "Lo siento, no le he entendido." } else { "I'm sorry, I did not get that." });
         } else if self.known.changed && self.lead.is_empty() && !self.closing {
             self.say("Thank you.");
         }

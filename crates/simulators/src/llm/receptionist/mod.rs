@@ -15,6 +15,7 @@ mod names;
 mod numbers;
 mod queueing;
 mod registering;
+mod reserving;
 mod slots;
 mod task;
 #[cfg(test)]
@@ -36,7 +37,8 @@ const CONFIRM: &str = "confirm";
 const TRANSFER: &str = "transfer_call";
 /// The tool that notes what the caller says to being recorded.
 const CONSENT: &str = "recording_consent";
-const GOODBYE: &str = "Thank you for calling. Goodbye.";
+/// In English and Spanish.
+const GOODBYE: [&str; 2] = ["Thank you for calling. Goodbye.", "Gracias por llamar. Adiós."];
 
 /// A receptionist without memory: every answer follows from the request alone.
 #[derive(Debug, Clone, Copy, Default)]
@@ -85,7 +87,7 @@ impl Desk<'_> {
         }
         if dialogue.closing {
             let can_end = self.can("end_call") && !called("end_call");
-            let goodbye = joined(&dialogue.lead, GOODBYE);
+            let goodbye = joined(&dialogue.lead, GOODBYE[usize::from(dialogue.is_spanish())]);
             let arguments = json!({ "reason": "the caller said goodbye" });
             return if can_end { self.call(&goodbye, "end_call", arguments) } else { Answer::say(goodbye) };
         }
@@ -129,6 +131,7 @@ fn acknowledgement(task: &Task, dialogue: &Dialogue) -> String {
             Flow::Registering(registering) => registering.acknowledgement().into(),
             _ => "Gladly.".into(),
         },
+        Intent::Book if matches!(task.flow, Flow::Reserving(_)) => "Con gusto.".into(),
         Intent::Book | Intent::Move | Intent::Queue => "Gladly.".into(),
         Intent::List | Intent::Resend => "Of course.".into(),
         Intent::Ask => String::new(),
@@ -143,6 +146,7 @@ fn nothing_left(dialogue: &Dialogue) -> &'static str {
     match (dialogue.tasks.is_empty(), dialogue.misses > 0) {
         (true, true) => "Would you like to book, move or cancel an appointment, or leave a message?",
         (true, false) => "How can I help you?",
+        (false, _) if dialogue.is_spanish() => "¿Puedo ayudarle en algo más?",
         (false, _) => "Is there anything else I can do for you?",
     }
 }

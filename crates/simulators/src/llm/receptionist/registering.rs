@@ -22,7 +22,7 @@ const KEPT_OUT: [&str; 2] = ["All right, I have not registered you.", "De acuerd
 /// A registration under way.
 #[derive(Debug, Default)]
 pub(super) struct Registering {
-    is_spanish: bool,
+    pub(super) is_spanish: bool,
     born: Option<String>,
     /// An answer that is none is an answer.
     email: Option<Option<String>>,
@@ -52,7 +52,7 @@ impl Registering {
     }
 
     pub(super) fn hear(&mut self, heard: &Heard<'_>, known: &mut Known, reaction: &mut Reaction) -> bool {
-        let yes = if heard.words.any(&["sí", "si", "correcto", "claro"]) { Some(true) } else { heard.yes };
+        let yes = agrees(heard);
         if let Some(pending) = &mut self.pending {
             match yes {
                 Some(true) => pending.agreed = true,
@@ -102,7 +102,7 @@ impl Registering {
 
     pub(super) fn step(&self, known: &Known) -> Step {
         if let Some(pending) = &self.pending {
-            return pending.step();
+            return pending.step_with(if self.is_spanish { "Gracias. Un momento, por favor." } else { "Thank you. One moment, please." });
         }
         let Some(name) = &known.name else { return Step::Ask(self.say(NAME)) };
         let Some(born) = &self.born else { return Step::Ask(self.say(BORN)) };
@@ -181,8 +181,13 @@ pub(super) fn is_spanish(words: &Words) -> bool {
     words.any(&["quiero", "quisiera", "paciente", "registrarme", "buenos", "buenas", "cita", "hola"])
 }
 
+/// A yes or a no in either language.
+pub(super) fn agrees(heard: &Heard<'_>) -> Option<bool> {
+    if heard.words.any(&["sí", "si", "correcto", "claro"]) { Some(true) } else { heard.yes }
+}
+
 /// "Me llamo …", "mi nombre es …".
-fn spanish_name(text: &str) -> Option<String> {
+pub(super) fn spanish_name(text: &str) -> Option<String> {
     let lower = text.to_lowercase();
     let after = ["me llamo ", "mi nombre es ", "soy "].iter().find_map(|trigger| {
         let at = lower.find(trigger)? + trigger.len();
@@ -192,7 +197,7 @@ fn spanish_name(text: &str) -> Option<String> {
 }
 
 /// An answer without its opening and its last full stop.
-fn bare(text: &str) -> String {
+pub(super) fn bare(text: &str) -> String {
     let trimmed = text.trim().trim_end_matches(['.', '!', '?', ',']);
     let lower = trimmed.to_lowercase();
     let openings = ["i was born on ", "it is ", "it's ", "on ", "yes, i am allergic to ", "i am allergic to ", "yes, ", "my e-mail is "];

@@ -11,7 +11,8 @@ use super::listing::Listing;
 use super::message::Errand;
 use super::numbers;
 use super::queueing::Queueing;
-use super::registering::Registering;
+use super::registering::{Registering, is_spanish};
+use super::reserving::Reserving;
 use super::words::{Intent, Words, yes_or_no};
 
 /// An utterance of the caller.
@@ -167,9 +168,14 @@ pub(super) struct Pending {
 impl Pending {
     /// Confirms once the caller has agreed; until then, reads back.
     pub(super) fn step(&self) -> Step {
+        self.step_with("Thank you. One moment, please.")
+    }
+
+    /// The same, with these words at the confirmation.
+    pub(super) fn step_with(&self, say: &'static str) -> Step {
         if self.agreed {
             let arguments = serde_json::json!({ "confirmation_id": self.id });
-            return Step::Call { say: "Thank you. One moment, please.", name: super::CONFIRM, arguments };
+            return Step::Call { say, name: super::CONFIRM, arguments };
         }
         Step::Ask(self.read_back.clone())
     }
@@ -215,6 +221,7 @@ pub(super) enum Flow {
     Insurance(Insurance),
     Errand(Errand),
     Registering(Registering),
+    Reserving(Box<Reserving>),
     Queueing(Queueing),
     Asking(Asking),
     Talk,
@@ -225,6 +232,7 @@ impl Task {
     pub(super) fn open(intent: Intent, heard: &Heard<'_>, facts: &Facts) -> Self {
         let flow = match intent {
             Intent::Move if facts.can_move => Flow::Booking(Box::new(Booking::open_move(heard, facts))),
+            Intent::Book if is_spanish(&heard.words) => Flow::Reserving(Box::default()),
             Intent::List => Flow::Listing(Listing::default()),
             Intent::Resend => Flow::Listing(Listing::resending()),
             Intent::Book | Intent::Move => Flow::Booking(Box::new(Booking::open(heard, facts))),
@@ -248,6 +256,7 @@ impl Task {
                 Flow::Insurance(insurance) => insurance.answered,
                 Flow::Errand(errand) => errand.taken,
                 Flow::Registering(registering) => registering.over,
+                Flow::Reserving(reserving) => reserving.over,
                 Flow::Queueing(queueing) => queueing.over,
                 Flow::Asking(asking) => asking.answered,
                 Flow::Talk => true,
@@ -263,6 +272,7 @@ impl Task {
             Flow::Insurance(insurance) => insurance.hear(heard),
             Flow::Errand(errand) => errand.hear(heard, known),
             Flow::Registering(registering) => registering.hear(heard, known, reaction),
+            Flow::Reserving(reserving) => reserving.hear(heard, known, reaction),
             Flow::Queueing(queueing) => queueing.hear(heard, known, facts, reaction),
             Flow::Asking(_) | Flow::Talk => false,
         }
@@ -278,6 +288,7 @@ impl Task {
             Flow::Insurance(insurance) => insurance.step(),
             Flow::Errand(errand) => errand.step(known),
             Flow::Registering(registering) => registering.step(known),
+            Flow::Reserving(reserving) => reserving.step(known),
             Flow::Queueing(queueing) => queueing.step(known),
             Flow::Asking(asking) => asking.step(),
             Flow::Talk => Step::Done,
@@ -290,6 +301,7 @@ impl Task {
             Flow::Booking(booking) => booking.pending.as_ref(),
             Flow::Cancelling(cancelling) => cancelling.pending.as_ref(),
             Flow::Registering(registering) => registering.pending.as_ref(),
+            Flow::Reserving(reserving) => reserving.pending.as_ref(),
             Flow::Queueing(queueing) => queueing.pending.as_ref(),
             _ => None,
         }
@@ -305,6 +317,7 @@ impl Task {
             Flow::Insurance(insurance) => insurance.settle(outcome),
             Flow::Errand(errand) => errand.settle(outcome, known),
             Flow::Registering(registering) => registering.settle(outcome, known),
+            Flow::Reserving(reserving) => reserving.settle(outcome, known),
             Flow::Queueing(queueing) => queueing.settle(outcome, known),
             Flow::Asking(asking) => asking.settle(outcome),
             Flow::Talk => Reaction::default(),

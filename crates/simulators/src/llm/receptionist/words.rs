@@ -269,6 +269,9 @@ pub(super) fn intent(words: &Words, busy: bool) -> Option<Intent> {
     if (asks_for && visit) || (!busy && (to_see || visit)) {
         return Some(Intent::Book);
     }
+    if words.any(&["cita"]) && words.any(&["quiero", "quisiera", "necesito", "pedir", "reservar"]) {
+        return Some(Intent::Book);
+    }
     let first = words.get(0);
     let asks = ["who", "what", "whats", "when", "where", "how", "which", "why", "do", "does", "is", "are", "can", "could"].contains(&first);
     (!busy && asks && words.list().len() > 2 && !wants_repetition(words)).then_some(Intent::Question)

@@ -106,3 +106,30 @@ fn the_practice_answers_for_itself_and_advice_is_not_given() {
     let turn = call.says("How many tablets of ibuprofen should I take?");
     assert!(turn.said.contains("no clinician") && turn.said.ends_with("so that somebody calls you back?"), "{}", turn.said);
 }
+
+#[test]
+fn a_spanish_caller_books_in_spanish_and_his_words_are_passed_on() {
+    let mut call = Call::new();
+    for tool in call.tools.iter_mut().filter(|tool| tool.name == "find_slots") {
+        tool.parameters["properties"]["when"] = json!({ "type": "string" });
+    }
+    assert_eq!(call.says("Buenos días, quisiera pedir una cita.").said, "Con gusto. ¿Cuál es el nombre completo del paciente?");
+    assert!(call.says("Me llamo Ana López.").said.ends_with("¿Cuál es su número de teléfono?"));
+    assert!(call.says("Cinco cinco cinco, cero uno dos, tres cuatro cinco seis.").said.ends_with("¿Qué día y a qué hora le conviene?"));
+    let turn = call.says("El martes por la mañana.");
+    assert_eq!(turn.arguments("find_slots"), &json!({ "when": "El martes por la mañana" }));
+    assert!(turn.said.ends_with("¿Cuál prefiere?"), "{}", turn.said);
+    // A question of the caller's is no choice.
+    call.next("find_slots", json!({ "slots": [] }));
+    assert!(call.says("¿Y el miércoles?").said.ends_with("Lo siento, no encuentro nada libre. ¿Qué día y a qué hora le conviene?"));
+    call.says("El martes por la mañana.");
+    let turn = call.says("La segunda, por favor.");
+    let booking = turn.arguments("book_appointment");
+    assert_eq!(
+        (&booking["patient_name"], &booking["phone"]),
+        (&json!("Ana López"), &json!("Cinco cinco cinco, cero uno dos, tres cuatro cinco seis"))
+    );
+    assert_eq!(call.says("¿Perdón?").tools(), [""; 0], "neither yes nor no");
+    assert!(call.says("Sí, es correcto.").said.contains(&format!("Su código de confirmación es {CODE}.")));
+    assert!(call.says("No, gracias, adiós.").said.ends_with("Gracias por llamar. Adiós."));
+}
