@@ -42,6 +42,10 @@ pub trait SpeechStream: Send {
     /// Drops everything queued or being spoken; no event of it comes any more.
     async fn clear(&mut self) -> Result<(), ProviderError>;
 
+    /// All of it is spoken, but the listener will not hear what is left: he talked over it. Nothing is sent to the service; a client
+    /// that lets text wait while the listener has enough to hear need not wait any more.
+    fn cut_off(&mut self) {}
+
     /// The next event. Cancel-safe; waits for ever while nothing was asked for. `Ok(None)` once closed by us.
     async fn next_event(&mut self) -> Result<Option<SpeechEvent>, ProviderError>;
 

@@ -84,6 +84,10 @@ impl SpeechStream for Watched {
         self.stream.may_speak_ahead()
     }
 
+    fn cut_off(&mut self) {
+        self.stream.cut_off();
+    }
+
     async fn clear(&mut self) -> Result<(), ProviderError> {
         self.owed = 0;
         let cleared = self.stream.clear().await;

@@ -250,6 +250,9 @@ impl Speech {
         self.pending.retain(|pending| pending.reply > reply);
         if self.pending.len() == before {
             // All of it was synthesised already; services limit how often they may be cleared.
+            if let Some(stream) = &mut self.stream {
+                stream.cut_off();
+            }
             return;
         }
         let Some(stream) = self.stream.as_mut() else { return };

@@ -32,6 +32,7 @@ struct Script {
     opened: u32,
     closed: u32,
     cleared: u32,
+    cut_off: u32,
 }
 
 impl Default for Script {
@@ -48,6 +49,7 @@ impl Default for Script {
             opened: 0,
             closed: 0,
             cleared: 0,
+            cut_off: 0,
         }
     }
 }
@@ -105,6 +107,12 @@ impl FakeTts {
     #[must_use]
     pub fn cleared(&self) -> u32 {
         self.script().cleared
+    }
+
+    /// How often the listener was said not to hear the rest.
+    #[must_use]
+    pub fn cut_off(&self) -> u32 {
+        self.script().cut_off
     }
 
     /// (opened, closed politely) connections.
@@ -165,6 +173,10 @@ impl SpeechStream for Stream {
         self.queue.clear();
         self.tts.script().cleared += 1;
         Ok(())
+    }
+
+    fn cut_off(&mut self) {
+        self.tts.script().cut_off += 1;
     }
 
     async fn next_event(&mut self) -> Result<Option<SpeechEvent>, ProviderError> {

@@ -95,6 +95,10 @@ impl SpeechStream for MeteredStream<dyn SpeechStream> {
         self.stream.may_speak_ahead()
     }
 
+    fn cut_off(&mut self) {
+        self.stream.cut_off();
+    }
+
     async fn clear(&mut self) -> Result<(), ProviderError> {
         self.stream.clear().await
     }

@@ -106,6 +106,7 @@ impl Dial for Redial {
 enum Command {
     Speak(String),
     Clear(u64),
+    CutOff,
     Close,
 }
 
@@ -156,6 +157,11 @@ impl SpeechStream for SpeakStream {
     async fn clear(&mut self) -> Result<(), ProviderError> {
         self.clears += 1;
         self.command(Command::Clear(self.clears))
+    }
+
+    fn cut_off(&mut self) {
+        // A stream that takes no more orders says why with its next event.
+        let _refused = self.command(Command::CutOff);
     }
 
     async fn next_event(&mut self) -> Result<Option<SpeechEvent>, ProviderError> {
@@ -311,6 +317,10 @@ impl State {
                 self.outbox.clear();
                 self.progress = Instant::now();
                 Ok(self.utterances.clear(now))
+            }
+            Some(Command::CutOff) => {
+                self.utterances.cut_off(now);
+                Ok(Vec::new())
             }
             Some(Command::Close) | None => Ok(Vec::new()),
         }

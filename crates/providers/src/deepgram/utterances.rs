@@ -133,13 +133,18 @@ impl Utterances {
     /// Drops everything; returns what to send.
     pub(super) fn clear(&mut self, now: Duration) -> Vec<Order> {
         self.waiting.clear();
-        self.heard_until = now;
+        self.cut_off(now);
         if self.in_flight.is_empty() {
             return Vec::new();
         }
         self.in_flight.clear();
         self.clearing += 1;
         vec![Order::Clear]
+    }
+
+    /// The listener hears nothing more of what came so far.
+    pub(super) const fn cut_off(&mut self, now: Duration) {
+        self.heard_until = now;
     }
 
     /// What may be sent now.

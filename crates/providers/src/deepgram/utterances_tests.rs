@@ -69,6 +69,18 @@ fn with_little_budget_left_utterances_are_joined_while_the_listener_has_audio() 
 }
 
 #[test]
+fn who_talks_over_the_agent_is_answered_although_much_was_still_to_be_heard() {
+    let mut book = Utterances::new(HZ);
+    for n in 0..10 {
+        say(&mut book, at(n * 10), "One two three four.", 1_000);
+    }
+    book.speak("The answer.".into());
+    assert_eq!(book.poll(at(100)), []);
+    book.cut_off(at(200));
+    assert_eq!(book.poll(at(200)), [Order::Speak("The answer.".into()), Order::Flush]);
+}
+
+#[test]
 fn joined_utterances_all_finish_even_if_the_estimate_was_too_long() {
     let mut book = Utterances::new(HZ);
     for n in 0..10 {

@@ -85,7 +85,8 @@ impl Engine {
     pub(super) async fn keep_house(&mut self) {
         let Some(down) = self.media_down_since.map(|since| since.elapsed()) else { return };
         if down > self.options.media_timeout {
-            tracing::warn!(url = %self.url, remedy = MEDIA_REMEDY, "media is not connected");
+            let (publisher, subscriber) = (self.publisher.state, self.subscriber.state);
+            tracing::warn!(url = %self.url, %publisher, %subscriber, remedy = MEDIA_REMEDY, "media is not connected");
             self.finish(EndReason::MediaLost);
         }
     }
