@@ -44,6 +44,12 @@ const fn taken(practitioner: usize, day: usize, number: usize) -> usize {
     (number * 3 + practitioner + day) % SLOTS_A_DAY
 }
 
+fn open(database: &stack::Database, connections: u32) -> Result<Database, Failure> {
+    let mut options = DatabaseOptions::new(database.url());
+    options.connections_max = connections;
+    Database::open(&options).map_err(Failure::new)
+}
+
 impl Book {
     pub(super) async fn fill(dir: &Path, appointments: usize, practitioners: usize, connections: u32) -> Result<Self, Failure> {
         let folder = dir.join("tenants").join(TENANT);
@@ -54,14 +60,30 @@ impl Book {
         let database = stack::Database::scratch().await.map_err(Failure::new)?;
         migrate(&database.url()).await.map_err(Failure::new)?;
         import(&database.url(), &tenant).await.map_err(Failure::new)?;
-        let mut options = DatabaseOptions::new(database.url());
-        options.connections_max = connections;
-        let pool = Database::open(&options).map_err(Failure::new)?;
+        let pool = open(&database, connections)?;
         let keys = Arc::new(Keyring::from_master([7; 32]));
         let store = ClinicStore::new(pool, keys, TenantId::new(TENANT).map_err(Failure::new)?);
         let book = Self { store, database, appointments, practitioners };
         book.write().await?;
         Ok(book)
+    }
+
+    /// Another pool of the same database.
+    pub(super) fn open(&self, connections: u32) -> Result<Database, Failure> {
+        open(&self.database, connections)
+    }
+
+    pub(super) fn tenant(&self) -> Result<TenantId, Failure> {
+        TenantId::new(TENANT).map_err(Failure::new)
+    }
+
+    /// Writes so many events into the audit log, unsealed.
+    pub(super) async fn note(&self, events: u32) -> Result<(), Failure> {
+        let mut admin = self.database.connect().await.map_err(Failure::new)?;
+        let noted = "INSERT INTO audit_events (tenant_id, call_id, actor, action, subject) \
+                     SELECT $1, 'call-' || n, 'agent', 'appointment.viewed', gen_random_uuid()::text FROM generate_series(1, $2) n";
+        sqlx::query(noted).bind(TENANT).bind(i64::from(events)).execute(&mut admin).await.map_err(Failure::new)?;
+        Ok(())
     }
 
     /// Appointments of a day and practitioner.

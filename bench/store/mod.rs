@@ -1,5 +1,7 @@
-//! The book in Postgres: how long a search for free times takes in a full calendar, and a booking while many arrive.
+//! The book in Postgres: how long a search for free times takes in a full calendar, and a booking while many arrive; and how fast the
+//! audit log is verified.
 
+mod audit;
 mod clinic;
 mod report;
 
@@ -46,6 +48,9 @@ pub(crate) struct Arguments {
     /// For so many seconds.
     #[arg(long, default_value_t = 30)]
     seconds: u32,
+    /// Events in the audit log that is verified, besides those of the bookings.
+    #[arg(long, default_value_t = 200_000)]
+    audit_events: u32,
     /// Connections of the pool, as a worker has them.
     #[arg(long, default_value_t = 10)]
     connections: u32,
@@ -87,7 +92,9 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<(), Failure> {
     let bookings = arrive(&book, arguments).await?;
     let loads: [Load; 2] = [search_load, watch.load()];
     book.check(&bookings).await?;
-    report::write(arguments, &checkout, &searches, &bookings, loads)
+    println!("{} audit events, sealed and verified", arguments.audit_events);
+    let verification = audit::verify(&book, arguments.audit_events).await?;
+    report::write(arguments, &checkout, (&searches, &bookings, verification), loads)
 }
 
 /// The kinds of searches in turn.

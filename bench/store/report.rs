@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use super::audit::Verification;
 use super::{Arguments, Bookings, IN_FLIGHT_MAX, Searches};
 use crate::common::machine::{Load, setting};
 use crate::common::results::{self, Section};
@@ -12,15 +13,14 @@ use crate::common::{Failure, percentile, verdict};
 const SEARCH_P99_MAX_US: u64 = 10_000;
 /// Of a booking, at the 99th percentile.
 const BOOKING_P99_MAX_US: u64 = 25_000;
+/// Of the audit log's verification.
+const ROWS_A_SECOND_MIN: f64 = 50_000.0;
 
-pub(super) fn write(
-    arguments: &Arguments,
-    checkout: &Path,
-    searches: &Searches,
-    bookings: &Bookings,
-    loads: [Load; 2],
-) -> Result<(), Failure> {
-    let text = section(arguments, searches, bookings, loads);
+/// What was measured.
+type Measured<'a> = (&'a Searches, &'a Bookings, Verification);
+
+pub(super) fn write(arguments: &Arguments, checkout: &Path, measured: Measured<'_>, loads: [Load; 2]) -> Result<(), Failure> {
+    let text = section(arguments, measured, loads);
     results::write(&checkout.join(&arguments.out), Section::Store, &text, checkout)?;
     println!("\n{text}");
     Ok(())
@@ -38,7 +38,7 @@ fn figures(values: impl Iterator<Item = u64>) -> (Vec<u64>, String) {
     (sorted, row)
 }
 
-fn section(arguments: &Arguments, searches: &Searches, bookings: &Bookings, [search_load, booking_load]: [Load; 2]) -> String {
+fn section(arguments: &Arguments, (searches, bookings, verification): Measured<'_>, [search_load, booking_load]: [Load; 2]) -> String {
     let Arguments { appointments, practitioners, rate, seconds, connections, .. } = arguments;
     let mut text = format!(
         "# The book in Postgres\n\nWritten by `make bench-store`; [README.md](README.md) says what is counted.\n\n{}\
@@ -59,13 +59,17 @@ fn section(arguments: &Arguments, searches: &Searches, bookings: &Bookings, [sea
     text += &verdict("booking, p99", "≤ 25 ms", &ms(booking), booking <= BOOKING_P99_MAX_US);
     let wanted = arguments.rate as usize * arguments.seconds as usize;
     text += &verdict("bookings", &format!("{wanted}, none refused"), &booked.len().to_string(), bookings.failed.is_empty());
+    let rate = verification.rows_a_second();
+    text += &verdict("audit verification", "≥ 50,000 rows/s", &format!("{rate:.0} rows/s"), rate >= ROWS_A_SECOND_MIN);
     if let Some(first) = bookings.failed.first() {
         let _infallible = writeln!(text, "\n{} bookings failed; the first: {first}.", bookings.failed.len());
     }
     let _infallible = writeln!(
         text,
-        "\nMost bookings under way at once: {} of {IN_FLIGHT_MAX}. Machine busy: {:.0} % while searching, {:.0} % while booking; others used \
+        "\n{} rows of the audit log were verified in {:.1} s. Most bookings under way at once: {} of {IN_FLIGHT_MAX}. Machine busy: {:.0} % while searching, {:.0} % while booking; others used \
          {:.2} and {:.2} cores.",
+        verification.rows,
+        verification.took.as_secs_f64(),
         bookings.in_flight_max,
         100.0 * search_load.busy_share(),
         100.0 * booking_load.busy_share(),

@@ -168,7 +168,9 @@ pub(crate) async fn assert_called_back(desk: &Desk, expected: &[&str]) {
     let mut admin = desk.database.connect().await.expect("the database is there");
     let aged = "UPDATE call_leases SET expires_at = expires_at - interval '30 s', orphaned_at = orphaned_at - interval '30 s' \
                 WHERE released_at IS NULL";
-    assert_eq!(sqlx::query(aged).execute(&mut admin).await.expect("a writable table").rows_affected(), 1);
+    // None is left to be aged where that much time has passed in truth.
+    let aged = sqlx::query(aged).execute(&mut admin).await.expect("a writable table").rows_affected();
+    assert!(aged <= 1, "{aged} calls are lost");
     let deadline = Instant::now() + TAKE_OVER_MAX;
     loop {
         let rows = sqlx::query("SELECT outcome FROM call_records ORDER BY started_at").fetch_all(&mut admin).await;
