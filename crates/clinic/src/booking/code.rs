@@ -39,22 +39,23 @@ const NAMES: [(&str, char); 13] = [
 #[must_use]
 pub fn normalise(code: &str) -> String {
     let lower = code.to_ascii_lowercase();
-    let mut words: Vec<&str> = lower.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()).collect();
-    let mut found = String::new();
-    while let Some(first) = words.first() {
-        let named = NAMES.iter().find(|(name, _)| name.split(' ').zip(&words).filter(|(part, word)| part == *word).count() == parts(name));
-        let digit = || spoken::digit_of(first).or_else(|| spoken::spanish_digit_of(first));
-        match named {
-            Some((_, letter)) => found.push(*letter),
-            None => found.push_str(&digit().map_or_else(|| first.to_ascii_uppercase(), String::from)),
+    let words: Vec<&str> = lower.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()).collect();
+    let (mut rest, mut found) = (words.as_slice(), String::new());
+    while let Some((first, others)) = rest.split_first() {
+        let named = NAMES.iter().find_map(|(name, letter)| {
+            let parts: Vec<&str> = name.split(' ').collect();
+            rest.strip_prefix(parts.as_slice()).map(|others| (*letter, others))
+        });
+        if let Some((letter, others)) = named {
+            found.push(letter);
+            rest = others;
+            continue;
         }
-        words.drain(..named.map_or(1, |(name, _)| parts(name)));
+        let digit = spoken::digit_of(first).or_else(|| spoken::spanish_digit_of(first));
+        found.push_str(&digit.map_or_else(|| first.to_ascii_uppercase(), String::from));
+        rest = others;
     }
     found
-}
-
-fn parts(name: &str) -> usize {
-    name.split(' ').count()
 }
 
 #[cfg(test)]
@@ -74,7 +75,9 @@ mod tests {
             assert_eq!(normalise(code), "K7M2X9", "{code}");
         }
         assert_eq!(normalise("doble u, dos, i griega, cu, double-u, ye"), "W2YQWY");
-        let named = |word: &str| ALPHABET.iter().any(|known| word.chars().all(|c| c.to_ascii_uppercase() == char::from(*known)));
-        assert!(NAMES.iter().all(|(name, letter)| !named(name) && ALPHABET.contains(&(*letter as u8))));
+        for (name, letter) in NAMES {
+            let may_be_letters = name.bytes().filter(|byte| *byte != b' ').all(|byte| ALPHABET.contains(&byte.to_ascii_uppercase()));
+            assert!(!may_be_letters && ALPHABET.contains(&(letter as u8)), "{name}");
+        }
     }
 }
