@@ -199,10 +199,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_service_is_there_or_not() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/v1", listener.local_addr().unwrap());
-        assert_eq!(connects(url.clone()).await, Ok(()));
-        drop(listener);
-        assert!(connects(url).await.is_err());
+        // Bound from the beginning, so that nobody else takes the port meanwhile.
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let url = format!("http://{}/v1", socket.local_addr().unwrap());
+        assert!(connects(url.clone()).await.is_err());
+        let _listener = socket.listen(1).unwrap();
+        assert_eq!(connects(url).await, Ok(()));
     }
 }

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use frontdesk_agent::resilience::BreakerOptions;
-use frontdesk_agent::session::{Fallback, Providers, Resumed, Session, SessionOptions};
+use frontdesk_agent::session::{Describe, Fallback, Providers, Resumed, Session, SessionOptions};
 use frontdesk_agent::{
     Background, CallInfo, CallStore, FallbackLlm, FallbackOptions, FallbackStt, FallbackTts, LanguageModel, LatencyTargets, Pii, SmartTurn,
-    SpeechToText, SttOptions, TextToSpeech, Transport, TtsOptions,
+    SpeechToText, TextToSpeech, Transport, TtsOptions,
 };
 use frontdesk_audio::SampleRate;
 use frontdesk_clinic::audit::SecurityEvent;
@@ -293,13 +293,15 @@ impl Reception {
         }
         options.hurry = hurry;
         options.tools = tools;
-        options.stt = SttOptions { language: Some(tenant.recognised_language()), keyterms: tenant.voice.key_terms.clone() };
+        options.stt = tenant.recognised();
+        options.language_model.clone_from(&tenant.voice.language_model);
         options.tts = TtsOptions { voice: tenant.voice.text_to_speech.clone(), rate: SampleRate::HZ_24000 };
         options.voices = tenant.voice.by_language.clone();
         options.background = tenant.voice.thinking_sound.then(Background::thinking);
         options.temperature = Some(self.temperature);
         options.targets = self.targets.clone();
         options.prices = tenant.price_table();
+        options.describe = Some(Describe::new(move |record| store.describe(record)));
         options.fallback = Some(self.fallback.clone());
         options.record_dir = self.calls_dir.clone();
         options.recording = recording;

@@ -136,11 +136,13 @@ impl Rescue {
             tracing::error!(call = orphan.call.call_id, tenant = %orphan.call.tenant, "a lost call belongs to a clinic that is not configured here");
             return;
         };
-        let store = PgCallStore::new(orphan.store(clinic));
+        let clinic = orphan.store(clinic);
+        let store = PgCallStore::new(clinic.clone());
         let call_id = orphan.call.call_id.as_str();
         let kept = async {
             let state = store.load_state(call_id).await?;
-            let record = record::of_lost_call(call_id, orphan.call.tenant.as_str(), orphan.began_at, state.as_deref());
+            let mut record = record::of_lost_call(call_id, orphan.call.tenant.as_str(), orphan.began_at, state.as_deref());
+            clinic.describe(&mut record);
             store.finish(&record).await
         };
         if let Err(error) = kept.await {

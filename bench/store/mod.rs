@@ -118,7 +118,7 @@ async fn search(store: &ClinicStore, arguments: &Arguments) -> Result<Searches, 
             }
             _ => (When::Exact(clinic::slot(rng.random_range(2..300), rng.random_range(0..clinic::SLOTS_A_DAY))), None),
         };
-        let query = SlotQuery { when, duration_minutes: 30, practitioner, service: None, location: None };
+        let query = SlotQuery { when, duration_minutes: 30, practitioner, service: None, location: None, department: None };
         let began = Instant::now();
         let found = store.find_slots("bench", &query).await.map_err(Failure::new)?;
         let took = micros(began.elapsed());

@@ -124,7 +124,7 @@ async fn list(desk: &operator::Desk, which: &Which) -> Result<Vec<CallLine>, Com
 fn table(calls: &[CallLine]) -> Table {
     let mut table = Table::new();
     table.load_preset(presets::UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_header(["call", "started (UTC)", "seconds", "outcome", "wanted", "booked for"]);
+    table.set_header(["call", "started (UTC)", "seconds", "outcome", "caller", "wanted", "booked for"]);
     if std::env::var_os("COLUMNS").is_none() {
         table.set_width(140);
     }
@@ -135,6 +135,7 @@ fn table(calls: &[CallLine]) -> Table {
             call.started_at.format("%F %T").to_string(),
             call.duration_s.to_string(),
             outcome,
+            call.caller_type.clone(),
             call.intents.join(", "),
             call.patients.join(", "),
         ]);

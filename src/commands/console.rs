@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use frontdesk_agent::session::{Providers, Session, SessionOptions};
+use frontdesk_agent::session::{Describe, Providers, Session, SessionOptions};
 use frontdesk_agent::transport::TranscriptLine;
-use frontdesk_agent::{Observation, Pii, SessionEvent, SttOptions, ToolPhase, TransportEvent, TtsOptions};
+use frontdesk_agent::{Observation, Pii, SessionEvent, ToolPhase, TransportEvent, TtsOptions};
 use frontdesk_audio::{SampleRate, clip, resample};
 use frontdesk_clinic::PgCallStore;
 use frontdesk_clinic::tools::tool_set;
@@ -119,9 +119,12 @@ pub(super) fn options(clinic: &Clinic, call_id: &str, now: DateTime<Utc>) -> Ses
     let mut options = SessionOptions::new(call_id, clinic.tenant.id.as_str());
     options.tools = tool_set(&clinic.store, &clinic.tenant);
     options.conversation = clinic.tenant.conversation_config(now, options.tools.specs());
-    options.stt = SttOptions { language: Some(clinic.tenant.language.clone()), keyterms: clinic.tenant.voice.key_terms.clone() };
+    options.stt = clinic.tenant.recognised();
+    options.language_model.clone_from(&clinic.tenant.voice.language_model);
     options.tts = TtsOptions { voice: clinic.tenant.voice.text_to_speech.clone(), rate: SampleRate::HZ_24000 };
     options.prices = clinic.tenant.price_table();
+    let store = clinic.store.clone();
+    options.describe = Some(Describe::new(move |record| store.describe(record)));
     options
 }
 

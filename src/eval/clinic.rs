@@ -156,6 +156,7 @@ async fn prepare(clinic: &Clinic, before: &Before) -> Result<Option<String>, Str
             practitioner: Some(PractitionerId::new(known.practitioner.clone()).map_err(|error| text(&error))?),
             service: None,
             location: None,
+            department: None,
             patient_name: known.name.clone().into(),
             phone: phone(&known.phone)?,
         };
@@ -169,6 +170,7 @@ async fn prepare(clinic: &Clinic, before: &Before) -> Result<Option<String>, Str
             phone: phone(&known.phone)?,
             practitioner: None,
             service: None,
+            department: None,
             duration_minutes: 30,
             when: Phrase::read(&known.when).map_err(|error| text(&error))?,
         };
@@ -198,6 +200,7 @@ pub(crate) async fn take(clinic: (ClinicStore, Arc<Tenant>), taken: Taken, numbe
         practitioner: Some(practitioner),
         service: None,
         location: None,
+        department: None,
         patient_name: "Somebody Else".to_owned().into(),
         phone,
     };

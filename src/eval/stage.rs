@@ -6,12 +6,12 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use frontdesk_agent::session::{Fallback, Providers, Session, SessionOptions};
+use frontdesk_agent::session::{Describe, Fallback, Providers, Session, SessionOptions};
 use frontdesk_agent::testing::FakeVad;
 use frontdesk_agent::turn::TurnDetector;
 use frontdesk_agent::vad::SileroVad;
 use frontdesk_agent::{
-    LanguageModel, Observation, RecordingOptions, SessionEvent, SpeechToText, SttOptions, TextToSpeech, ToolPhase, ToolSet, TtsOptions,
+    LanguageModel, Observation, RecordingOptions, SessionEvent, SpeechToText, TextToSpeech, ToolPhase, ToolSet, TtsOptions,
     VoiceActivityDetector,
 };
 use frontdesk_audio::SampleRate;
@@ -122,9 +122,11 @@ impl Kit {
         if options.recording.is_some() {
             clinic.tenant.tell_recorded(&mut options.conversation);
         }
-        options.stt = SttOptions { language: Some(clinic.tenant.recognised_language()), keyterms: clinic.tenant.voice.key_terms.clone() };
+        options.stt = clinic.tenant.recognised();
         options.tts = TtsOptions { voice: None, rate: SampleRate::HZ_24000 };
         options.fallback = Some(fallback());
+        let store = clinic.store.clone();
+        options.describe = Some(Describe::new(move |record| store.describe(record)));
         options.observer = Some(observer);
         let (transport, end) = line(&call_id);
         let transport = transport.transferring(scenario.transfer.into());

@@ -23,6 +23,8 @@ pub trait LanguageModel: Send + Sync {
 /// A question to the model.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ModelRequest {
+    /// The model's name at its service; `None` leaves the choice to the client's settings.
+    pub model: Option<String>,
     /// The history, instructions first.
     pub messages: Vec<Message>,
     /// The tools offered; empty for none.

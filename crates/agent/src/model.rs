@@ -35,26 +35,22 @@ pub(crate) enum ModelReport {
 /// Requests of one call.
 pub(crate) struct Model {
     service: Arc<dyn LanguageModel>,
-    temperature: Option<f32>,
-    max_tokens: Option<u32>,
+    /// What every request of the call has in common.
+    common: ModelRequest,
     reports: mpsc::Sender<ModelReport>,
     running: Vec<(GenerationId, AbortHandle)>,
 }
 
 impl Model {
-    /// A call's access to the model.
+    /// A call's access to the model; every request is `common` but for messages and tools.
     #[must_use]
-    pub(crate) const fn new(
-        service: Arc<dyn LanguageModel>,
-        (temperature, max_tokens): (Option<f32>, Option<u32>),
-        reports: mpsc::Sender<ModelReport>,
-    ) -> Self {
-        Self { service, temperature, max_tokens, reports, running: Vec::new() }
+    pub(crate) const fn new(service: Arc<dyn LanguageModel>, common: ModelRequest, reports: mpsc::Sender<ModelReport>) -> Self {
+        Self { service, common, reports, running: Vec::new() }
     }
 
     /// Starts a request as a task of `tasks`. `tools` must hold `confirm` where it is wanted (see [`confirm_schema`]).
     pub(crate) fn ask(&mut self, tasks: &mut Tasks, generation: GenerationId, messages: Vec<Message>, tools: Vec<ToolSchema>) {
-        let request = ModelRequest { messages, tools, temperature: self.temperature, max_tokens: self.max_tokens };
+        let request = ModelRequest { messages, tools, ..self.common.clone() };
         let (service, reports) = (Arc::clone(&self.service), self.reports.clone());
         let name = service.name();
         let span = tracing::info_span!("chat", gen_ai.operation.name = "chat", gen_ai.provider.name = name, "error.type" = Empty);

@@ -20,6 +20,8 @@ pub trait SpeechToText: Send + Sync {
 /// What a stream is to hear.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SttOptions {
+    /// The service's name of its model (`nova-3`); `None` leaves the choice to the client's settings.
+    pub model: Option<String>,
     /// BCP 47 tag; `None` lets the service choose its default.
     pub language: Option<String>,
     /// Words to listen for (names, services).

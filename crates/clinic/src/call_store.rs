@@ -128,16 +128,18 @@ impl CallStore for PgCallStore {
             let (mut transaction, now) = self.clinic.begin().await?;
             let place = ("call_records", "record_sealed");
             let sealed = self.clinic.seal_for(&mut transaction, Subject::Call(call_id), place, record).await?;
+            let caller = self.clinic.caller_type(&mut transaction, call_id, self.caller.as_ref(), record.started_at).await?;
             let inserted = sqlx::query!(
-                "INSERT INTO call_records (tenant_id, call_id, schema_version, outcome, started_at, ended_at, record_sealed)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (tenant_id, call_id) DO NOTHING",
+                "INSERT INTO call_records (tenant_id, call_id, schema_version, outcome, started_at, ended_at, record_sealed, caller_type)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (tenant_id, call_id) DO NOTHING",
                 self.clinic.tenant().as_str(),
                 call_id,
                 i32::try_from(record.schema_version).unwrap_or(i32::MAX),
                 outcome,
                 record.started_at,
                 record.ended_at.max(record.started_at),
-                sealed.as_bytes()
+                sealed.as_bytes(),
+                caller.as_str()
             )
             .execute(&mut *transaction)
             .await?;

@@ -72,6 +72,10 @@ short_name!(
     PractitionerId
 );
 short_name!(
+    /// A department of one clinic.
+    DepartmentId
+);
+short_name!(
     /// A service of one clinic.
     ServiceCode
 );

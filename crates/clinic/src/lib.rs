@@ -52,7 +52,7 @@ pub use crypto::{Keyring, Sealed};
 pub use db::{Database, DatabaseOptions, DbError};
 pub use frontdesk_agent::phone::{self, PhoneNumber};
 pub use frontdesk_agent::spoken;
-pub use ids::{AppointmentId, CommitKey, LocationId, PatientId, PractitionerId, ServiceCode, TenantId};
+pub use ids::{AppointmentId, CommitKey, DepartmentId, LocationId, PatientId, PractitionerId, ServiceCode, TenantId};
 pub use migrate::migrate;
 pub use owner::Owner;
 

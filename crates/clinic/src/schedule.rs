@@ -9,7 +9,7 @@ use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, TimeDelta, Timelike, Utc}
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{LocationId, PractitionerId, ServiceCode};
+use crate::ids::{DepartmentId, LocationId, PractitionerId, ServiceCode};
 use crate::local_time;
 
 pub use choice::{is_choice, nearest, varied};
@@ -75,7 +75,7 @@ impl Place {
     }
 }
 
-/// With whom, for what and where; anybody, anything and anywhere if not given.
+/// With whom, for what, where and in which department; anybody, anything and anywhere if not given.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Asked<'a> {
     /// With whom.
@@ -84,6 +84,8 @@ pub struct Asked<'a> {
     pub service: Option<&'a ServiceCode>,
     /// Where.
     pub location: Option<&'a LocationId>,
+    /// In which department.
+    pub department: Option<&'a DepartmentId>,
 }
 
 /// One who can be visited.
@@ -95,6 +97,8 @@ pub struct Practitioner {
     pub name: String,
     /// In which the hours count that have no location.
     pub zone: Tz,
+    /// The department, if he belongs to one.
+    pub department: Option<DepartmentId>,
     /// Working periods; those of one weekday do not overlap.
     pub hours: Vec<WorkingPeriod>,
     /// What is offered; everything if not given.
@@ -300,6 +304,14 @@ impl Schedule {
         }
     }
 
+    /// The same, but for whoever is in the same department as the practitioner who is asked for, himself included.
+    #[must_use]
+    pub fn or_a_colleague<'a>(&'a self, asked: Asked<'a>) -> Asked<'a> {
+        let named = asked.practitioner.and_then(|id| self.practitioners.iter().find(|one| one.id == *id));
+        let department = asked.department.or_else(|| named.and_then(|one| one.department.as_ref()));
+        Asked { practitioner: None, department, ..asked }
+    }
+
     /// Those who are asked for and offer what is asked for.
     fn candidates<'a, 'b>(&'a self, asked: Asked<'b>) -> impl Iterator<Item = &'a Practitioner> + use<'a, 'b> {
         self.practitioners.iter().filter(move |one| {
@@ -307,7 +319,8 @@ impl Schedule {
                 (Some(offered), Some(service)) => offered.contains(service),
                 _ => true,
             };
-            offers && asked.practitioner.is_none_or(|asked| *asked == one.id)
+            let is_of = asked.department.is_none_or(|asked| one.department.as_ref() == Some(asked));
+            offers && is_of && asked.practitioner.is_none_or(|asked| *asked == one.id)
         })
     }
 

@@ -5,7 +5,7 @@ use chrono_tz::Tz;
 
 use crate::db::{DbError, bounded};
 use crate::elsewhere::Age;
-use crate::ids::{LocationId, PractitionerId, ServiceCode};
+use crate::ids::{DepartmentId, LocationId, PractitionerId, ServiceCode};
 use crate::local_time;
 use crate::schedule::when::{Phrase, WhenError, Wish};
 use crate::schedule::{Asked, Busy, NotBookable, Schedule, Slot, Span, is_choice, nearest, varied};
@@ -74,11 +74,18 @@ pub struct SlotQuery {
     pub service: Option<ServiceCode>,
     /// Where; anywhere if not given.
     pub location: Option<LocationId>,
+    /// In which department; any if not given.
+    pub department: Option<DepartmentId>,
 }
 
 impl SlotQuery {
     fn asked(&self) -> Asked<'_> {
-        Asked { practitioner: self.practitioner.as_ref(), service: self.service.as_ref(), location: self.location.as_ref() }
+        Asked {
+            practitioner: self.practitioner.as_ref(),
+            service: self.service.as_ref(),
+            location: self.location.as_ref(),
+            department: self.department.as_ref(),
+        }
     }
 }
 
@@ -199,16 +206,16 @@ pub(crate) fn alternatives(
     nearest(schedule.free_slots(around(wish.start), minutes, asked, now, busy), wish.start, ALTERNATIVES_MAX)
 }
 
-/// The same, with anybody if the practitioner who was asked for has nothing: a colleague is better than nothing.
-pub(crate) fn alternatives_with_anybody(
-    schedule: &Schedule,
+/// The same, with a colleague if the practitioner who was asked for has nothing: that is better than nothing.
+pub(crate) fn alternatives_with_a_colleague<'a>(
+    schedule: &'a Schedule,
     wish: Span,
-    asked: Asked<'_>,
+    asked: Asked<'a>,
     now: DateTime<Utc>,
     busy: &crate::schedule::Busy,
 ) -> Vec<Slot> {
     let same = alternatives(schedule, wish, asked, now, busy);
-    if same.is_empty() { alternatives(schedule, wish, Asked { practitioner: None, ..asked }, now, busy) } else { same }
+    if same.is_empty() { alternatives(schedule, wish, schedule.or_a_colleague(asked), now, busy) } else { same }
 }
 
 fn window(from: Option<DateTime<Utc>>, to: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Span {

@@ -10,7 +10,7 @@ use crate::config::Tenant;
 use crate::crypto::{Keyring, Place};
 use crate::db::{Database, DbError, bounded};
 use crate::elsewhere::{Age, Elsewhere};
-use crate::ids::{LocationId, PractitionerId, ServiceCode, TenantId};
+use crate::ids::{DepartmentId, LocationId, PractitionerId, ServiceCode, TenantId};
 use crate::leases::Lease;
 use crate::schedule::{Buffer, Busy, Location, Practitioner, Schedule, Span, WorkingPeriod};
 use crate::wording::{self, Wording};
@@ -141,7 +141,7 @@ pub(crate) async fn load_schedule(connection: &mut PgConnection) -> Result<Sched
     let locations = load_locations(connection).await?;
     let rows = sqlx::query!(
         r#"SELECT p.practitioner_id, p.name, p.zone, h.weekday AS "weekday?", h.opens AS "opens?", h.closes AS "closes?", h.location_id,
-                  p.offers_all_services,
+                  p.offers_all_services, p.department_id,
                   ARRAY(SELECT s.service_code FROM practitioner_services s
                         WHERE s.tenant_id = p.tenant_id AND s.practitioner_id = p.practitioner_id) AS "services!"
            FROM practitioners p LEFT JOIN working_hours h USING (tenant_id, practitioner_id)
@@ -157,6 +157,7 @@ pub(crate) async fn load_schedule(connection: &mut PgConnection) -> Result<Sched
                 id: practitioner_id(row.practitioner_id)?,
                 name: row.name,
                 zone: zone(&row.zone)?,
+                department: row.department_id.map(department_id).transpose()?,
                 hours: Vec::new(),
                 services: if row.offers_all_services { None } else { Some(service_codes(row.services)?) },
                 time_off: Vec::new(),
@@ -266,6 +267,10 @@ pub(crate) fn merge(busy: &mut Busy, elsewhere: Busy) {
 
 pub(crate) fn practitioner_id(text: String) -> Result<PractitionerId, DbError> {
     PractitionerId::new(text).map_err(|error| DbError::unreadable("practitioner_id", &error))
+}
+
+fn department_id(text: String) -> Result<DepartmentId, DbError> {
+    DepartmentId::new(text).map_err(|error| DbError::unreadable("department_id", &error))
 }
 
 fn zone(text: &str) -> Result<chrono_tz::Tz, DbError> {

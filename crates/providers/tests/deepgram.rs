@@ -52,7 +52,7 @@ async fn listening_asks_for_what_the_telephone_needs() {
         let query = query.expect("a query");
         let pairs: HashMap<&str, &str> = query.split('&').filter_map(|pair| pair.split_once('=')).collect();
         for (key, value) in [
-            ("model", "nova-3"),
+            ("model", "nova-2"),
             ("encoding", "linear16"),
             ("sample_rate", "16000"),
             ("channels", "1"),
@@ -72,7 +72,8 @@ async fn listening_asks_for_what_the_telephone_needs() {
     };
     let address = support::serve(Router::new().route("/v1/listen", get(handler))).await;
     let stt = DeepgramStt::new(options(address));
-    let wanted = SttOptions { language: Some("en-US".into()), keyterms: vec!["Dr. Grace".into(), "crown".into()] };
+    let wanted =
+        SttOptions { model: Some("nova-2".into()), language: Some("en-US".into()), keyterms: vec!["Dr. Grace".into(), "crown".into()] };
     let mut stream = stt.open(wanted).await.expect("open");
     stream.send_audio(&[7]).await.expect("queued");
     stream.finalize().await.expect("queued");

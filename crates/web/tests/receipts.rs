@@ -94,6 +94,7 @@ async fn book(clinic: &ClinicStore) {
         practitioner: None,
         service: None,
         location: None,
+        department: None,
         patient_name: "Jane Miller".to_owned().into(),
         phone: PhoneNumber::parse("+12025550143", "1").unwrap(),
     };

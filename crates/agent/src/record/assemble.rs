@@ -1,5 +1,6 @@
 //! From a conversation's summary to the call record.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -33,6 +34,8 @@ pub(crate) fn assemble(
         ended_at: started_at + chrono::Duration::from_std(length).unwrap_or_default(),
         duration_ms: millis(length),
         intents: summary.tools.iter().filter_map(intent).collect(),
+        asked_for: BTreeMap::new(),
+        summary: None,
         fields: fields(&summary, &options.tools),
         hand_offs: summary.hand_offs.into_iter().map(hand_off).collect(),
         latency_misses: options.targets.count(&summary.turns),

@@ -46,6 +46,13 @@ pub struct CallRecord {
     pub transcript: Vec<RecordLine>,
     /// The caller's wishes: arguments of `note_intent`.
     pub intents: Vec<RecordIntent>,
+    /// Whom and what of the application's the caller asked for by name, by kind: `{"practitioner": ["Doctor Ada Lovelace"]}`. The
+    /// application fills it in ([`crate::SessionOptions::describe`]).
+    #[serde(default)]
+    pub asked_for: BTreeMap<String, Vec<String>>,
+    /// The call in a few sentences for people. The application fills it in.
+    #[serde(default)]
+    pub summary: Option<String>,
     /// What was learnt from the caller.
     pub fields: Vec<RecordField>,
     /// Every tool call.

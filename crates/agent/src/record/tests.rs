@@ -104,7 +104,7 @@ fn the_record_survives_its_json() {
 fn a_record_of_the_first_release_is_still_read() {
     let mut json = serde_json::to_value(record()).expect("a record is JSON");
     let fields = json.as_object_mut().expect("an object");
-    for added in ["hand_offs", "latency_misses", "misunderstood", "transfers", "usage", "cost"] {
+    for added in ["asked_for", "summary", "hand_offs", "latency_misses", "misunderstood", "transfers", "usage", "cost"] {
         assert!(fields.remove(added).is_some(), "{added}");
     }
     let first = serde_json::from_value::<CallRecord>(json).expect("it is read");

@@ -12,7 +12,7 @@ use crate::error::ProviderError;
 use crate::llm::{LanguageModel, ModelEvent, ModelRequest, ModelStream};
 use crate::usage::TokenUsage;
 
-/// Language models, the primary first.
+/// Language models, the primary first. A model's name is one service's own, so the others answer with their defaults.
 #[derive(Clone)]
 pub struct FallbackLlm {
     chain: Chain<dyn LanguageModel>,
@@ -41,7 +41,8 @@ impl LanguageModel for FallbackLlm {
     /// Waits for the first piece of the answer, so that a model which answers nothing is replaced within the same request.
     async fn ask(&self, request: ModelRequest) -> Result<Box<dyn ModelStream>, ProviderError> {
         let ask = |service: Arc<dyn LanguageModel>| {
-            let request = request.clone();
+            let own = self.services.first().is_some_and(|primary| Arc::ptr_eq(primary, &service));
+            let request = ModelRequest { model: request.model.clone().filter(|_| own), ..request.clone() };
             async move {
                 let mut stream = service.ask(request).await?;
                 let first = stream.next_event().await?;

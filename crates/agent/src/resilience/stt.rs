@@ -9,17 +9,20 @@ use super::chain::{Chain, FallbackOptions, ProviderHealth};
 use crate::error::ProviderError;
 use crate::stt::{SpeechToText, SttEvent, SttOptions, SttStream};
 
-/// Speech-to-text services, the primary first.
+/// Speech-to-text services, the primary first. A model's name is one service's own, so the others hear with their defaults.
 #[derive(Clone)]
 pub struct FallbackStt {
     chain: Chain<dyn SpeechToText>,
+    primary: Option<Arc<dyn SpeechToText>>,
 }
 
 impl FallbackStt {
     /// A chain of services, the primary first; with one alone it is a circuit breaker that tells of its state.
     #[must_use]
     pub fn new(services: impl IntoIterator<Item = Arc<dyn SpeechToText>>, options: FallbackOptions) -> Self {
-        Self { chain: Chain::new(ProviderKind::Stt, services, |service| service.name(), options) }
+        let chain = Chain::new(ProviderKind::Stt, services, |service| service.name(), options);
+        let primary = chain.primary().map(|link| Arc::clone(&link.service));
+        Self { chain, primary }
     }
 
     /// How each is doing.
@@ -33,7 +36,8 @@ impl FallbackStt {
 impl SpeechToText for FallbackStt {
     async fn open(&self, options: SttOptions) -> Result<Box<dyn SttStream>, ProviderError> {
         let open = |service: Arc<dyn SpeechToText>| {
-            let options = options.clone();
+            let own = self.primary.as_ref().is_some_and(|primary| Arc::ptr_eq(primary, &service));
+            let options = SttOptions { model: options.model.clone().filter(|_| own), ..options.clone() };
             async move { service.open(options).await }
         };
         let (stream, permit) = self.chain.first(self.chain.options.attempt, open).await?;
@@ -41,7 +45,7 @@ impl SpeechToText for FallbackStt {
     }
 
     fn name(&self) -> &'static str {
-        self.chain.primary().map_or("none", |link| link.service.name())
+        self.primary.as_ref().map_or("none", |service| service.name())
     }
 }
 

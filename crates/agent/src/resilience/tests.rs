@@ -108,6 +108,28 @@ async fn a_synthesiser_that_falls_silent_fails_and_the_next_speaks_with_its_own_
     assert_eq!((primary.spoken().len(), secondary.spoken().len()), (1, 1));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_models_name_is_given_to_the_service_that_has_it_alone() {
+    let (primary, secondary) =
+        (FakeLlm::default().saying("one").answering(Answer::Fails(broken("fake-llm"))), FakeLlm::default().saying("two"));
+    let llm = models(&primary, &secondary);
+    for _ in 0..2 {
+        let named = ModelRequest { model: Some("theirs".into()), temperature: Some(0.5), ..ModelRequest::default() };
+        assert!(llm.ask(named).await.is_ok());
+    }
+    let asked = |llm: &FakeLlm| llm.requests().into_iter().map(|request| (request.model, request.temperature)).collect::<Vec<_>>();
+    assert_eq!(asked(&primary), vec![(Some("theirs".into()), Some(0.5)); 2]);
+    assert_eq!(asked(&secondary), [(None, Some(0.5))]);
+    let (primary, secondary) = (FakeStt::default(), FakeStt::default());
+    let services: [Arc<dyn SpeechToText>; 2] = [Arc::new(primary.clone()), Arc::new(secondary.clone())];
+    let stt = FallbackStt::new(services, FallbackOptions::default());
+    let named = SttOptions { model: Some("theirs".into()), ..SttOptions::default() };
+    assert!(stt.open(named.clone()).await.is_ok());
+    primary.fail_to_open(vec![broken("fake-stt")]);
+    assert!(stt.open(named).await.is_ok());
+    assert_eq!((primary.models(), secondary.models()), (vec![Some("theirs".into())], vec![None]));
+}
+
 #[test]
 fn the_numbers_tell_of_failures_fallbacks_and_circuits() {
     let recorder = DebuggingRecorder::new();

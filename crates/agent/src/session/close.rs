@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::driver::Driver;
-use super::start::{Start, with_usage};
+use super::start::{Start, completed};
 use crate::observe::SessionEvent;
 use crate::record::{CallRecord, assemble};
 use crate::recording::safe_name;
@@ -115,7 +115,7 @@ impl Start {
         let end = if end == EndReason::TakenOver { EndReason::Stopped } else { end };
         let summary = CallSummary { end, ..summary };
         let record = assemble(summary, &self.options, self.started_at, self.incidents.list(), recording);
-        let mut record = with_usage(record, &self.meter, &self.options);
+        let mut record = completed(record, &self.meter, &self.options);
         if let Some(store) = &self.providers.store
             && let Err(error) = storage::finish(store.as_ref(), &record).await
         {

@@ -23,7 +23,7 @@ use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-pub use options::{Fallback, Providers, Resumed, SessionLimits, SessionOptions};
+pub use options::{Describe, Fallback, Providers, Resumed, SessionLimits, SessionOptions};
 
 use crate::numbers;
 use crate::record::CallRecord;

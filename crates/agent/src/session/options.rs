@@ -1,6 +1,7 @@
 //! What a session needs to know before it starts.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use crate::llm::LanguageModel;
 use crate::numbers::LatencyTargets;
 use crate::observe::Observer;
 use crate::playout::PlayoutLimits;
+use crate::record::CallRecord;
 use crate::recording::RecordingOptions;
 use crate::store::CallStore;
 use crate::stt::{SpeechToText, SttOptions};
@@ -50,6 +52,28 @@ pub struct Fallback {
     pub text: String,
 }
 
+/// What an application makes of a record before it is stored.
+#[derive(Clone)]
+pub struct Describe(Arc<dyn Fn(&mut CallRecord) + Send + Sync>);
+
+impl Describe {
+    /// It may alter the record as it likes, and must not wait for anything.
+    #[must_use]
+    pub fn new(describe: impl Fn(&mut CallRecord) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(describe))
+    }
+
+    pub(super) fn apply(&self, record: &mut CallRecord) {
+        (self.0)(record);
+    }
+}
+
+impl fmt::Debug for Describe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Describe")
+    }
+}
+
 /// Settings of one call.
 #[derive(Clone)]
 pub struct SessionOptions {
@@ -69,6 +93,8 @@ pub struct SessionOptions {
     pub tts: TtsOptions,
     /// The provider's voices for further languages, by primary tag; the call's own language is spoken with [`SessionOptions::tts`].
     pub voices: BTreeMap<String, String>,
+    /// The language model's name at its primary service; `None` leaves the choice to the client's settings.
+    pub language_model: Option<String>,
     /// The model's sampling temperature, if not the service's default.
     pub temperature: Option<f32>,
     /// Upper bound of one answer of the model, in tokens.
@@ -81,6 +107,8 @@ pub struct SessionOptions {
     pub record_dir: Option<PathBuf>,
     /// Whether and where the call is recorded; `None` for no recording.
     pub recording: Option<RecordingOptions>,
+    /// The application's last word on the record, before it is stored: a summary, say. It must not wait for anything.
+    pub describe: Option<Describe>,
     /// What the clinic pays its providers.
     pub prices: PriceTable,
     /// Who watches.
@@ -124,6 +152,8 @@ impl SessionOptions {
             tts: TtsOptions { voice: None, rate: SampleRate::HZ_24000 },
             voices: BTreeMap::new(),
             temperature: None,
+            language_model: None,
+            describe: None,
             max_tokens: None,
             fallback: None,
             background: None,

@@ -25,6 +25,7 @@ use crate::hearing::questions::TurnQuestions;
 use crate::helpers::Tasks;
 use crate::incidents::Incidents;
 use crate::line;
+use crate::llm::ModelRequest;
 use crate::model::Model;
 use crate::observe::{SessionEvent, Watch};
 use crate::playout::{FrameTap, Playout};
@@ -134,7 +135,7 @@ impl Start {
             incidents.note(incident);
             let ended_at = CallTime::ZERO + began.elapsed();
             let record = crate::record::assemble(blank_summary(reason, ended_at), &options, started_at, incidents.list(), None);
-            with_usage(record, &meter, &options)
+            completed(record, &meter, &options)
         }
     }
 
@@ -342,8 +343,13 @@ impl Start {
         }
 
         let (model_report, model_queue) = mpsc::channel(REPORT_QUEUE);
-        let sampling = (self.options.temperature, self.options.max_tokens);
-        let model = Model::new(Arc::clone(&self.providers.llm), sampling, model_report);
+        let asked = ModelRequest {
+            model: self.options.language_model.clone(),
+            temperature: self.options.temperature,
+            max_tokens: self.options.max_tokens,
+            ..ModelRequest::default()
+        };
+        let model = Model::new(Arc::clone(&self.providers.llm), asked, model_report);
         let tools = Tools::new(self.options.tools.clone(), context, tool_report);
 
         let asks = self.options.conversation.endpointing.mode == EndpointingMode::Model;
@@ -401,10 +407,14 @@ impl Start {
     }
 }
 
-/// The record with what the call used of its providers.
-pub(super) fn with_usage(record: CallRecord, meter: &Meter, options: &SessionOptions) -> CallRecord {
+/// The record with what the call used of its providers, and with the application's last word on it.
+pub(super) fn completed(record: CallRecord, meter: &Meter, options: &SessionOptions) -> CallRecord {
     let usage = meter.list();
-    CallRecord { cost: options.prices.cost(&usage), usage, ..record }
+    let mut record = CallRecord { cost: options.prices.cost(&usage), usage, ..record };
+    if let Some(describe) = &options.describe {
+        describe.apply(&mut record);
+    }
+    record
 }
 
 /// A transport that has not joined yet has no events.

@@ -28,6 +28,8 @@ struct Script {
     deaf: usize,
     /// Samples that each connection got.
     heard: Vec<Vec<i16>>,
+    /// The model that each connection asked for.
+    models: Vec<Option<String>>,
     closed: u32,
 }
 
@@ -88,6 +90,12 @@ impl FakeStt {
         self.script().heard.clone()
     }
 
+    /// The model that each connection asked for.
+    #[must_use]
+    pub fn models(&self) -> Vec<Option<String>> {
+        self.script().models.clone()
+    }
+
     /// (opened, closed politely) connections.
     #[must_use]
     pub fn connections(&self) -> (u32, u32) {
@@ -98,7 +106,7 @@ impl FakeStt {
 
 #[async_trait]
 impl SpeechToText for FakeStt {
-    async fn open(&self, _options: SttOptions) -> Result<Box<dyn SttStream>, ProviderError> {
+    async fn open(&self, options: SttOptions) -> Result<Box<dyn SttStream>, ProviderError> {
         let delay = self.script().open_delay;
         sleep(delay).await;
         let mut script = self.script();
@@ -107,6 +115,7 @@ impl SpeechToText for FakeStt {
         }
         script.opened += 1;
         script.heard.push(Vec::new());
+        script.models.push(options.model);
         let (results, queue) = mpsc::unbounded_channel();
         let connection = script.heard.len() - 1;
         Ok(Box::new(Stream { stt: self.clone(), connection, at: 0, phrase: None, results, queue, next: None, over: false }))

@@ -12,7 +12,7 @@ use crate::audit::{self, Actor};
 use crate::db::{DbError, violated};
 use crate::ids::{AppointmentId, CommitKey, PatientId, PractitionerId, ServiceCode};
 use crate::schedule::{Asked, Span};
-use crate::slots::{alternatives_with_anybody, around};
+use crate::slots::{alternatives_with_a_colleague, around};
 use crate::store::{ClinicStore, load_busy, load_schedule};
 
 impl ClinicStore {
@@ -91,7 +91,7 @@ impl Effect for Book<'_> {
         connection: &mut PgConnection,
         refusal: Refusal,
     ) -> Result<Refusal, DbError> {
-        let asked = Asked { practitioner: Some(&self.0.practitioner), service: self.0.service.as_ref(), location: None };
+        let asked = Asked { practitioner: Some(&self.0.practitioner), service: self.0.service.as_ref(), ..Asked::default() };
         with_alternatives(now, connection, refusal, self.span(), asked).await
     }
 }
@@ -115,7 +115,7 @@ pub(super) async fn with_alternatives(
     };
     let schedule = load_schedule(connection).await?;
     let busy = load_busy(connection, around(wish.start), "", None).await?;
-    Ok(Refusal::SlotTaken { alternatives: alternatives_with_anybody(&schedule, wish, asked, now, &busy) })
+    Ok(Refusal::SlotTaken { alternatives: alternatives_with_a_colleague(&schedule, wish, asked, now, &busy) })
 }
 
 impl Book<'_> {

@@ -8,7 +8,7 @@ use super::patient::Identity;
 use super::{Booking, PrepareError, Refusal};
 use crate::db::{DbError, bounded, violated};
 use crate::elsewhere::Age;
-use crate::ids::{LocationId, PractitionerId, ServiceCode};
+use crate::ids::{DepartmentId, LocationId, PractitionerId, ServiceCode};
 use crate::phone::PhoneNumber;
 use crate::schedule::{Asked, Place, Span};
 use crate::slots::{alternatives, around};
@@ -27,6 +27,8 @@ pub struct BookingWish {
     pub service: Option<ServiceCode>,
     /// Where; anywhere if not given.
     pub location: Option<LocationId>,
+    /// In which department; any if not given.
+    pub department: Option<DepartmentId>,
     /// For whom.
     pub patient_name: Pii<String>,
     /// Where the patient can be reached.
@@ -59,7 +61,12 @@ impl ClinicStore {
         let span = Span::lasting(wish.start, wish.duration_minutes);
         let mut busy = load_busy(&mut transaction, around(wish.start), call_id, None).await?;
         merge(&mut busy, elsewhere);
-        let asked = Asked { practitioner: wish.practitioner.as_ref(), service: wish.service.as_ref(), location: wish.location.as_ref() };
+        let asked = Asked {
+            practitioner: wish.practitioner.as_ref(),
+            service: wish.service.as_ref(),
+            location: wish.location.as_ref(),
+            department: wish.department.as_ref(),
+        };
         let near = || alternatives(&schedule, span, asked, now, &busy);
         if let Err(reason) = schedule.allows(span, asked, now) {
             return Ok(Err(Refusal::NotBookable { reason, alternatives: near() }));

@@ -18,7 +18,7 @@ use crate::elsewhere::Age;
 use crate::ids::{AppointmentId, CommitKey, PractitionerId};
 use crate::phone::PhoneNumber;
 use crate::schedule::{Asked, Busy, Place, Practitioner, Schedule, Span};
-use crate::slots::{alternatives_with_anybody, around};
+use crate::slots::{alternatives_with_a_colleague, around};
 use crate::store::{ClinicStore, load_busy, load_schedule, merge};
 use crate::waiting::{self, Freed};
 
@@ -170,7 +170,7 @@ impl ClinicStore {
     }
 
     /// With whom the new time can be had: with whom the caller names; else with the same practitioner as before or, if that one is not
-    /// free then, with whoever is and offers the service.
+    /// free then, with whoever of the same department is and offers the service.
     async fn who_is_free<'a>(
         &self,
         connection: &mut PgConnection,
@@ -189,10 +189,9 @@ impl ClinicStore {
         if let Some(taken) = busy.get_mut(&own.practitioner) {
             taken.retain(|taken| *taken != own.span);
         }
-        let anybody = Asked { practitioner: None, service: own.service.as_ref(), location: None };
-        let first = Asked { practitioner: Some(named.unwrap_or(&own.practitioner)), ..anybody };
-        let asked = if named.is_some() { first } else { anybody };
-        let near = || alternatives_with_anybody(schedule, span, first, now, &busy);
+        let first = Asked { practitioner: Some(named.unwrap_or(&own.practitioner)), service: own.service.as_ref(), ..Asked::default() };
+        let asked = if named.is_some() { first } else { schedule.or_a_colleague(first) };
+        let near = || alternatives_with_a_colleague(schedule, span, first, now, &busy);
         if let Err(reason) = schedule.allows(span, asked, now) {
             return Ok(Err(Refusal::NotBookable { reason, alternatives: near() }));
         }

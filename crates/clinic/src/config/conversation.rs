@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use frontdesk_agent::{Price, PriceTable};
+use frontdesk_agent::{Price, PriceTable, SttOptions};
 use frontdesk_conversation::{Config, Phrases, ToolSpec};
 
-use super::model::{PriceConfig, Tenant};
+use super::model::{ConsentBy, PriceConfig, Tenant};
 
 /// Deepgram's name for speech in whichever of its languages.
 const MULTILINGUAL: &str = "multi";
@@ -35,6 +35,10 @@ impl Tenant {
     #[must_use]
     pub fn conversation_config(&self, now: DateTime<Utc>, tools: Vec<ToolSpec>) -> Config {
         let mut config = Config { instructions: self.instructions(now), greeting: self.greeting.clone(), tools, ..Config::default() };
+        if let Some(left_out) = self.features.left_out() {
+            config.instructions.push_str(&left_out);
+        }
+        config.disclaimer = self.disclaimer.as_deref().map(str::trim).unwrap_or_default().to_owned();
         config.language = primary_tag(&self.language).to_owned();
         config.phrases = phrases(&config.language).unwrap_or_default();
         config.languages = self.voice.by_language.keys().filter_map(|tag| Some((tag.clone(), phrases(tag)?))).collect();
@@ -76,15 +80,20 @@ impl Tenant {
 
     /// Makes it a call that is, or may be, recorded: it begins with the tenant's notice.
     pub fn tell_recorded(&self, config: &mut Config) {
-        if let Some(notice) = self.recording.as_ref().and_then(|recording| recording.notice.as_ref()) {
-            config.greeting = format!("{} {}", notice.trim(), config.greeting);
+        let Some(recording) = &self.recording else { return };
+        let Some(notice) = recording.notice.as_deref().map(str::trim) else { return };
+        match recording.consent {
+            // Whoever is asked may answer before the question is out.
+            ConsentBy::Ask => config.greeting = format!("{notice} {}", config.greeting),
+            ConsentBy::Notice | ConsentBy::Elsewhere => config.disclaimer = format!("{} {notice}", config.disclaimer).trim().to_owned(),
         }
     }
 
     /// What the recogniser is to listen for: one language, or several where the agent speaks several.
     #[must_use]
-    pub fn recognised_language(&self) -> String {
-        if self.voice.by_language.is_empty() { self.language.clone() } else { MULTILINGUAL.into() }
+    pub fn recognised(&self) -> SttOptions {
+        let language = if self.voice.by_language.is_empty() { &self.language } else { MULTILINGUAL };
+        SttOptions { model: self.voice.speech_to_text.clone(), language: Some(language.to_owned()), keyterms: self.voice.key_terms.clone() }
     }
 
     /// What the clinic pays its providers.

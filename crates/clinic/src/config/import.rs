@@ -7,10 +7,11 @@ use chrono::Weekday;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection};
 
-use super::model::{Hours, Tenant};
+use super::model::Tenant;
+use super::practice::Hours;
 use crate::audit::{Actor, SecurityEvent};
 use crate::db::{DbError, violated};
-use crate::ids::LocationId;
+use crate::ids::{DepartmentId, LocationId};
 
 /// An import is more than a look-up, and nobody waits on the telephone for it.
 const IMPORT_LIMIT: Duration = Duration::from_secs(30);
@@ -61,6 +62,7 @@ async fn run(url: &str, tenant: &Tenant) -> Result<(), sqlx::Error> {
     write_numbers(&mut transaction, tenant).await?;
     sqlx::query!("DELETE FROM working_hours").execute(&mut *transaction).await?;
     write_locations(&mut transaction, tenant).await?;
+    write_departments(&mut transaction, tenant).await?;
     write_practitioners(&mut transaction, tenant).await?;
     write_services(&mut transaction, tenant).await?;
     write_offers(&mut transaction, tenant).await?;
@@ -125,18 +127,36 @@ async fn write_numbers(connection: &mut PgConnection, tenant: &Tenant) -> Result
     Ok(())
 }
 
+async fn write_departments(connection: &mut PgConnection, tenant: &Tenant) -> Result<(), sqlx::Error> {
+    for department in &tenant.departments {
+        sqlx::query!(
+            "INSERT INTO departments (tenant_id, department_id, name) VALUES ($1, $2, $3)
+             ON CONFLICT (tenant_id, department_id) DO UPDATE SET name = excluded.name",
+            tenant.id.as_str(),
+            department.id.as_str(),
+            department.name
+        )
+        .execute(&mut *connection)
+        .await?;
+    }
+    Ok(())
+}
+
 async fn write_practitioners(connection: &mut PgConnection, tenant: &Tenant) -> Result<(), sqlx::Error> {
     sqlx::query!("UPDATE practitioners SET is_active = false").execute(&mut *connection).await?;
     for practitioner in &tenant.practitioners {
         sqlx::query!(
-            "INSERT INTO practitioners (tenant_id, practitioner_id, name, zone, offers_all_services) VALUES ($1, $2, $3, $4, $5)
+            "INSERT INTO practitioners (tenant_id, practitioner_id, name, zone, offers_all_services, department_id)
+             VALUES ($1, $2, $3, $4, $5, $6)
              ON CONFLICT (tenant_id, practitioner_id) DO UPDATE SET
-                 name = excluded.name, zone = excluded.zone, offers_all_services = excluded.offers_all_services, is_active = true",
+                 name = excluded.name, zone = excluded.zone, offers_all_services = excluded.offers_all_services,
+                 department_id = excluded.department_id, is_active = true",
             tenant.id.as_str(),
             practitioner.id.as_str(),
             practitioner.name,
             practitioner.zone.unwrap_or(tenant.zone).name(),
-            practitioner.services.is_none()
+            practitioner.services.is_none(),
+            practitioner.department.as_ref().map(DepartmentId::as_str)
         )
         .execute(&mut *connection)
         .await?;

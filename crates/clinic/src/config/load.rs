@@ -7,7 +7,8 @@ use serde::de::DeserializeOwned;
 
 use super::error::{ConfigError, Problem};
 use super::lines::line_of;
-use super::model::{CoverageRow, Tenant};
+use super::model::Tenant;
+use super::practice::CoverageRow;
 use super::validate::validate;
 
 /// No file of a configuration is larger; a mistyped path to a recording shall not fill the memory.

@@ -7,11 +7,14 @@
 mod conversation;
 mod directory;
 mod error;
+mod features;
+mod hours;
 mod import;
 mod lines;
 mod load;
 mod model;
 mod notifications;
+mod practice;
 mod prompt;
 mod read;
 mod schema;
@@ -19,15 +22,14 @@ mod validate;
 
 pub use directory::TenantDirectory;
 pub use error::{ConfigError, Problem};
+pub use features::Features;
 pub use import::{ImportError, import};
 pub use load::load_tenant;
-pub use model::{
-    ConsentBy, CoverageRow, Emergency, Hours, Limits, LocationConfig, PractitionerConfig, PriceConfig, Question, RecordingConfig,
-    ServiceConfig, Tenant, TimeOff, TransferTarget, TurnTaking, Voice,
-};
+pub use model::{ConsentBy, Emergency, Limits, PriceConfig, Question, RecordingConfig, Tenant, TransferTarget, TurnTaking, Voice};
 pub use notifications::{
     CalendarNotices, CsvNotices, EmailBy, EmailNotices, Notifications, PatientEmailNotices, SheetsNotices, SmsNotices, WebhookNotices,
 };
+pub use practice::{CoverageRow, DepartmentConfig, Hours, LocationConfig, PractitionerConfig, ServiceConfig, TimeOff};
 pub use schema::tenant_schema;
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{NaiveDate, NaiveTime, Weekday};
+use chrono::NaiveDate;
 use chrono_tz::Tz;
 use frontdesk_agent::transport::WhenPersonSpeaks;
 use frontdesk_agent::{Consent, ServiceKind};
@@ -10,11 +10,11 @@ use frontdesk_conversation::EndpointingMode;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::features::Features;
 use super::notifications::Notifications;
+use super::practice::{CoverageRow, DepartmentConfig, Hours, LocationConfig, PractitionerConfig, ServiceConfig};
 use super::read;
-use crate::ids::{LocationId, PractitionerId, ServiceCode, TenantId};
-use crate::local_time;
-use crate::schedule::Span;
+use crate::ids::TenantId;
 
 /// A clinic, as `agent-config/<tenant>/` describes it.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
@@ -28,7 +28,7 @@ pub struct Tenant {
     #[serde(deserialize_with = "read::zone")]
     #[schemars(with = "String")]
     pub zone: Tz,
-    /// Language tag; times, numbers and read-backs are worded in English so far.
+    /// Language tag in which a call begins, English or Spanish.
     pub language: String,
     /// ISO 4217, for co-payments.
     #[serde(default = "usd")]
@@ -39,6 +39,13 @@ pub struct Tenant {
     pub dialled_numbers: Vec<String>,
     /// The first sentence of a call.
     pub greeting: String,
+    /// Said before the greeting, and to its end whatever the caller says meanwhile: what the law wants callers to be told, say that they
+    /// speak with a computer.
+    #[serde(default)]
+    pub disclaimer: Option<String>,
+    /// When the practice is open; without it, whenever anybody works.
+    #[serde(default)]
+    pub opening_hours: Vec<Hours>,
     /// Slots begin every so many minutes.
     #[serde(default = "fifteen")]
     pub slot_minutes: u32,
@@ -80,6 +87,12 @@ pub struct Tenant {
     /// Where; none, if the clinic has but one place.
     #[serde(default)]
     pub locations: Vec<LocationConfig>,
+    /// Its departments; none, if it does not tell any apart.
+    #[serde(default)]
+    pub departments: Vec<DepartmentConfig>,
+    /// What the agent does for callers.
+    #[serde(default)]
+    pub features: Features,
     /// How long data is kept.
     #[serde(default)]
     pub retention: Retention,
@@ -202,8 +215,10 @@ pub struct Limits {
 pub struct Voice {
     /// The synthesiser's name of the voice, `aura-2-thalia-en`.
     pub text_to_speech: Option<String>,
-    /// The recogniser's name of its model, `nova-3`.
+    /// The recogniser's name of its model, `nova-3`; the worker's, if left out.
     pub speech_to_text: Option<String>,
+    /// The language model's name, as its service has it; the worker's, if left out.
+    pub language_model: Option<String>,
     /// Words that the recogniser would not expect: names of people and procedures.
     pub key_terms: Vec<String>,
     /// The synthesiser's voices for further languages, by primary tag: `{ es = "aura-2-celeste-es" }`. The call follows a caller into
@@ -271,140 +286,6 @@ pub struct TurnTaking {
     pub false_interruption_timeout: Option<f64>,
     /// The caller is asked whether he is still there after this much silence.
     pub user_away_timeout: Option<f64>,
-}
-
-/// A place of the clinic's.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct LocationConfig {
-    /// Short name.
-    pub id: LocationId,
-    /// As it is spoken: "Oak Street".
-    pub name: String,
-    /// In which its hours count and its times are spoken, where it is not the clinic's zone.
-    #[serde(default, deserialize_with = "read::optional_zone")]
-    #[schemars(with = "Option<String>")]
-    pub zone: Option<Tz>,
-}
-
-/// One who works at the clinic.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct PractitionerConfig {
-    /// Short name.
-    pub id: PractitionerId,
-    /// As it is spoken: "Doctor Ada Lovelace".
-    pub name: String,
-    /// In which the hours count, where it is not the clinic's zone.
-    #[serde(default, deserialize_with = "read::optional_zone")]
-    #[schemars(with = "Option<String>")]
-    pub zone: Option<Tz>,
-    /// Working hours.
-    pub hours: Vec<Hours>,
-    /// Codes of the services offered; all, if left out.
-    #[serde(default)]
-    pub services: Option<Vec<ServiceCode>>,
-    /// Absences.
-    #[serde(default)]
-    pub time_off: Vec<TimeOff>,
-    /// Id of a Google Calendar of the practitioner's own: when it is taken, no appointment is offered.
-    #[serde(default)]
-    pub busy_calendar: Option<String>,
-}
-
-/// An absence, in the practitioner's zone.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct TimeOff {
-    /// A day, `"2026-12-21"`, or a local date and time, `"2026-12-21T13:00"`.
-    pub from: String,
-    /// The last day, or the local date and time at which work begins again.
-    pub until: String,
-}
-
-impl TimeOff {
-    /// From when to when, in a zone; `None` if either edge is none, or the end not after the beginning.
-    #[must_use]
-    pub fn span(&self, zone: Tz) -> Option<Span> {
-        let start = local_time::parse_edge(&self.from, zone, false).ok()?;
-        let end = local_time::parse_edge(&self.until, zone, true).ok()?;
-        (start < end).then_some(Span { start, end })
-    }
-}
-
-/// A working period on some days of the week.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Hours {
-    /// `["monday", "tuesday"]`.
-    #[serde(deserialize_with = "read::weekdays")]
-    #[schemars(with = "Vec<Day>")]
-    pub days: Vec<Weekday>,
-    /// `"09:00"`.
-    #[serde(deserialize_with = "read::time")]
-    #[schemars(with = "String", regex(pattern = "^[0-2][0-9]:[0-5][05]$"))]
-    pub opens: NaiveTime,
-    /// `"12:30"`.
-    #[serde(deserialize_with = "read::time")]
-    #[schemars(with = "String", regex(pattern = "^[0-2][0-9]:[0-5][05]$"))]
-    pub closes: NaiveTime,
-    /// At which place; needed only where there are several.
-    #[serde(default)]
-    pub location: Option<LocationId>,
-}
-
-/// Something that is offered.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ServiceConfig {
-    /// Short name.
-    pub code: ServiceCode,
-    /// As it is spoken.
-    pub name: String,
-    /// How long it takes.
-    pub duration_minutes: u32,
-    /// What it costs who pays himself, in hundredths of the clinic's currency.
-    #[serde(default)]
-    pub price_cents: Option<u32>,
-    /// How long before it the practitioner sees nobody else.
-    #[serde(default)]
-    pub buffer_before_minutes: u32,
-    /// And after it.
-    #[serde(default)]
-    pub buffer_after_minutes: u32,
-}
-
-/// A row of the insurance table.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct CoverageRow {
-    /// The insurer.
-    pub payer: String,
-    /// The plan.
-    pub plan: String,
-    /// The procedure, `99213`.
-    pub procedure_code: String,
-    /// Whether it is covered.
-    pub covered: bool,
-    /// What the patient pays, in hundredths of the clinic's currency.
-    pub copay_cents: Option<u32>,
-    /// Remark.
-    #[serde(default)]
-    pub notes: String,
-}
-
-/// A day of the week as it is written in the files; for the schema.
-#[derive(JsonSchema)]
-#[schemars(rename_all = "lowercase", inline)]
-#[expect(dead_code, reason = "only its schema is wanted")]
-enum Day {
-    Monday,
-    Tuesday,
-    Wednesday,
-    Thursday,
-    Friday,
-    Saturday,
-    Sunday,
 }
 
 fn usd() -> String {

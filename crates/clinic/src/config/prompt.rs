@@ -2,11 +2,12 @@
 
 use chrono::{DateTime, Utc};
 
+use super::hours::Open;
 use super::model::Tenant;
 use crate::local_time;
 
 /// What may stand between double braces in prompt.md.
-const PLACEHOLDERS: [&str; 5] = ["clinic", "now", "zone", "practitioners", "services"];
+const PLACEHOLDERS: [&str; 7] = ["clinic", "now", "open", "zone", "departments", "practitioners", "services"];
 
 /// All (key, problem) of a prompt.
 pub(super) fn problems(prompt: &str) -> Vec<(String, String)> {
@@ -57,10 +58,25 @@ impl Tenant {
                 let local = local_time::local(now, self.zone);
                 format!("{} ({})", local.format("%A, %Y-%m-%dT%H:%M"), self.zone)
             }
+            "open" => match self.open_at(now) {
+                Open::Until(closes) => format!("The practice is open now, until {}.", closes.format("%H:%M")),
+                Open::From(opens) => format!("The practice is closed now; it opens on {}.", opens.format("%A, %Y-%m-%dT%H:%M")),
+                Open::No => "The practice is closed now.".into(),
+            },
             "zone" => self.zone.to_string(),
             "practitioners" => {
-                let line = |one: &super::PractitionerConfig| format!("- {} (id `{}`)", one.name, one.id);
+                let of =
+                    |one: &super::PractitionerConfig| one.department.as_ref().map(|id| format!(", department `{id}`")).unwrap_or_default();
+                let line = |one: &super::PractitionerConfig| format!("- {} (id `{}`{})", one.name, one.id, of(one));
                 self.practitioners.iter().map(line).collect::<Vec<_>>().join("\n")
+            }
+            "departments" => {
+                let line = |one: &super::DepartmentConfig| {
+                    let about = if one.about.is_empty() { String::new() } else { format!(": {}", one.about.join(", ")) };
+                    format!("- {} (id `{}`){about}", one.name, one.id)
+                };
+                let lines: Vec<String> = self.departments.iter().map(line).collect();
+                if lines.is_empty() { "The practice has no departments.".into() } else { lines.join("\n") }
             }
             "services" => {
                 let line = |one: &super::ServiceConfig| format!("- {} (code `{}`, {} minutes)", one.name, one.code, one.duration_minutes);

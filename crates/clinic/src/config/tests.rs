@@ -97,7 +97,7 @@ fn every_fault_names_file_line_and_key() {
         ("tenant.toml", "zone = \"America/New_York\"", "zone = 5", "demo/tenant.toml: `zone = 5"),
         ("tenant.toml", "language = \"en-US\"", "langauge = \"en-US\"", "unknown field `langauge`"),
         ("tenant.toml", "greeting = \"", "#greeting = \"", "demo/tenant.toml: greeting: got nothing, expected a value"),
-        ("tenant.toml", "\"en-US\"", "\"tlh\"", "demo/tenant.toml: language: got \"tlh\", expected one of en, en-US, en-GB"),
+        ("tenant.toml", "\"en-US\"", "\"tlh\"", "demo/tenant.toml: language: got \"tlh\", expected one of en, en-US, en-GB, es"),
         ("tenant.toml", "id = \"demo\"", "id = \"other\"", "demo/tenant.toml: id: got \"other\", expected \"demo\""),
         ("tenant.toml", "\"+15550100\"", "\"555 0100\"", "demo/tenant.toml: dialled_numbers[0]: got \"555 0100\", expected E.164"),
         ("tenant.toml", "slot_minutes = 30", "slot_minutes = 7", "demo/tenant.toml: slot_minutes: got 7, expected a multiple of 5"),
@@ -128,6 +128,26 @@ fn every_fault_names_file_line_and_key() {
             "max_endpointing_delay = 0.1",
             "turn_taking.max_endpointing_delay: got 0.1, expected at least",
         ),
+        (
+            "tenant.toml",
+            "id = \"dr-okafor\"\n",
+            "id = \"dr-okafor\"\ndepartment = \"eyes\"\n",
+            "practitioners[1].department: got \"eyes\", expected the id of one of the departments",
+        ),
+        (
+            "tenant.toml",
+            "[[services]]\n",
+            "[[departments]]\nid = \"eyes\"\nname = \"Eyes\"\nabout = [\"?\"]\n[[services]]\n",
+            "departments[0].about[0]: got \"?\", expected a word that callers say",
+        ),
+        ("tenant.toml", "[voice]\n", "[features]\nbooking = \"no\"\n[voice]\n", ": `booking = \"no\"`"),
+        (
+            "tenant.toml",
+            "[voice]\n",
+            "[[opening_hours]]\ndays = [\"monday\"]\nopens = \"09:00\"\ncloses = \"09:00\"\n[voice]\n",
+            "opening_hours[0].closes: got \"09:00\", expected a time after opens",
+        ),
+        ("tenant.toml", "[voice]\n", "[voice]\nlanguage_model = \" \"\n", "voice.language_model: got nothing, expected words"),
         ("prompt.md", "{{zone}}", "{{zoen}}", "demo/prompt.md: line 4 `{{zoen}}`: unknown placeholder"),
         ("prompt.md", "{{now}}", "today", "demo/prompt.md: (text): got no {{now}}"),
         (
@@ -220,7 +240,8 @@ fn the_demo_tenant_speaks_spanish_too_and_has_somebody_to_go_to() {
     let config = tenant.conversation_config(chrono::Utc::now(), Vec::new());
     assert_eq!((config.language.as_str(), config.trouble_transfer), ("en", None));
     assert_eq!(config.languages.keys().collect::<Vec<_>>(), ["es"]);
-    assert_eq!(tenant.recognised_language(), "multi");
+    let recognised = tenant.recognised();
+    assert_eq!((recognised.language.as_deref(), recognised.model.as_deref()), (Some("multi"), Some("nova-3")));
     assert_eq!(tenant.transfer_numbers()["front office"], "+15550188");
     let folder = Folder::demo_with("tenant.toml", "# in_trouble = true", "in_trouble = true");
     let tenant = load_tenant(&folder.0.join("demo")).unwrap();
@@ -229,7 +250,7 @@ fn the_demo_tenant_speaks_spanish_too_and_has_somebody_to_go_to() {
 
 #[test]
 fn what_the_agent_says_by_itself_is_in_the_clinics_language_and_an_emergency_is_answered_in_all() {
-    let spanish = Tenant { language: "es-US".into(), ..load_tenant(&demo()).unwrap() };
+    let spanish = load_tenant(&Folder::demo_with("tenant.toml", "language = \"en-US\"", "language = \"es-US\"").0.join("demo")).unwrap();
     let config = spanish.conversation_config(chrono::Utc::now(), Vec::new());
     assert_eq!((config.language.as_str(), config.phrases.filler.as_str()), ("es", "Un momento, por favor."));
     let tenant = load_tenant(&demo()).unwrap();
@@ -241,4 +262,51 @@ fn what_the_agent_says_by_itself_is_in_the_clinics_language_and_an_emergency_is_
     assert_eq!(config.languages["es"].emergency, without.emergency.text, "better in another language than not at all");
     let problem = Folder::demo_with("tenant.toml", "[emergency]\n", "[emergency]\ntext_by_language.fr = \"Raccrochez.\"\n").problem();
     assert!(problem.contains("emergency.text_by_language.fr"), "{problem}");
+}
+
+#[test]
+fn what_the_law_wants_said_is_said_before_the_greeting_and_to_its_end() {
+    let demo = load_tenant(&demo()).unwrap();
+    let notice = |consent| Some(RecordingConfig { consent, notice: Some("This call is recorded.".into()) });
+    let told = |consent| {
+        let tenant = Tenant { disclaimer: Some("I am a computer.".into()), recording: notice(consent), ..demo.clone() };
+        let mut config = tenant.conversation_config(chrono::Utc::now(), Vec::new());
+        tenant.tell_recorded(&mut config);
+        (config.disclaimer, config.greeting)
+    };
+    let greeting = demo.greeting.clone();
+    assert_eq!(told(ConsentBy::Notice), ("I am a computer. This call is recorded.".into(), greeting.clone()));
+    // A question may be answered before it is out.
+    assert_eq!(told(ConsentBy::Ask), ("I am a computer.".into(), format!("This call is recorded. {greeting}")));
+    let config = demo.conversation_config(chrono::Utc::now(), Vec::new());
+    assert_eq!((config.disclaimer.as_str(), config.greeting), ("", greeting));
+}
+
+#[test]
+fn the_model_is_told_whether_the_practice_is_open() {
+    let demo = load_tenant(&demo()).unwrap();
+    let own = |hours: &str| {
+        let own: Tenant = Tenant {
+            opening_hours: toml::from_str::<BTreeMap<String, Vec<Hours>>>(hours).unwrap().remove("hours").unwrap(),
+            ..demo.clone()
+        };
+        own
+    };
+    let told = |tenant: &Tenant, now: &str| {
+        let instructions = tenant.instructions(now.parse().unwrap());
+        let line = instructions.lines().find(|line| line.starts_with("It is now")).unwrap().to_owned();
+        line.split_once(". ").unwrap().1.split_once('.').unwrap().0.to_owned()
+    };
+    // Five hours behind: half past nine on a Tuesday, then its lunch hour, and night before a Friday that is a holiday.
+    assert_eq!(told(&demo, "2026-12-01T14:30:00Z"), "The practice is open now, until 12:30");
+    assert_eq!(told(&demo, "2026-12-01T18:00:00Z"), "The practice is closed now; it opens on Tuesday, 2026-12-01T13:30");
+    assert_eq!(told(&demo, "2026-12-25T14:30:00Z"), "The practice is closed now; it opens on Monday, 2026-12-28T08:00");
+    let own = own("[[hours]]\ndays = [\"saturday\"]\nopens = \"10:00\"\ncloses = \"11:00\"\n");
+    assert_eq!(told(&own, "2026-12-01T14:30:00Z"), "The practice is closed now; it opens on Saturday, 2026-12-05T10:00");
+    assert_eq!(
+        own.open_at("2026-12-05T15:59:00Z".parse().unwrap()),
+        hours::Open::Until(chrono::NaiveTime::from_hms_opt(11, 0, 0).unwrap())
+    );
+    let never = Tenant { closed_days: chrono::NaiveDate::from_ymd_opt(2026, 12, 1).unwrap().iter_days().take(70).collect(), ..own };
+    assert_eq!(told(&never, "2026-12-01T14:30:00Z"), "The practice is closed now");
 }

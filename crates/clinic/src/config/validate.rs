@@ -9,12 +9,13 @@ use frontdesk_conversation::Config;
 
 use super::conversation::phrases;
 use super::error::Problem;
-use super::model::{ConsentBy, Hours, PractitionerConfig, Tenant, TimeOff};
+use super::model::{ConsentBy, Tenant};
+use super::practice::{Hours, PractitionerConfig, TimeOff};
 use super::prompt;
-use crate::ids::LocationId;
+use crate::ids::{DepartmentId, LocationId};
 
 /// Languages in which times and read-backs can be worded.
-const LANGUAGES: [&str; 3] = ["en", "en-US", "en-GB"];
+const LANGUAGES: [&str; 7] = ["en", "en-US", "en-GB", "es", "es-US", "es-MX", "es-ES"];
 
 /// The model has to repeat it.
 const TARGET_NAME_MAX: usize = 60;
@@ -49,6 +50,7 @@ pub(super) fn validate(tenant: &Tenant, folder: &Path, problems: &mut Vec<Proble
     prices(tenant, &mut report);
     people(tenant, &mut report);
     locations(tenant, &mut report);
+    departments(tenant, &mut report);
     practitioners(tenant, &mut report);
     services(tenant, &mut report);
     answers(tenant, &mut report);
@@ -68,6 +70,20 @@ fn identity(tenant: &Tenant, report: &mut Report<'_>) {
     });
     report.require(!tenant.name.trim().is_empty(), "name", || "got nothing, expected the clinic's name".into());
     report.require(!tenant.greeting.trim().is_empty(), "greeting", || "got nothing, expected the first sentence of a call".into());
+    for (key, text) in [("disclaimer", &tenant.disclaimer), ("voice.speech_to_text", &tenant.voice.speech_to_text)]
+        .into_iter()
+        .chain([("voice.language_model", &tenant.voice.language_model), ("voice.text_to_speech", &tenant.voice.text_to_speech)])
+    {
+        report.require(text.as_ref().is_none_or(|text| !text.trim().is_empty()), key, || {
+            "got nothing, expected words, or no such key".into()
+        });
+    }
+    working_hours(&tenant.opening_hours, "opening_hours", report);
+    for (at, hours) in tenant.opening_hours.iter().enumerate() {
+        report.require(hours.location.is_none(), format!("opening_hours[{at}].location"), || {
+            "got a place, expected none: these are the hours of the practice as a whole".into()
+        });
+    }
     report.require(LANGUAGES.contains(&tenant.language.as_str()), "language", || {
         format!("got \"{}\", expected one of {}", tenant.language, LANGUAGES.join(", "))
     });
@@ -214,7 +230,7 @@ fn practitioners(tenant: &Tenant, report: &mut Report<'_>) {
         report.require(is_id, format!("{key}.busy_calendar"), || {
             format!("got \"{}\", expected an id without blanks and slashes", practitioner.busy_calendar.as_deref().unwrap_or_default())
         });
-        working_hours(&practitioner.hours, &key, report);
+        working_hours(&practitioner.hours, &format!("{key}.hours"), report);
         references(tenant, practitioner, &key, report);
     }
 }
@@ -227,6 +243,10 @@ fn references(tenant: &Tenant, practitioner: &PractitionerConfig, key: &str, rep
             format!("got \"{}\", expected the id of one of the locations", hours.location.as_ref().map_or("", LocationId::as_str))
         });
     }
+    let department = practitioner.department.as_ref();
+    report.require(department.is_none_or(|id| tenant.departments.iter().any(|one| one.id == *id)), format!("{key}.department"), || {
+        format!("got \"{}\", expected the id of one of the departments", department.map_or("", DepartmentId::as_str))
+    });
     for (at, code) in practitioner.services.iter().flatten().enumerate() {
         report.require(tenant.services.iter().any(|service| service.code == *code), format!("{key}.services[{at}]"), || {
             format!("got \"{code}\", expected the code of one of the services")
@@ -240,10 +260,11 @@ fn references(tenant: &Tenant, practitioner: &PractitionerConfig, key: &str, rep
     }
 }
 
-fn working_hours(hours: &[Hours], practitioner: &str, report: &mut Report<'_>) {
+/// `list` is the key under which they stand.
+fn working_hours(hours: &[Hours], list: &str, report: &mut Report<'_>) {
     let mut by_day: HashMap<_, Vec<(NaiveTime, NaiveTime)>> = HashMap::new();
     for (index, period) in hours.iter().enumerate() {
-        let key = format!("{practitioner}.hours[{index}]");
+        let key = format!("{list}[{index}]");
         report.require(!period.days.is_empty(), format!("{key}.days"), || "got nothing, expected days like [\"monday\"]".into());
         for (name, time) in [("opens", period.opens), ("closes", period.closes)] {
             report.require(time.minute().is_multiple_of(5) && time.second() == 0, format!("{key}.{name}"), || {
@@ -302,6 +323,22 @@ fn locations(tenant: &Tenant, report: &mut Report<'_>) {
             format!("got \"{}\" a second time, expected another id", location.id)
         });
         report.require(!location.name.trim().is_empty(), format!("{key}.name"), || "got nothing, expected a name as it is spoken".into());
+    }
+}
+
+fn departments(tenant: &Tenant, report: &mut Report<'_>) {
+    let mut ids = HashSet::new();
+    for (index, department) in tenant.departments.iter().enumerate() {
+        let key = format!("departments[{index}]");
+        report.require(ids.insert(&department.id), format!("{key}.id"), || {
+            format!("got \"{}\" a second time, expected another id", department.id)
+        });
+        report.require(!department.name.trim().is_empty(), format!("{key}.name"), || "got nothing, expected a name as it is spoken".into());
+        for (at, about) in department.about.iter().enumerate() {
+            report.require(about.chars().any(char::is_alphanumeric), format!("{key}.about[{at}]"), || {
+                format!("got \"{about}\", expected a word that callers say")
+            });
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Who calls: recognised by number, known by two things that match.
 
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 use frontdesk_agent::Pii;
 use sqlx::PgConnection;
 
@@ -49,7 +49,57 @@ impl Factors {
     }
 }
 
+/// What kind of caller a call turned out to be from, for its record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CallerType {
+    /// The clinic did not know the number when the call began, or a patient registered in the call.
+    New,
+    /// It knew the number, or two things of a patient's matched.
+    Returning,
+    /// There was no number, and no patient.
+    Unknown,
+}
+
+impl CallerType {
+    /// The word in the database.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Returning => "returning",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 impl ClinicStore {
+    /// What kind of caller a call that began at `since` was from. A patient whom it identified says more than the number that it came
+    /// from, and of several the first.
+    pub(crate) async fn caller_type(
+        &self,
+        connection: &mut PgConnection,
+        call_id: &str,
+        number: Option<&PhoneNumber>,
+        since: DateTime<Utc>,
+    ) -> Result<CallerType, DbError> {
+        let index = number.map(|number| phone_index(self, number).to_vec());
+        let row = sqlx::query!(
+            r#"SELECT (SELECT caller_type FROM call_patients WHERE call_id = $1 ORDER BY identified_at LIMIT 1) AS identified,
+                      EXISTS (SELECT FROM patients WHERE phone_index = $2 AND created_at < $3) AS "was_known!""#,
+            call_id,
+            index,
+            since
+        )
+        .fetch_one(connection)
+        .await?;
+        Ok(match (row.identified.as_deref(), index.is_some()) {
+            (Some("new"), _) => CallerType::New,
+            (Some(_), _) => CallerType::Returning,
+            (None, true) if row.was_known => CallerType::Returning,
+            (None, true) => CallerType::New,
+            (None, false) => CallerType::Unknown,
+        })
+    }
+
     /// What kind of caller it is, by his number and by what the call has done.
     pub async fn recognise(&self, call_id: &str, number: Option<&PhoneNumber>) -> Result<CallerKind, DbError> {
         bounded(async {

@@ -22,6 +22,8 @@ pub struct CallLine {
     pub duration_s: i64,
     /// Why it ended.
     pub outcome: String,
+    /// `new`, `returning` or `unknown`.
+    pub caller_type: String,
     /// What was wanted, in the order in which it was noted.
     pub intents: Vec<String>,
     /// Who has appointments by this call: initials and last four digits.
@@ -48,7 +50,7 @@ async fn list(
 ) -> Result<Vec<CallLine>, DbError> {
     let (mut transaction, _) = store.begin().await?;
     let calls = sqlx::query!(
-        r#"SELECT c.call_id, c.started_at, c.ended_at, c.outcome, octet_length(c.record_sealed) = 0 AS "is_erased!",
+        r#"SELECT c.call_id, c.started_at, c.ended_at, c.outcome, c.caller_type, octet_length(c.record_sealed) = 0 AS "is_erased!",
                   ARRAY(SELECT i.intent FROM intents i WHERE i.tenant_id = c.tenant_id AND i.call_id = c.call_id ORDER BY i.noted_at) AS "intents!"
            FROM call_records c
            WHERE ($1::timestamptz IS NULL OR c.started_at >= $1) AND ($2::timestamptz IS NULL OR c.started_at < $2)
@@ -79,6 +81,7 @@ async fn list(
             started_at: call.started_at,
             duration_s: (call.ended_at - call.started_at).num_seconds(),
             outcome: call.outcome,
+            caller_type: call.caller_type,
             intents: call.intents,
             patients: Vec::new(),
             is_erased: call.is_erased,

@@ -89,12 +89,14 @@ const OWN: [&str; 11] = [
 
 /// Names of values that say nothing of a person and are shown, but for numbers in them. Everything that is not on the list is
 /// reduced to its length: a field that is added later is masked until somebody decides otherwise.
-const PLAIN: [&str; 34] = [
+const PLAIN: [&str; 36] = [
     "action",
     "actor",
     "agent",
+    "caller_type",
     "confirmation_id",
     "currency",
+    "department",
     "end",
     "event",
     "intent",

@@ -1,6 +1,7 @@
 //! What operators do with stored data: keys wrapped anew, patients found, told and erased, calls shown, retention and holds.
 
 mod calls;
+mod describe;
 mod erase;
 mod holds;
 pub mod mask;

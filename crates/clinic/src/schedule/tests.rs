@@ -30,6 +30,7 @@ fn practitioner(id: &str, hours: &[(u32, &str, &str)]) -> Practitioner {
         id: PractitionerId::new(id).unwrap(),
         name: format!("Doctor {id}"),
         zone: Berlin,
+        department: None,
         hours: hours.collect(),
         services: None,
         time_off: Vec::new(),
@@ -261,7 +262,7 @@ fn services_are_offered_by_some_and_bring_their_buffers() {
     // What b does from ten to half past leaves no room before it nor right after it.
     let busy = Busy::from([(b, vec![span("2026-03-02T10:00", "2026-03-02T10:30")])]);
     assert_eq!(of(&surgery, &busy), ["09:00 b", "11:00 b", "11:30 b"]);
-    let asked = Asked { practitioner: Some(&a), service: Some(&surgery), location: None };
+    let asked = Asked { practitioner: Some(&a), service: Some(&surgery), ..Asked::default() };
     assert_eq!(schedule.allows(Span::lasting(berlin("2026-03-02T09:00"), 30), asked, berlin(NOW)), Err(NotBookable::NotOffered));
 }
 

@@ -43,6 +43,9 @@ struct BookArguments {
     /// At which of the clinic's places, by name. Anywhere, if left out.
     #[garde(length(max = 100))]
     location: Option<String>,
+    /// In which department, by name. Any, if left out.
+    #[garde(length(max = 100))]
+    department: Option<String>,
     /// Length in minutes, 5 to 480. The service's length, or 30, if left out.
     #[schemars(example = 30, range(min = 5, max = 480))]
     #[garde(range(min = 5, max = 480))]
@@ -86,7 +89,7 @@ impl Tool for BookAppointment {
     }
 
     fn parameters(&self) -> Value {
-        arguments::schema::<BookArguments>()
+        self.0.schema::<BookArguments>()
     }
 
     fn effect(&self) -> Effect {
@@ -137,6 +140,7 @@ impl BookAppointment {
             practitioner: self.0.practitioner(given.practitioner.as_deref())?,
             service: service.map(|service| service.code.clone()),
             location: self.0.location(given.location.as_deref())?,
+            department: self.0.department(given.department.as_deref())?,
             phone: self.0.phone::<BookArguments>(&given.phone)?,
             patient_name: given.patient_name.trim().to_string().into(),
         })

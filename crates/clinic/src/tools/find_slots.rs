@@ -53,6 +53,9 @@ struct FindSlotsArguments {
     /// At which of the clinic's places, by name. Anywhere, if left out.
     #[garde(length(max = 100))]
     location: Option<String>,
+    /// In which department, by name. Any, if left out.
+    #[garde(length(max = 100))]
+    department: Option<String>,
 }
 
 #[derive(Debug, Serialize, Validate)]
@@ -89,7 +92,7 @@ impl Tool for FindSlots {
     }
 
     fn parameters(&self) -> Value {
-        arguments::schema::<FindSlotsArguments>()
+        self.0.schema::<FindSlotsArguments>()
     }
 
     fn effect(&self) -> Effect {
@@ -140,6 +143,7 @@ impl FindSlots {
             practitioner: self.0.practitioner(arguments.practitioner.as_deref())?,
             service: service.map(|service| service.code.clone()),
             location: self.0.location(arguments.location.as_deref())?,
+            department: self.0.department(arguments.department.as_deref())?,
         })
     }
 }

@@ -21,6 +21,12 @@ struct IntentArguments {
     /// A few words about it.
     #[garde(length(chars, max = 300))]
     note: Option<String>,
+    /// With whom, by name, if the caller names somebody.
+    #[garde(length(chars, max = 100))]
+    practitioner: Option<String>,
+    /// In which department, by name, if the caller names one.
+    #[garde(length(chars, max = 100))]
+    department: Option<String>,
 }
 
 #[derive(Debug, Serialize, Validate)]
@@ -42,7 +48,7 @@ impl Tool for NoteIntent {
     }
 
     fn parameters(&self) -> Value {
-        arguments::schema::<IntentArguments>()
+        self.0.schema::<IntentArguments>()
     }
 
     fn effect(&self) -> Effect {

@@ -12,6 +12,9 @@ use super::book::collected;
 use super::{Desk, arguments, errors, result};
 use crate::messages::CallerMessage;
 
+/// Its name.
+pub(crate) const MESSAGE_TOOL: &str = "take_message";
+
 #[derive(Debug, Deserialize, JsonSchema, Validate)]
 #[serde(deny_unknown_fields)]
 struct MessageArguments {
@@ -46,7 +49,7 @@ pub(super) struct TakeMessage(pub(super) Desk);
 #[async_trait]
 impl Tool for TakeMessage {
     fn name(&self) -> &'static str {
-        "take_message"
+        MESSAGE_TOOL
     }
 
     fn description(&self) -> String {

@@ -34,7 +34,9 @@ use crate::insurance::service::EligibilityCheck;
 use crate::patients::REGISTER_TOOL;
 use crate::store::ClinicStore;
 
+pub(crate) use message::MESSAGE_TOOL;
 pub use recording::recording_tool;
+pub(crate) use resolve::{department_of, practitioner_of};
 
 /// What every tool works with.
 #[derive(Clone)]
@@ -54,24 +56,27 @@ pub fn tool_set(store: &ClinicStore, tenant: &Arc<Tenant>) -> ToolSet {
 pub fn tool_set_with(store: &ClinicStore, tenant: &Arc<Tenant>, eligibility: Option<Arc<dyn EligibilityCheck>>) -> ToolSet {
     let desk = Desk { store: store.clone(), tenant: Arc::clone(tenant) };
     let resend = resend::ResendConfirmation::of(&desk).map(|tool| Arc::new(tool) as Arc<dyn Tool>);
-    let tools: Vec<Arc<dyn Tool>> = vec![
-        Arc::new(identify::IdentifyPatient(desk.clone())),
-        Arc::new(register::RegisterPatient(desk.clone())),
-        Arc::new(find_slots::FindSlots(desk.clone())),
-        Arc::new(book::BookAppointment(desk.clone())),
-        Arc::new(reschedule::RescheduleAppointment(desk.clone())),
-        Arc::new(cancel::CancelAppointment(desk.clone())),
-        Arc::new(list::ListAppointments(desk.clone())),
-        Arc::new(waiting::JoinWaitingList(desk.clone())),
-        Arc::new(waiting::LeaveWaitingList(desk.clone())),
-        Arc::new(insurance::CheckInsuranceCoverage { desk: desk.clone(), service: eligibility }),
-        Arc::new(message::TakeMessage(desk.clone())),
-        Arc::new(practice::PracticeInformation(desk.clone())),
-        Arc::new(intent::NoteIntent(desk)),
-        Arc::new(end_call::EndCall),
+    let does = tenant.features;
+    // Whether the clinic wants it, and the tool.
+    let tools: Vec<(bool, Arc<dyn Tool>)> = vec![
+        (true, Arc::new(identify::IdentifyPatient(desk.clone()))),
+        (does.registration, Arc::new(register::RegisterPatient(desk.clone()))),
+        (does.booking || does.rescheduling, Arc::new(find_slots::FindSlots(desk.clone()))),
+        (does.booking, Arc::new(book::BookAppointment(desk.clone()))),
+        (does.rescheduling, Arc::new(reschedule::RescheduleAppointment(desk.clone()))),
+        (does.cancelling, Arc::new(cancel::CancelAppointment(desk.clone()))),
+        (true, Arc::new(list::ListAppointments(desk.clone()))),
+        (does.waiting_list, Arc::new(waiting::JoinWaitingList(desk.clone()))),
+        (does.waiting_list, Arc::new(waiting::LeaveWaitingList(desk.clone()))),
+        (does.insurance, Arc::new(insurance::CheckInsuranceCoverage { desk: desk.clone(), service: eligibility })),
+        (true, Arc::new(message::TakeMessage(desk.clone()))),
+        (true, Arc::new(practice::PracticeInformation(desk.clone()))),
+        (true, Arc::new(intent::NoteIntent(desk))),
+        (true, Arc::new(end_call::EndCall)),
     ];
     let transfer = transfer::TransferCall::of(tenant).map(|tool| Arc::new(tool) as Arc<dyn Tool>);
-    ToolSet::new(tools.into_iter().chain(resend).chain(transfer).collect())
+    let wanted = tools.into_iter().filter_map(|(is_wanted, tool)| is_wanted.then_some(tool));
+    ToolSet::new(wanted.chain(resend).chain(transfer).collect())
 }
 
 /// The tools of a call beyond the clinic's limit: a message, and good-bye.

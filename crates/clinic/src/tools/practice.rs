@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
-use chrono::{NaiveTime, Weekday};
+use chrono::Weekday;
 use frontdesk_agent::{Tool, ToolContext};
 use frontdesk_conversation::{Effect, ToolError};
 use garde::Validate;
@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::resolve::wording;
 use super::{Desk, arguments, result};
-use crate::config::{Hours, Tenant};
+use crate::config::{PractitionerConfig, Tenant};
 use crate::wording::Wording;
 
 /// Answers to one question.
@@ -85,10 +85,15 @@ impl Tool for PracticeInformation {
 fn facts(tenant: &Tenant, topic: Topic, question: &str, wording: &dyn Wording) -> Vec<String> {
     match topic {
         Topic::OpeningHours => opening_hours(tenant, wording),
-        Topic::People => tenant.practitioners.iter().map(|practitioner| practitioner.name.clone()).collect(),
+        Topic::People => tenant.practitioners.iter().map(|practitioner| person(tenant, practitioner)).collect(),
         Topic::Services => tenant.services.iter().map(|service| service_fact(tenant, service, wording)).collect(),
         Topic::Other => answers(tenant, question),
     }
+}
+
+fn person(tenant: &Tenant, practitioner: &PractitionerConfig) -> String {
+    let department = practitioner.department.as_ref().and_then(|id| tenant.departments.iter().find(|one| one.id == *id));
+    department.map_or_else(|| practitioner.name.clone(), |department| format!("{}, {}", practitioner.name, department.name))
 }
 
 fn service_fact(tenant: &Tenant, service: &crate::config::ServiceConfig, wording: &dyn Wording) -> String {
@@ -99,26 +104,10 @@ fn service_fact(tenant: &Tenant, service: &crate::config::ServiceConfig, wording
     }
 }
 
-/// One sentence a day on which anybody works, in the order of the week.
+/// One sentence a day, in the order of the week.
 fn opening_hours(tenant: &Tenant, wording: &dyn Wording) -> Vec<String> {
     let week = [Weekday::Mon, Weekday::Tue, Weekday::Wed, Weekday::Thu, Weekday::Fri, Weekday::Sat, Weekday::Sun];
-    let hours = || tenant.practitioners.iter().flat_map(|practitioner| &practitioner.hours);
-    let sentence = |day: Weekday| wording.opening_hours(day, &joined(hours().filter(|period| period.days.contains(&day))));
-    week.map(sentence).into()
-}
-
-/// Periods of all practitioners as stretches during which somebody works.
-fn joined<'a>(hours: impl Iterator<Item = &'a Hours>) -> Vec<(NaiveTime, NaiveTime)> {
-    let mut periods: Vec<_> = hours.map(|period| (period.opens, period.closes)).collect();
-    periods.sort_unstable();
-    let mut spans: Vec<(NaiveTime, NaiveTime)> = Vec::new();
-    for (opens, closes) in periods {
-        match spans.last_mut().filter(|(_, end)| opens <= *end) {
-            Some((_, end)) => *end = closes.max(*end),
-            None => spans.push((opens, closes)),
-        }
-    }
-    spans
+    week.map(|day| wording.opening_hours(day, &tenant.open_on(day))).into()
 }
 
 /// Answers to the frequent questions that the caller's words speak of, the best first.

@@ -152,6 +152,11 @@ impl RegisterPatient {
             Ok(None) => None,
             Err(error) => return Err(error),
         };
+        let department = match self.0.department(given.department.as_deref())? {
+            Some(id) => self.0.tenant.departments.iter().find(|one| one.id == id).map(|one| one.name.clone()),
+            // A practice that tells none apart may want to know all the same.
+            None => given.department.filter(|_| self.0.tenant.departments.is_empty()),
+        };
         let intake = Intake {
             date_of_birth: self.0.birth::<RegisterArguments>(&given.date_of_birth)?,
             email: email.transpose()?,
@@ -161,7 +166,7 @@ impl RegisterPatient {
             conditions: given.conditions,
             last_visit: given.last_visit,
             preferred_practitioner: practitioner,
-            department: given.department,
+            department,
             language: given.language,
             notes: given.notes,
         };

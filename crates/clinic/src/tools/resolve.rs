@@ -6,12 +6,12 @@ use frontdesk_conversation::ToolError;
 use schemars::JsonSchema;
 use serde_json::Value;
 
-use super::arguments::fault;
+use super::arguments::{self, fault};
 use super::errors::Fault;
 use super::result::Said;
 use super::{Desk, errors};
-use crate::config::{LocationConfig, PractitionerConfig, ServiceConfig};
-use crate::ids::{LocationId, PractitionerId};
+use crate::config::{DepartmentConfig, LocationConfig, PractitionerConfig, ServiceConfig};
+use crate::ids::{DepartmentId, LocationId, PractitionerId};
 use crate::local_time;
 use crate::patients::is_plausible_birth;
 use crate::phone::PhoneNumber;
@@ -32,8 +32,7 @@ impl Desk {
         let is_nobody = |asked: &str| asked.is_empty() || ANYBODY.iter().any(|word| word.eq_ignore_ascii_case(asked));
         let Some(asked) = asked.map(str::trim).filter(|asked| !is_nobody(asked)) else { return Ok(None) };
         let all = &self.tenant.practitioners;
-        let names = |one: &PractitionerConfig| (one.id.to_string(), one.name.clone());
-        match find(all, asked, names) {
+        match practitioner_of(all, asked) {
             Some(one) => Ok(Some(one.id.clone())),
             None => Err(unknown("practitioner", asked, all.iter().map(|one| one.name.clone()).collect())),
         }
@@ -60,6 +59,31 @@ impl Desk {
             None if all.is_empty() => Ok(None),
             None => Err(unknown("location", asked, all.iter().map(|one| one.name.clone()).collect())),
         }
+    }
+
+    /// The department that a name means, in the same way, or a word that callers say who need it.
+    pub(super) fn department(&self, asked: Option<&str>) -> Result<Option<DepartmentId>, ToolError> {
+        let is_any = |asked: &str| asked.is_empty() || ANYBODY.iter().any(|word| word.eq_ignore_ascii_case(asked));
+        let Some(asked) = asked.map(str::trim).filter(|asked| !is_any(asked)) else { return Ok(None) };
+        let all = &self.tenant.departments;
+        match department_of(all, asked) {
+            Some(one) => Ok(Some(one.id.clone())),
+            // There is but one, whatever it is called.
+            None if all.is_empty() => Ok(None),
+            None => Err(unknown("department", asked, all.iter().map(|one| one.name.clone()).collect())),
+        }
+    }
+
+    /// The schema of a tool's arguments, without those that mean nothing at this clinic.
+    pub(super) fn schema<T: JsonSchema>(&self) -> Value {
+        let mut schema = arguments::schema::<T>();
+        let absent = [("department", self.tenant.departments.is_empty()), ("location", self.tenant.locations.is_empty())];
+        if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
+            for (name, _) in absent.into_iter().filter(|(_, is_absent)| *is_absent) {
+                properties.remove(name);
+            }
+        }
+        schema
     }
 
     /// How long an appointment is to last.
@@ -113,6 +137,17 @@ impl Desk {
             Err(error) => Err(errors::database(tool, &error)),
         }
     }
+}
+
+/// The practitioner of an id, a full name, or a part of the name that only one has.
+pub(crate) fn practitioner_of<'a>(all: &'a [PractitionerConfig], asked: &str) -> Option<&'a PractitionerConfig> {
+    find(all, asked, |one: &PractitionerConfig| (one.id.to_string(), one.name.clone()))
+}
+
+/// The department of a name, or of one of the words that callers say who need it.
+pub(crate) fn department_of<'a>(all: &'a [DepartmentConfig], asked: &str) -> Option<&'a DepartmentConfig> {
+    let says = |one: &&DepartmentConfig| one.about.iter().any(|about| words(about) == words(asked));
+    find(all, asked, |one: &DepartmentConfig| (one.id.to_string(), one.name.clone())).or_else(|| all.iter().find(says))
 }
 
 fn unknown(field: &str, asked: &str, known: Vec<String>) -> ToolError {

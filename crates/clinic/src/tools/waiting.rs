@@ -41,6 +41,9 @@ struct JoinArguments {
     /// What for, by name or code.
     #[garde(length(max = 100))]
     service: Option<String>,
+    /// In which department, by name. Any, if left out.
+    #[garde(length(max = 100))]
+    department: Option<String>,
 }
 
 #[derive(Debug, Serialize, Validate)]
@@ -68,7 +71,7 @@ impl Tool for JoinWaitingList {
     }
 
     fn parameters(&self) -> Value {
-        arguments::schema::<JoinArguments>()
+        self.0.schema::<JoinArguments>()
     }
 
     fn effect(&self) -> Effect {
@@ -98,10 +101,11 @@ impl Tool for JoinWaitingList {
             phone: reachable::<JoinArguments>(&self.0, context, given.phone.as_deref())?,
             practitioner: self.0.practitioner(given.practitioner.as_deref())?,
             service: service.map(|service| service.code.clone()),
+            department: self.0.department(given.department.as_deref())?,
             duration_minutes: Desk::duration(None, service),
             when,
         };
-        let prepared = self.0.store.prepare_waiting(&wish).await.map_err(|error| match error {
+        let mut prepared = self.0.store.prepare_waiting(&wish).await.map_err(|error| match error {
             WaitingError::When(error) => said(&error, &given.when),
             WaitingError::NotOffered(reason) => ToolError {
                 code: "not_bookable".into(),
@@ -111,6 +115,8 @@ impl Tool for JoinWaitingList {
             },
             WaitingError::Database(error) => errors::database(self.name(), &error),
         })?;
+        let department = wish.department.as_ref().and_then(|id| self.0.tenant.departments.iter().find(|one| one.id == *id));
+        prepared.whom = prepared.whom.or_else(|| Some(department?.name.clone()));
         let arguments = serde_json::to_value(&prepared.waiting).unwrap_or_default();
         Ok(Prepared { arguments, read_back: wording(context).joining(&prepared, &self.0.tenant.country_calling_code) })
     }

@@ -11,7 +11,7 @@ use super::{Joined, tidy};
 use crate::audit::{self, Actor};
 use crate::booking::{CommitError, Effect, Identity, Refusal, Settled, holds};
 use crate::db::{DbError, bounded, violated};
-use crate::ids::{CommitKey, PractitionerId, ServiceCode};
+use crate::ids::{CommitKey, DepartmentId, PractitionerId, ServiceCode};
 use crate::local_time;
 use crate::phone::PhoneNumber;
 use crate::schedule::when::{Phrase, WhenError, Wish};
@@ -32,6 +32,8 @@ pub struct WaitingWish {
     pub practitioner: Option<PractitionerId>,
     /// For what.
     pub service: Option<ServiceCode>,
+    /// In which department; any if not given.
+    pub department: Option<DepartmentId>,
     /// How long it shall last.
     pub duration_minutes: u32,
     /// When, in the caller's words.
@@ -52,6 +54,9 @@ pub struct Waiting {
     /// For what.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<ServiceCode>,
+    /// In which department; any if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub department: Option<DepartmentId>,
     /// How long it shall last.
     pub duration_minutes: u32,
     /// Days and times of day, in the clinic's zone.
@@ -67,8 +72,8 @@ pub struct Waiting {
 pub struct PreparedWaiting {
     /// What will be entered; commit exactly this.
     pub waiting: Waiting,
-    /// With whom, as it is spoken.
-    pub practitioner_name: Option<String>,
+    /// With whom, or in which department, as it is spoken.
+    pub whom: Option<String>,
 }
 
 /// Why an entry was not prepared. Nothing has changed.
@@ -100,7 +105,12 @@ impl ClinicStore {
         let window = when.window(schedule.zone);
         let window = Span { start: window.start.max(now), end: window.end };
         // Whether anybody works then at all, were everything free.
-        let asked = Asked { practitioner: wish.practitioner.as_ref(), service: wish.service.as_ref(), location: None };
+        let asked = Asked {
+            practitioner: wish.practitioner.as_ref(),
+            service: wish.service.as_ref(),
+            location: None,
+            department: wish.department.as_ref(),
+        };
         let could_be = schedule.free_slots(window, wish.duration_minutes, asked, now, &crate::schedule::Busy::new());
         if !could_be.iter().any(|slot| when.admits(local_time::local(slot.start, schedule.zone))) {
             return Err(WaitingError::NotOffered(NotBookable::OutsideHours));
@@ -111,12 +121,13 @@ impl ClinicStore {
             phone: wish.phone.clone(),
             practitioner: wish.practitioner.clone(),
             service: wish.service.clone(),
+            department: wish.department.clone(),
             duration_minutes: wish.duration_minutes,
             wish: when,
             from: window.start,
             until: window.end,
         };
-        Ok(PreparedWaiting { practitioner_name: wish.practitioner.as_ref().and_then(named), waiting })
+        Ok(PreparedWaiting { whom: wish.practitioner.as_ref().and_then(named), waiting })
     }
 
     /// Enters exactly what was prepared, at most once under `key`.
@@ -155,8 +166,9 @@ impl Effect for Join<'_> {
         let entry = Uuid::now_v7();
         let wish = serde_json::to_value(waiting.wish).map_err(|error| DbError::unreadable("wish", &error))?;
         let inserted = sqlx::query!(
-            "INSERT INTO waiting_list (tenant_id, entry_id, patient_id, practitioner_id, service_code, duration_minutes, wish, during, call_id)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+            "INSERT INTO waiting_list (tenant_id, entry_id, patient_id, practitioner_id, service_code, duration_minutes, wish, during, call_id,
+                                       department_id)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
             store.tenant.as_str(),
             entry,
             patient.0,
@@ -165,16 +177,19 @@ impl Effect for Join<'_> {
             i32::try_from(waiting.duration_minutes).unwrap_or(i32::MAX),
             wish,
             holds::range(Span { start: waiting.from, end: waiting.until }),
-            key.call_id
+            key.call_id,
+            waiting.department.as_ref().map(DepartmentId::as_str)
         )
         .execute(&mut *connection)
         .await;
         if let Err(error) = inserted {
             return match violated(&error).as_deref() {
                 Some("waiting_list_once") => Ok(Settled::Refused(Refusal::AlreadyWaiting)),
-                Some("waiting_list_tenant_id_practitioner_id_fkey" | "waiting_list_tenant_id_service_code_fkey") => {
-                    Ok(Settled::Refused(Refusal::NotOffered))
-                }
+                Some(
+                    "waiting_list_tenant_id_practitioner_id_fkey"
+                    | "waiting_list_tenant_id_service_code_fkey"
+                    | "waiting_list_tenant_id_department_id_fkey",
+                ) => Ok(Settled::Refused(Refusal::NotOffered)),
                 _ => Err(error.into()),
             };
         }

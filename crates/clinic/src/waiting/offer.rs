@@ -71,6 +71,7 @@ async fn offer(
            JOIN practitioners p ON p.tenant_id = w.tenant_id AND p.practitioner_id = $1 AND p.is_active
            WHERE w.status = 'waiting' AND w.during @> $2::timestamptz AND w.duration_minutes <= $3 AND w.patient_id <> $4
              AND (w.practitioner_id IS NULL OR w.practitioner_id = $1)
+             AND (w.department_id IS NULL OR w.department_id = p.department_id)
              AND (w.service_code IS NULL OR p.offers_all_services OR EXISTS (
                      SELECT FROM practitioner_services s
                      WHERE s.tenant_id = w.tenant_id AND s.practitioner_id = $1 AND s.service_code = w.service_code))

@@ -115,7 +115,7 @@ impl Wording for English {
         format!(
             "I will put {} on the waiting list for a time{} {}, telephone number {}. Shall I do that?",
             waiting.patient_name.expose(),
-            part(" with ", prepared.practitioner_name.clone()),
+            part(" with ", prepared.whom.clone()),
             self.wish(&waiting.wish),
             self.phone(&waiting.phone, country_calling_code)
         )

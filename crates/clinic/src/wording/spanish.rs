@@ -122,7 +122,7 @@ impl Wording for Spanish {
         format!(
             "Voy a poner a {} en la lista de espera para una cita{} {}, teléfono {}. ¿Está de acuerdo?",
             waiting.patient_name.expose(),
-            part(" con ", prepared.practitioner_name.clone()),
+            part(" con ", prepared.whom.clone()),
             self.wish(&waiting.wish),
             self.phone(&waiting.phone, country_calling_code)
         )

@@ -142,18 +142,19 @@ fn registrations_are_read_back() {
 #[test]
 fn who_waits_is_read_back_and_the_clinic_is_told() {
     let at = "2026-12-01T14:00:00Z".parse().unwrap();
-    let (patient_name, practitioner_name) = (frontdesk_agent::Pii::new("Jane Miller".to_owned()), Some("Doctor Ada Lovelace".to_owned()));
+    let (patient_name, whom) = (frontdesk_agent::Pii::new("Jane Miller".to_owned()), Some("Doctor Ada Lovelace".to_owned()));
     let waiting = Waiting {
         patient_name: patient_name.clone(),
         phone: phone(),
         practitioner: None,
         service: None,
+        department: None,
         duration_minutes: 30,
         wish: wish("tomorrow morning"),
         from: at,
         until: at,
     };
-    let joining = PreparedWaiting { waiting, practitioner_name };
+    let joining = PreparedWaiting { waiting, whom };
     for (language, expected) in LANGUAGES.into_iter().zip([
         "I will put Jane Miller on the waiting list for a time with Doctor Ada Lovelace on Tuesday the first of December, ",
         "Voy a poner a Jane Miller en la lista de espera para una cita con Doctor Ada Lovelace el martes primero de diciembre, ",

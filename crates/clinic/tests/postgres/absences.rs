@@ -34,6 +34,7 @@ fn query(from: &str, to: &str, code: Option<&str>) -> SlotQuery {
         practitioner: Some(PractitionerId::new("dr-lovelace").unwrap()),
         service: code.map(service),
         location: None,
+        department: None,
     }
 }
 

@@ -34,6 +34,8 @@ pub(crate) fn record(call_id: &str, tenant_id: &str) -> CallRecord {
         outcome: EndReason::Completed,
         transcript: vec![line],
         intents: Vec::new(),
+        asked_for: std::collections::BTreeMap::new(),
+        summary: None,
         fields: Vec::new(),
         tools: Vec::new(),
         hand_offs: Vec::new(),

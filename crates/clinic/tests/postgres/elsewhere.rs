@@ -27,7 +27,8 @@ async fn heeding(test: &TestDatabase) -> (Google, ClinicStore) {
 
 async fn is_free(clinic: &ClinicStore, start: &str) -> bool {
     let practitioner = Some(PractitionerId::new("dr-lovelace").unwrap());
-    let query = SlotQuery { when: When::Exact(at(start)), duration_minutes: 30, practitioner, service: None, location: None };
+    let query =
+        SlotQuery { when: When::Exact(at(start)), duration_minutes: 30, practitioner, service: None, location: None, department: None };
     clinic.find_slots("call", &query).await.unwrap().exact == Some(Ok(true))
 }
 

@@ -14,7 +14,7 @@ use super::calls::record;
 use super::support::{TestDatabase, clinic, demo_tenant, other_tenant};
 use super::wishes::{key, refusal, wish};
 
-const TABLES: [&str; 28] = [
+const TABLES: [&str; 29] = [
     "tenants",
     "dialled_numbers",
     "practitioners",
@@ -22,6 +22,7 @@ const TABLES: [&str; 28] = [
     "services",
     "insurance_coverage",
     "locations",
+    "departments",
     "time_off",
     "practitioner_services",
     "patients",
@@ -52,6 +53,7 @@ async fn fill(test: &TestDatabase, clinic: &ClinicStore) {
     // The demo clinic has neither several places nor absences.
     sqlx::raw_sql(
         "INSERT INTO locations VALUES ('demo', 'lake', 'Lake Street', 'UTC');
+         INSERT INTO departments VALUES ('demo', 'skin', 'Dermatology');
          INSERT INTO time_off VALUES ('demo', 'dr-lovelace', '[2030-01-01, 2030-01-02)');
          INSERT INTO practitioner_services VALUES ('demo', 'dr-lovelace', 'checkup');
          INSERT INTO legal_holds VALUES ('demo', 'call', 'another');

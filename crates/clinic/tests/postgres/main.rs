@@ -12,6 +12,7 @@ mod commit_faults;
 mod constraints;
 mod contention;
 mod crowd;
+mod departments;
 mod eligibility;
 mod elsewhere;
 mod erasure;

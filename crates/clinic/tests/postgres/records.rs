@@ -246,8 +246,8 @@ async fn calls_are_shown_masked_and_in_full_only_for_a_purpose() {
     let line = serde_json::to_value(&lines[0]).unwrap();
     assert_eq!(
         line,
-        json!({"call_id": "one", "started_at": "2026-11-30T12:00:00Z", "duration_s": 61, "outcome": "completed", "intents": ["book"],
-               "patients": ["P. N. •••0001"], "is_erased": false})
+        json!({"call_id": "one", "started_at": "2026-11-30T12:00:00Z", "duration_s": 61, "outcome": "completed",
+               "caller_type": "unknown", "intents": ["book"], "patients": ["P. N. •••0001"], "is_erased": false})
     );
     let started = lines[0].started_at;
     assert!(list_calls(&clinic, Some(started + chrono::TimeDelta::seconds(1)), None, 10).await.unwrap().is_empty());

@@ -9,7 +9,14 @@ use super::support::{TestDatabase, clinic, other_tenant};
 use super::wishes::{at, wish};
 
 fn query(when: When) -> SlotQuery {
-    SlotQuery { when, duration_minutes: 30, practitioner: Some(PractitionerId::new("dr-lovelace").unwrap()), service: None, location: None }
+    SlotQuery {
+        when,
+        duration_minutes: 30,
+        practitioner: Some(PractitionerId::new("dr-lovelace").unwrap()),
+        service: None,
+        location: None,
+        department: None,
+    }
 }
 
 #[tokio::test]

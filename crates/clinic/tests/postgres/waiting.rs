@@ -16,7 +16,15 @@ const TUESDAY: &str = "2026-12-01T09:00";
 pub(crate) fn waits(caller: usize, when: &str) -> WaitingWish {
     let like = wish(TUESDAY, caller);
     let when = Phrase::read(when).unwrap();
-    WaitingWish { patient_name: like.patient_name, phone: like.phone, practitioner: None, service: None, duration_minutes: 30, when }
+    WaitingWish {
+        patient_name: like.patient_name,
+        phone: like.phone,
+        practitioner: None,
+        service: None,
+        department: None,
+        duration_minutes: 30,
+        when,
+    }
 }
 
 async fn join(clinic: &ClinicStore, call: &str, wish: &WaitingWish) {

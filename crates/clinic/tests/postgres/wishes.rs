@@ -17,6 +17,7 @@ pub(crate) fn wish(start: &str, caller: usize) -> BookingWish {
         practitioner: Some(PractitionerId::new("dr-lovelace").unwrap()),
         service: None,
         location: None,
+        department: None,
         patient_name: format!("Patient Number{caller}").into(),
         phone: PhoneNumber::parse(&format!("+1202555{caller:04}"), "1").unwrap(),
     }

@@ -35,7 +35,7 @@ pub struct DeepgramStt {
 /// How Deepgram is to listen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListenSettings {
-    /// The model (`nova-3`).
+    /// The model (`nova-3`); used where a call names none.
     pub model: String,
     /// Capital letters and punctuation.
     pub punctuate: bool,
@@ -72,7 +72,7 @@ impl DeepgramStt {
         let flag = |on: bool| if on { "true" } else { "false" };
         let endpointing = self.settings.endpointing_ms.map(|ms| ms.to_string());
         let mut query = vec![
-            ("model", self.settings.model.as_str()),
+            ("model", options.model.as_deref().unwrap_or(&self.settings.model)),
             ("encoding", "linear16"),
             ("sample_rate", "16000"),
             ("channels", "1"),

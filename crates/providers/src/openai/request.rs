@@ -15,7 +15,7 @@ use super::OpenAiOptions;
 pub(super) fn build(options: &OpenAiOptions, request: ModelRequest) -> CreateChatCompletionRequest {
     let limit = request.max_tokens;
     let mut wire = CreateChatCompletionRequest {
-        model: options.model.clone(),
+        model: request.model.unwrap_or_else(|| options.model.clone()),
         messages: request.messages.into_iter().map(message).collect(),
         temperature: request.temperature,
         stream: Some(true),
@@ -91,6 +91,7 @@ mod tests {
         let id = ToolCallId("call_1".into());
         let call = ToolCall { id: id.clone(), name: "find_slots".into(), arguments: json!({"day": "Monday"}) };
         let request = ModelRequest {
+            model: None,
             messages: vec![
                 Message::System { text: "Be kind.".into() },
                 Message::User { text: "Hello".into() },
@@ -119,6 +120,8 @@ mod tests {
                 "tools": [{"type": "function", "function": {"name": "find_slots", "description": "Finds.", "parameters": {"type": "object"}}}]
             })
         );
+        let named = ModelRequest { model: Some("model-2".into()), ..request.clone() };
+        assert_eq!(build(&options, named).model, "model-2");
         let legacy = OpenAiOptions { legacy_max_tokens: true, ..options };
         let wire = serde_json::to_value(build(&legacy, ModelRequest { tools: Vec::new(), ..request })).expect("serialisable");
         assert_eq!((&wire["max_tokens"], wire.get("max_completion_tokens"), wire.get("tools")), (&json!(300), None, None));

@@ -191,6 +191,7 @@ pub(super) fn read(body: &[u8]) -> Result<Asked, Refusal> {
     Ok(Asked {
         model: body.model,
         request: ModelRequest {
+            model: None,
             messages: messages(body.messages)?,
             tools: if none { Vec::new() } else { tools },
             temperature: body.temperature,

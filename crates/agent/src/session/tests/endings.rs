@@ -4,6 +4,7 @@ use frontdesk_conversation::EndReason;
 use tokio::time::sleep;
 
 use super::*;
+use crate::session::Describe;
 use crate::testing::{Answer, FakeLlm, FakeStt};
 use crate::transport::TransportEvent;
 use crate::vad::{VoiceActivity, VoiceActivityDetector, VoiceEvent};
@@ -184,4 +185,18 @@ async fn a_call_that_blocks_its_thread_is_ended_by_its_watchdog_and_others_go_on
     assert_eq!(fakes.store.records().len(), 1);
     other.stop.cancel();
     other.session.await.expect("it does not panic");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_application_has_the_last_word_on_the_record_and_names_the_model() {
+    let fakes = Fakes { stt: FakeStt::default().knowing(1, "hello there"), llm: FakeLlm::default().saying("Hello."), ..Fakes::default() };
+    let mut options = options();
+    options.language_model = Some("theirs".into());
+    options.describe = Some(Describe::new(|record| record.summary = Some(format!("{} lines", record.transcript.len()))));
+    let call = Call::greeted(fakes.clone(), options).await;
+    call.turn(1).await;
+    let record = call.hang_up().await;
+    assert_eq!(record.summary.as_deref(), Some("3 lines"));
+    assert_eq!(fakes.store.records()[0].summary, record.summary, "as it was stored");
+    assert!(fakes.llm.requests().iter().all(|request| request.model.as_deref() == Some("theirs")));
 }

@@ -122,6 +122,7 @@ impl Task {
             practitioner: Some(practitioner(slot)),
             service: None,
             location: None,
+            department: None,
             patient_name: name(self.number, patient),
             phone: phone(self.number, patient),
         }
@@ -149,6 +150,7 @@ impl Task {
             phone: phone(self.number, patient),
             practitioner: None,
             service: None,
+            department: None,
             duration_minutes: 30,
             when: Phrase::read("Wednesday").unwrap(),
         };
@@ -284,7 +286,14 @@ impl Task {
     async fn find(&mut self, slot: SlotId) {
         self.counts[3] += 1;
         let when = When::Exact(at(slot.start));
-        let query = SlotQuery { when, duration_minutes: 30, practitioner: Some(practitioner(slot)), service: None, location: None };
+        let query = SlotQuery {
+            when,
+            duration_minutes: 30,
+            practitioner: Some(practitioner(slot)),
+            service: None,
+            location: None,
+            department: None,
+        };
         let call = self.call();
         let asked = self.ledger.tick();
         let found = insist(|| self.clinic.find_slots(&call, &query)).await.unwrap();
