@@ -31,7 +31,7 @@ pub use identify::SecondFactor;
 pub use list::Upcoming;
 pub use prepare::{BookingWish, PreparedBooking};
 pub use reschedule::{PreparedReschedule, Reschedule, RescheduleWish, Rescheduled};
-pub use resend::Resent;
+pub use resend::{ResendBy, Resent};
 
 use crate::db::DbError;
 use crate::ids::{AppointmentId, PractitionerId, ServiceCode};
@@ -142,10 +142,13 @@ pub enum Refusal {
     /// The patient has no appointment to come.
     #[error("there is no appointment to come")]
     NothingToCome,
-    /// The clinic sends no text messages.
-    #[error("the clinic sends no text messages")]
+    /// The clinic sends its patients no such messages.
+    #[error("the clinic sends no such messages")]
     NoMessages,
-    /// Enough text messages were sent about it today.
+    /// The patient has left no address of that kind.
+    #[error("the clinic has no e-mail address of the patient")]
+    NoAddress,
+    /// Enough messages were sent about it today.
     #[error("the confirmation was sent several times within a day already")]
     SentTooOften,
     /// It has begun.

@@ -1,4 +1,4 @@
-//! Having a confirmation sent again, to whoever knows two things that only its patient knows, and to no other number than his.
+//! Having a confirmation sent again, to whoever knows two things that only its patient knows, and to no other number or address than his.
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
@@ -8,14 +8,42 @@ use sqlx::PgConnection;
 use super::identify::{self, SecondFactor};
 use super::{PrepareError, Refusal, code};
 use crate::audit::{self, Actor};
+use crate::config::Tenant;
 use crate::db::{DbError, bounded};
 use crate::ids::AppointmentId;
 use crate::outbox::NoticeStatus;
 use crate::phone::PhoneNumber;
 use crate::store::ClinicStore;
 
-/// Text messages about one appointment within a day, the first one included.
+/// Messages of one kind about one appointment within a day, the first one included.
 const A_DAY_MAX: i64 = 4;
+
+/// How a confirmation is sent again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResendBy {
+    /// A text message to the number given at booking.
+    Text,
+    /// An e-mail to the address that the patient left at registration.
+    Email,
+}
+
+impl ResendBy {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Text, Self::Email];
+
+    /// Whether the clinic sends confirmations so.
+    #[must_use]
+    pub fn is_sent_by(self, tenant: &Tenant) -> bool {
+        tenant.notifications.of(Event::AppointmentBooked).any(|(kind, _)| kind == self.channel())
+    }
+
+    const fn channel(self) -> ChannelKind {
+        match self {
+            Self::Text => ChannelKind::Sms,
+            Self::Email => ChannelKind::PatientEmail,
+        }
+    }
+}
 
 /// A confirmation that will be sent again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +57,7 @@ pub struct Resent {
 }
 
 impl ClinicStore {
-    /// Writes another text message with the confirmation, once number and second factor match: of the appointment that a code names,
+    /// Writes another message with the confirmation, once number and second factor match: of the appointment that a code names,
     /// of the next one otherwise. A repetition under the same `record_key` (the tool call's id) writes nothing more.
     pub async fn resend_confirmation(
         &self,
@@ -37,8 +65,9 @@ impl ClinicStore {
         record_key: &str,
         phone: &PhoneNumber,
         second: &SecondFactor,
+        by: ResendBy,
     ) -> Result<Resent, PrepareError> {
-        Ok(bounded(self.try_resend((call_id, record_key), phone, second)).await??)
+        Ok(bounded(self.try_resend((call_id, record_key), phone, second, by)).await??)
     }
 
     async fn try_resend(
@@ -46,10 +75,10 @@ impl ClinicStore {
         (call_id, record_key): (&str, &str),
         phone: &PhoneNumber,
         second: &SecondFactor,
+        by: ResendBy,
     ) -> Result<Result<Resent, Refusal>, DbError> {
-        let sends = |kind| kind == ChannelKind::Sms;
-        let Some(tenant) = self.notices.as_ref().filter(|it| it.notifications.of(Event::AppointmentBooked).any(|(kind, _)| sends(kind)))
-        else {
+        let channel = by.channel();
+        let Some(tenant) = self.notices.as_ref().filter(|tenant| by.is_sent_by(tenant)) else {
             return Ok(Err(Refusal::NoMessages));
         };
         let (mut transaction, now) = self.begin().await?;
@@ -74,9 +103,10 @@ impl ClinicStore {
         let subject = appointment.to_string();
         let before = sqlx::query!(
             r#"SELECT status, created_at > now() - interval '1 day' AS "is_recent!", dedupe_key = $2 AS "is_this!"
-               FROM outbox WHERE subject = $1 AND channel = 'sms' ORDER BY position DESC LIMIT 100"#,
+               FROM outbox WHERE subject = $1 AND channel = $3 ORDER BY position DESC LIMIT 100"#,
             subject,
-            told.key(ChannelKind::Sms)
+            told.key(channel),
+            channel.as_str()
         )
         .fetch_all(&mut *transaction)
         .await?;
@@ -86,7 +116,9 @@ impl ClinicStore {
             return Ok(Err(Refusal::SentTooOften));
         }
         let earlier = before.iter().find(|row| !row.is_this).map(|row| NoticeStatus::read(&row.status)).transpose()?;
-        self.tell(&mut transaction, call_id, &told, sends).await?;
+        if self.tell(&mut transaction, call_id, &told, |kind| kind == channel).await?.is_empty() {
+            return Ok(Err(Refusal::NoAddress));
+        }
         if !is_repetition {
             audit::append(&mut transaction, &self.tenant, Some(call_id), Actor::Agent, "confirmation.resent", Some(&subject)).await?;
         }

@@ -38,6 +38,7 @@ pub(super) fn refused(refusal: &Refusal, said: Said<'_>) -> ToolError {
         Refusal::Past => ("past", None),
         Refusal::NothingToCome => ("nothing_to_come", None),
         Refusal::NoMessages => ("no_messages", None),
+        Refusal::NoAddress => ("no_address", None),
         Refusal::SentTooOften => ("sent_too_often", None),
     };
     let advice = match (refusal, alternatives.map(Vec::is_empty)) {
@@ -55,6 +56,7 @@ pub(super) fn refused(refusal: &Refusal, said: Said<'_>) -> ToolError {
         (Refusal::NotWaiting, None) => "; ask for both again and never say which is wrong",
         (Refusal::TooManyAttempts, None) => "; say that you cannot look it up and offer to take a message",
         (Refusal::SentTooOften, None) => "; say so, tell the appointment instead if the caller wants it, and do not try again",
+        (Refusal::NoAddress, None) => "; say so, and offer a text message if the clinic sends them; never ask for an address to send it to",
         (Refusal::SameTime, None) => "; ask for another time",
         (Refusal::ChangedMeanwhile, None) => "; tell the caller, and prepare it anew",
         (_, None) => "; tell the caller",

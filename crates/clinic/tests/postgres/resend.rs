@@ -1,7 +1,7 @@
 //! A confirmation sent again: to its patient's number, to whoever knows two things, a few times a day.
 
 use frontdesk_clinic::ClinicStore;
-use frontdesk_clinic::booking::{PrepareError, Refusal, Resent, SecondFactor};
+use frontdesk_clinic::booking::{PrepareError, Refusal, ResendBy, Resent, SecondFactor};
 use frontdesk_clinic::outbox::NoticeStatus;
 
 use super::outbox::{book, telling_clinic};
@@ -12,7 +12,7 @@ const SLOT: &str = "2026-12-01T09:00";
 const TEXTS: &str = "SELECT count(*) FROM outbox WHERE channel = 'sms'";
 
 async fn resend(clinic: &ClinicStore, key: &str, caller: usize, second: SecondFactor) -> Result<Resent, PrepareError> {
-    clinic.resend_confirmation("again", key, &wish(SLOT, caller).phone, &second).await
+    clinic.resend_confirmation("again", key, &wish(SLOT, caller).phone, &second, ResendBy::Text).await
 }
 
 fn name(caller: usize) -> SecondFactor {

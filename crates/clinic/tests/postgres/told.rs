@@ -4,14 +4,18 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use frontdesk_clinic::booking::{Refusal, ResendBy, SecondFactor};
 use frontdesk_clinic::config::{EmailBy, PatientEmailNotices, SheetsNotices};
 use frontdesk_clinic::outbox::{Channels, Dispatcher, DispatcherOptions};
 use frontdesk_clinic::{ClinicStore, Tenant, TenantId};
 use frontdesk_notify::{Channel, ChannelKind, Event, Field, Notice, Receipt, SendError};
+use serde_json::json;
 
 use super::outbox::book;
 use super::patients::{register, registration};
 use super::support::{TestDatabase, demo_tenant, keys};
+use super::tools::Call;
+use super::wishes::{refusal, wish};
 
 /// Keeps what it is given.
 #[derive(Default)]
@@ -73,6 +77,36 @@ async fn a_patient_whose_address_is_known_gets_an_email_and_another_none() {
     let told = mail.appointment.as_ref().unwrap();
     assert_eq!((mail.event, told.code.as_ref()), (Event::AppointmentBooked, Some(&booked.confirmation_code)));
     assert_eq!((&told.name, &told.phone, &told.practitioner), (&None, &None, &None), "no more than the clinic allows");
+}
+
+#[tokio::test]
+async fn a_confirmation_goes_by_email_again_to_the_address_that_the_patient_left_and_to_no_other() {
+    let test = TestDatabase::new().await;
+    let clinic = clinic(&test, &[]);
+    register(&clinic, "one", &registration("Patient Number1", "2025550001", 1981)).await;
+    book(&clinic, "one", "2026-12-01T09:00", 1).await;
+    let other = book(&clinic, "two", "2026-12-01T10:00", 2).await;
+    let again = async |caller: usize, second, by| {
+        let phone = wish("2026-12-01T09:00", caller).phone;
+        clinic.resend_confirmation("again", "t1", &phone, &second, by).await
+    };
+    let name = || SecondFactor::Name("Patient Number1".to_owned().into());
+    let resent = again(1, name(), ResendBy::Email).await.unwrap();
+    assert_eq!(again(1, name(), ResendBy::Email).await.unwrap(), resent, "once a tool call");
+    let code = SecondFactor::Code(other.confirmation_code);
+    assert_eq!(refusal(again(2, code, ResendBy::Email).await.unwrap_err()), Refusal::NoAddress);
+    assert_eq!(refusal(again(1, name(), ResendBy::Text).await.unwrap_err()), Refusal::NoMessages);
+    assert_eq!(test.count("SELECT count(*) FROM audit_events WHERE action = 'confirmation.resent'").await, 1);
+    let (mails, _) = delivered(&test).await;
+    let to: Vec<&str> = mails.iter().map(|mail| mail.recipient.as_ref().unwrap().expose().as_str()).collect();
+    assert_eq!(to, ["canary.mail@example.com"; 2]);
+    // The model is told of the one way that there is.
+    let call = Call::with(&clinic, "tools", tenant(&[]));
+    let tool = call.tools.get("resend_confirmation").unwrap();
+    assert!(tool.description().contains("as an e-mail") && !tool.description().contains("text message"), "{}", tool.description());
+    let said = call.run("resend_confirmation", json!({ "phone": "202 555 0001", "patient_name": "Patient Number1" })).await.unwrap();
+    assert_eq!(said["state"], "on_its_way");
+    assert_eq!(delivered(&test).await.0.len(), 1, "not asked for by which way, it goes by that one");
 }
 
 #[tokio::test]
