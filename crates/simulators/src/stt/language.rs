@@ -1,10 +1,12 @@
 //! In which language something is, judged by its words alone.
 
+use frontdesk_agent::spoken::SPANISH_CARDINALS;
+
 /// What asks the service to find the language out (developers.deepgram.com, "Multilingual Codeswitching").
 pub const MULTILINGUAL: &str = "multi";
 
-/// Words that are Spanish and not English, without those that are neither's sign ("no", "me", "a").
-const SPANISH: [&str; 66] = [
+/// Words that are Spanish and not English, numbers apart, without those that are neither's sign ("no", "me", "a").
+const SPANISH: [&str; 55] = [
     "el",
     "la",
     "los",
@@ -19,6 +21,8 @@ const SPANISH: [&str; 66] = [
     "nombre",
     "quiero",
     "quisiera",
+    "paciente",
+    "registrarme",
     "necesito",
     "cita",
     "hora",
@@ -46,19 +50,6 @@ const SPANISH: [&str; 66] = [
     "viernes",
     "sábado",
     "domingo",
-    "cero",
-    "uno",
-    "dos",
-    "tres",
-    "cuatro",
-    "cinco",
-    "seis",
-    "siete",
-    "ocho",
-    "nueve",
-    "diez",
-    "once",
-    "doce",
     "primera",
     "primero",
     "segunda",
@@ -83,7 +74,7 @@ const ENGLISH: [&str; 30] = [
 pub fn language_of(text: &str) -> &'static str {
     let lower = text.to_lowercase();
     let count = |of: &[&str]| lower.split(|c: char| !c.is_alphanumeric()).filter(|word| of.contains(word)).count();
-    if count(&SPANISH) > count(&ENGLISH) { "es" } else { "en" }
+    if count(&SPANISH) + count(&SPANISH_CARDINALS) > count(&ENGLISH) { "es" } else { "en" }
 }
 
 #[cfg(test)]

@@ -258,15 +258,12 @@ impl Booking {
     }
 
     pub(super) fn settle(&mut self, outcome: Outcome, known: &mut Known) -> Reaction {
+        let Some(outcome) = Pending::turn(&mut self.pending, outcome) else { return Reaction::default() };
         match outcome {
             Outcome::Result(found) if found.get("identified").is_some() => Reaction::default(),
             Outcome::Result(found) => self.found(&found),
-            Outcome::Prepared(pending) => {
-                self.pending = Some(pending);
-                Reaction::default()
-            }
+            Outcome::Prepared(_) => Reaction::default(),
             Outcome::Done(result) => {
-                self.pending = None;
                 let spoken = result.get("spoken").and_then(Value::as_str).unwrap_or_default();
                 let moved = format!("That is done. Your appointment is now on {} Your code stays the same.", slots::stopped(spoken));
                 self.booked = Some(result);
@@ -275,10 +272,7 @@ impl Booking {
                 }
                 Reaction::say(format!("Your appointment is booked. {}", self.code().unwrap_or_default()).trim_end())
             }
-            Outcome::Unknown => {
-                self.pending = None;
-                Reaction::say(CHECKING)
-            }
+            Outcome::Unknown => Reaction::say(CHECKING),
             Outcome::Failed(fault) => self.failed(&fault, known),
         }
     }
@@ -336,20 +330,7 @@ impl Booking {
 
     fn failed(&mut self, fault: &Fault, known: &mut Known) -> Reaction {
         match fault.code.as_str() {
-            // It is being read back again, or the answer to it is still to come.
-            "read_back_incomplete" | "caller_has_not_answered" => {
-                if let Some(pending) = &mut self.pending {
-                    pending.agreed = false;
-                }
-                return Reaction::default();
-            }
-            "slot_taken" | "not_bookable" => return self.refused(fault),
-            _ => {}
-        }
-        // Whatever it was, it has to be prepared anew.
-        self.pending = None;
-        match fault.code.as_str() {
-            "superseded" | "unknown_confirmation" => Reaction::default(),
+            "slot_taken" | "not_bookable" => self.refused(fault),
             "not_found" if self.moves => {
                 self.code = None;
                 known.phone = None;
@@ -385,7 +366,6 @@ impl Booking {
 
     /// Somebody was faster, or nobody works then: the alternatives take the place of what was found.
     fn refused(&mut self, fault: &Fault) -> Reaction {
-        self.pending = None;
         let alternatives = slots::read(fault.details.get("alternatives").unwrap_or(&Value::Null));
         let day = self.choice.take().and_then(|choice| choice.date());
         if alternatives.is_empty() {

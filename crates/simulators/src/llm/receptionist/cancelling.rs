@@ -70,34 +70,19 @@ impl Cancelling {
     }
 
     pub(super) fn settle(&mut self, outcome: Outcome, known: &mut Known) -> Reaction {
+        let Some(outcome) = Pending::turn(&mut self.pending, outcome) else { return Reaction::default() };
         let fault = match outcome {
-            Outcome::Prepared(pending) => {
-                self.pending = Some(pending);
-                return Reaction::default();
-            }
             Outcome::Done(result) => {
-                self.pending = None;
                 self.cancelled = true;
                 let which =
                     result.get("spoken").and_then(|spoken| spoken.as_str()).map(|spoken| format!(" on {spoken}")).unwrap_or_default();
                 return Reaction::say(format!("That is done. Your appointment{which} is cancelled."));
             }
-            Outcome::Unknown => {
-                self.pending = None;
-                return Reaction::say(CHECKING);
-            }
-            Outcome::Result(_) => return Reaction::default(),
+            Outcome::Unknown => return Reaction::say(CHECKING),
             Outcome::Failed(fault) => fault,
+            Outcome::Result(_) | Outcome::Prepared(_) => return Reaction::default(),
         };
-        if ["read_back_incomplete", "caller_has_not_answered"].contains(&fault.code.as_str()) {
-            if let Some(pending) = &mut self.pending {
-                pending.agreed = false;
-            }
-            return Reaction::default();
-        }
-        self.pending = None;
         match fault.code.as_str() {
-            "superseded" | "unknown_confirmation" => Reaction::default(),
             "not_found" => {
                 self.failures += 1;
                 self.code = None;

@@ -87,34 +87,20 @@ impl Queueing {
     }
 
     pub(super) fn settle(&mut self, outcome: Outcome, known: &mut Known) -> Reaction {
+        let Some(outcome) = Pending::turn(&mut self.pending, outcome) else { return Reaction::default() };
         let fault = match outcome {
-            Outcome::Prepared(pending) => {
-                self.pending = Some(pending);
-                return Reaction::default();
-            }
             Outcome::Done(_) => {
-                (self.pending, self.over) = (None, true);
+                self.over = true;
                 let left = "You are off the waiting list.";
                 return Reaction::say(if self.leaves { left } else { "You are on the waiting list. We call you if a time becomes free." });
             }
-            Outcome::Unknown => {
-                self.pending = None;
-                return Reaction::say(CHECKING);
-            }
-            Outcome::Result(_) => return Reaction::default(),
+            Outcome::Unknown => return Reaction::say(CHECKING),
             Outcome::Failed(fault) => fault,
+            Outcome::Result(_) | Outcome::Prepared(_) => return Reaction::default(),
         };
-        if ["read_back_incomplete", "caller_has_not_answered"].contains(&fault.code.as_str()) {
-            if let Some(pending) = &mut self.pending {
-                pending.agreed = false;
-            }
-            return Reaction::default();
-        }
-        self.pending = None;
         self.failures += 1;
         let again = |say: &str, failures: u32| if failures < FAILURES_MAX { Reaction::say(say) } else { Reaction::stuck(say) };
         match fault.code.as_str() {
-            "superseded" | "unknown_confirmation" => Reaction::default(),
             "already_waiting" => {
                 self.over = true;
                 Reaction::say("You are on the waiting list for that already.")

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::names;
 use super::task::{CHECKING, Heard, Known, Outcome, Pending, Reaction, Step};
-use super::words::{Words, wants_repetition};
+use super::words::wants_repetition;
 
 /// After so many failures somebody else has to look.
 const FAILURES_MAX: u32 = 3;
@@ -34,7 +34,7 @@ pub(super) struct Registering {
 
 impl Registering {
     pub(super) fn open(heard: &Heard<'_>) -> Self {
-        Self { is_spanish: is_spanish(&heard.words), ..Self::default() }
+        Self { is_spanish: heard.is_spanish(), ..Self::default() }
     }
 
     /// Whether something else than a number was asked for: digits in the answer are no telephone number then.
@@ -102,7 +102,7 @@ impl Registering {
 
     pub(super) fn step(&self, known: &Known) -> Step {
         if let Some(pending) = &self.pending {
-            return pending.step_with(if self.is_spanish { "Gracias. Un momento, por favor." } else { "Thank you. One moment, please." });
+            return pending.step_with(self.is_spanish);
         }
         let Some(name) = &known.name else { return Step::Ask(self.say(NAME)) };
         let Some(born) = &self.born else { return Step::Ask(self.say(BORN)) };
@@ -131,32 +131,18 @@ impl Registering {
     }
 
     pub(super) fn settle(&mut self, outcome: Outcome, known: &mut Known) -> Reaction {
+        let Some(outcome) = Pending::turn(&mut self.pending, outcome) else { return Reaction::default() };
         let fault = match outcome {
-            Outcome::Prepared(pending) => {
-                self.pending = Some(pending);
-                return Reaction::default();
-            }
             Outcome::Done(result) => {
-                (self.pending, self.over) = (None, true);
+                self.over = true;
                 let was_known = result.get("already_registered").and_then(Value::as_bool).unwrap_or_default();
                 return Reaction::say(self.say(if was_known { KNOWN } else { DONE }));
             }
-            Outcome::Unknown => {
-                self.pending = None;
-                return Reaction::say(CHECKING);
-            }
-            Outcome::Result(_) => return Reaction::default(),
+            Outcome::Unknown => return Reaction::say(CHECKING),
             Outcome::Failed(fault) => fault,
+            Outcome::Result(_) | Outcome::Prepared(_) => return Reaction::default(),
         };
-        if ["read_back_incomplete", "caller_has_not_answered"].contains(&fault.code.as_str()) {
-            if let Some(pending) = &mut self.pending {
-                pending.agreed = false;
-            }
-            return Reaction::default();
-        }
-        self.pending = None;
         match fault.code.as_str() {
-            "superseded" | "unknown_confirmation" => Reaction::default(),
             "invalid_arguments" if self.failures < FAILURES_MAX => {
                 self.failures += 1;
                 for field in fault.fields() {
@@ -174,11 +160,6 @@ impl Registering {
             _ => Reaction::stuck("I'm sorry, I cannot register you by telephone."),
         }
     }
-}
-
-/// Whether the words are Spanish.
-pub(super) fn is_spanish(words: &Words) -> bool {
-    words.any(&["quiero", "quisiera", "paciente", "registrarme", "buenos", "buenas", "cita", "hola"])
 }
 
 /// A yes or a no in either language.
@@ -208,6 +189,7 @@ pub(super) fn bare(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::numbers;
+    use super::super::words::Words;
     use super::*;
 
     #[test]

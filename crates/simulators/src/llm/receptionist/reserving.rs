@@ -64,7 +64,7 @@ impl Reserving {
     /// What is needed next.
     pub(super) fn step(&self, known: &Known) -> Step {
         if let Some(pending) = &self.pending {
-            return pending.step_with("Gracias. Un momento, por favor.");
+            return pending.step_with(true);
         }
         let Some(name) = &known.name else { return Step::Ask("¿Cuál es el nombre completo del paciente?".into()) };
         let Some(phone) = &known.phone else { return Step::Ask("¿Cuál es su número de teléfono?".into()) };
@@ -79,36 +79,25 @@ impl Reserving {
 
     /// Takes a tool's output.
     pub(super) fn settle(&mut self, outcome: Outcome, known: &mut Known) -> Reaction {
+        let Some(outcome) = Pending::turn(&mut self.pending, outcome) else { return Reaction::default() };
         let fault = match outcome {
             Outcome::Result(found) => {
                 self.found(slots::read(found.get("slots").unwrap_or(&Value::Null)));
                 return if self.slots.is_none() { Reaction::say(NOT_FOUND) } else { Reaction::default() };
             }
-            Outcome::Prepared(pending) => {
-                self.pending = Some(pending);
-                return Reaction::default();
-            }
             Outcome::Done(result) => {
-                (self.pending, self.over) = (None, true);
+                self.over = true;
                 let code = result.get("confirmation_code_spoken").and_then(Value::as_str).unwrap_or_default();
                 return Reaction::say(format!("Su cita está reservada. Su código de confirmación es {}", stopped(code)));
             }
             Outcome::Unknown => {
-                self.pending = None;
                 return Reaction::say("Estoy comprobando si ha quedado reservada. Nos pondremos en contacto con usted.");
             }
             Outcome::Failed(fault) => fault,
+            Outcome::Prepared(_) => return Reaction::default(),
         };
-        if ["read_back_incomplete", "caller_has_not_answered"].contains(&fault.code.as_str()) {
-            if let Some(pending) = &mut self.pending {
-                pending.agreed = false;
-            }
-            return Reaction::default();
-        }
-        self.pending = None;
         self.failures += 1;
         match fault.code.as_str() {
-            "superseded" | "unknown_confirmation" => Reaction::default(),
             _ if fault.is_passing() => Reaction::default(),
             _ if self.failures > FAILURES_MAX => Reaction::stuck("Lo siento, no puedo reservar la cita por teléfono."),
             "slot_taken" | "not_bookable" => {

@@ -11,9 +11,10 @@ use super::listing::Listing;
 use super::message::Errand;
 use super::numbers;
 use super::queueing::Queueing;
-use super::registering::{Registering, is_spanish};
+use super::registering::Registering;
 use super::reserving::Reserving;
 use super::words::{Intent, Words, yes_or_no};
+use crate::stt::language_of;
 
 /// An utterance of the caller.
 #[derive(Debug)]
@@ -28,6 +29,11 @@ impl<'a> Heard<'a> {
         let words = Words::of(text);
         let yes = yes_or_no(&words);
         Self { text: text.trim(), words, yes }
+    }
+
+    /// Whether it is Spanish.
+    pub(super) fn is_spanish(&self) -> bool {
+        language_of(self.text) == "es"
     }
 }
 
@@ -168,16 +174,39 @@ pub(super) struct Pending {
 impl Pending {
     /// Confirms once the caller has agreed; until then, reads back.
     pub(super) fn step(&self) -> Step {
-        self.step_with("Thank you. One moment, please.")
+        self.step_with(false)
     }
 
-    /// The same, with these words at the confirmation.
-    pub(super) fn step_with(&self, say: &'static str) -> Step {
+    /// The same, with a word in Spanish at the confirmation.
+    pub(super) fn step_with(&self, is_spanish: bool) -> Step {
         if self.agreed {
+            let say = if is_spanish { "Gracias. Un momento, por favor." } else { "Thank you. One moment, please." };
             let arguments = serde_json::json!({ "confirmation_id": self.id });
             return Step::Call { say, name: super::CONFIRM, arguments };
         }
         Step::Ask(self.read_back.clone())
+    }
+
+    /// Keeps an action that was prepared, and lets go of it once a tool has spoken about it; gives back what the task has to answer.
+    pub(super) fn turn(pending: &mut Option<Self>, outcome: Outcome) -> Option<Outcome> {
+        let code = if let Outcome::Failed(fault) = &outcome { fault.code.clone() } else { String::new() };
+        match (code.as_str(), outcome) {
+            (_, Outcome::Prepared(prepared)) => *pending = Some(prepared),
+            // It is being read back again, or the answer to it is still to come.
+            ("read_back_incomplete" | "caller_has_not_answered", _) => {
+                if let Some(pending) = pending {
+                    pending.agreed = false;
+                }
+            }
+            // It has to be prepared anew.
+            ("superseded" | "unknown_confirmation", _) => *pending = None,
+            (_, outcome @ Outcome::Result(_)) => return Some(outcome),
+            (_, outcome) => {
+                *pending = None;
+                return Some(outcome);
+            }
+        }
+        None
     }
 }
 
@@ -232,7 +261,7 @@ impl Task {
     pub(super) fn open(intent: Intent, heard: &Heard<'_>, facts: &Facts) -> Self {
         let flow = match intent {
             Intent::Move if facts.can_move => Flow::Booking(Box::new(Booking::open_move(heard, facts))),
-            Intent::Book if is_spanish(&heard.words) => Flow::Reserving(Box::default()),
+            Intent::Book if heard.is_spanish() => Flow::Reserving(Box::default()),
             Intent::List => Flow::Listing(Listing::default()),
             Intent::Resend => Flow::Listing(Listing::resending()),
             Intent::Book | Intent::Move => Flow::Booking(Box::new(Booking::open(heard, facts))),
