@@ -9,7 +9,7 @@ use frontdesk_telephony::sdp::{Codec, Direction, LocalMedia, offer};
 use frontdesk_telephony::sip::{OutgoingInvite, Transport};
 use tokio::net::UdpSocket;
 
-use crate::support::{CALLER, Desk, LOCAL, NUMBER, Phone, Workers, within};
+use crate::support::{CALLER, Desk, LOCAL, NUMBER, Phone, Talk, Workers, within};
 
 #[tokio::test]
 async fn both_hear_each_other() {
@@ -97,13 +97,8 @@ async fn keys_go_both_ways() {
 
 #[tokio::test]
 async fn a_held_call_is_silent_not_dead_and_goes_on_elsewhere() {
-    let desk = Desk::start(|config| config.waits.silence = Duration::from_millis(700)).await;
-    let mut workers = Workers::register(&desk).await;
-    let call = Phone::new().await.dial(desk.address()).await;
-    let agent = workers.join().await;
-    let _speaking = agent.speak(440.0).await;
-    let mut line = call.answered().await;
-    line.hears(440.0).await;
+    let Talk { desk, workers: _workers, mut line, agent: _agent, speaking: _speaking } =
+        Talk::begin(|config| config.waits.silence = Duration::from_millis(700)).await;
     // On hold: the caller neither sends nor listens, for longer than the line may be silent.
     line.local = LocalMedia { direction: Direction::Inactive, version: 2, ..line.local };
     let answer = within("the hold", line.dialog.reinvite(offer(&line.local))).await.expect("holding is allowed");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use frontdesk_bridge::CallOutcome;
 use frontdesk_livekit::room::{DisconnectReason, EndReason, RoomEvent};
 
-use crate::support::{Desk, Phone, Workers};
+use crate::support::Talk;
 
 fn room_end(event: RoomEvent) -> Option<EndReason> {
     match event {
@@ -16,13 +16,8 @@ fn room_end(event: RoomEvent) -> Option<EndReason> {
 
 #[tokio::test]
 async fn a_caller_who_hangs_up_leaves_the_room_and_the_room_ends() {
-    let mut desk = Desk::start(|config| config.waits.room_linger = Duration::from_secs(1)).await;
-    let mut workers = Workers::register(&desk).await;
-    let call = Phone::new().await.dial(desk.address()).await;
-    let mut agent = workers.join().await;
-    let _speaking = agent.speak(440.0).await;
-    let mut line = call.answered().await;
-    line.hears(440.0).await;
+    let Talk { mut desk, workers: _workers, line, mut agent, speaking: _speaking } =
+        Talk::begin(|config| config.waits.room_linger = Duration::from_secs(1)).await;
     line.hang_up().await;
     let mut told = false;
     let reason = agent
@@ -47,13 +42,7 @@ async fn a_caller_who_hangs_up_leaves_the_room_and_the_room_ends() {
 
 #[tokio::test]
 async fn an_agent_hangs_up_by_deleting_the_room() {
-    let mut desk = Desk::start(|_| {}).await;
-    let mut workers = Workers::register(&desk).await;
-    let call = Phone::new().await.dial(desk.address()).await;
-    let agent = workers.join().await;
-    let _speaking = agent.speak(440.0).await;
-    let mut line = call.answered().await;
-    line.hears(440.0).await;
+    let Talk { mut desk, workers: _workers, mut line, agent, speaking: _speaking } = Talk::begin(|_| {}).await;
     desk.api.delete_room(&agent.job.room).await.expect("the room is there");
     line.is_hung_up().await;
     assert_eq!(desk.report().await.outcome, CallOutcome::AgentHungUp);
@@ -62,13 +51,7 @@ async fn an_agent_hangs_up_by_deleting_the_room() {
 
 #[tokio::test]
 async fn an_agent_hangs_up_by_leaving_and_deleting_the_room() {
-    let mut desk = Desk::start(|_| {}).await;
-    let mut workers = Workers::register(&desk).await;
-    let call = Phone::new().await.dial(desk.address()).await;
-    let agent = workers.join().await;
-    let speaking = agent.speak(440.0).await;
-    let mut line = call.answered().await;
-    line.hears(440.0).await;
+    let Talk { mut desk, workers: _workers, mut line, agent, speaking } = Talk::begin(|_| {}).await;
     drop(speaking);
     agent.room.leave(DisconnectReason::ClientInitiated).await;
     desk.api.delete_room(&agent.job.room).await.expect("the room is there");
@@ -80,13 +63,8 @@ async fn an_agent_hangs_up_by_leaving_and_deleting_the_room() {
 
 #[tokio::test]
 async fn an_agent_hangs_up_by_removing_the_caller() {
-    let mut desk = Desk::start(|config| config.waits.room_linger = Duration::from_millis(300)).await;
-    let mut workers = Workers::register(&desk).await;
-    let call = Phone::new().await.dial(desk.address()).await;
-    let agent = workers.join().await;
-    let _speaking = agent.speak(440.0).await;
-    let mut line = call.answered().await;
-    line.hears(440.0).await;
+    let Talk { mut desk, workers: _workers, mut line, agent, speaking: _speaking } =
+        Talk::begin(|config| config.waits.room_linger = Duration::from_millis(300)).await;
     desk.api.remove_participant(&agent.job.room, &agent.caller().identity).await.expect("the caller is there");
     line.is_hung_up().await;
     assert_eq!(desk.report().await.outcome, CallOutcome::AgentHungUp);
@@ -99,13 +77,7 @@ async fn a_dead_line_is_hung_up() {
         config.waits.silence = Duration::from_millis(500);
         config.waits.room_linger = Duration::from_millis(300);
     };
-    let mut desk = Desk::start(adjust).await;
-    let mut workers = Workers::register(&desk).await;
-    let call = Phone::new().await.dial(desk.address()).await;
-    let agent = workers.join().await;
-    let _speaking = agent.speak(440.0).await;
-    let mut line = call.answered().await;
-    line.hears(440.0).await;
+    let Talk { mut desk, workers: _workers, mut line, agent: _agent, speaking: _speaking } = Talk::begin(adjust).await;
     line.rtp = None;
     line.is_hung_up().await;
     assert_eq!(desk.report().await.outcome, CallOutcome::MediaTimedOut);

@@ -7,7 +7,7 @@ use frontdesk_livekit::Credentials;
 use frontdesk_livekit::room::{ParticipantKind, RoomEvent};
 use tokio::net::TcpListener;
 
-use crate::support::{Desk, HEARD, LOCAL, Log, PATIENCE, Phone, Workers, clip, config, eventually, find_clip, within};
+use crate::support::{Desk, HEARD, LOCAL, Log, PATIENCE, Phone, Talk, Workers, clip, config, eventually, find_clip, within};
 
 /// Short, but long enough for a busy machine to join a room.
 fn hasty(config: &mut BridgeConfig) {
@@ -144,13 +144,8 @@ async fn a_wrong_secret_is_named() {
 
 #[tokio::test]
 async fn a_caller_whose_room_is_lost_is_told() {
-    let mut desk = Desk::start(|config| config.waits.room_media = Duration::from_secs(1)).await;
-    let mut workers = Workers::register(&desk).await;
-    let call = Phone::new().await.dial(desk.address()).await;
-    let agent = workers.join().await;
-    let _speaking = agent.speak(440.0).await;
-    let mut line = call.answered().await;
-    line.hears(440.0).await;
+    let Talk { mut desk, workers: _workers, mut line, agent: _agent, speaking: _speaking } =
+        Talk::begin(|config| config.waits.room_media = Duration::from_secs(1)).await;
     desk.server.kill().await;
     let began = Instant::now();
     let heard = line.is_hung_up().await;

@@ -9,36 +9,13 @@ use frontdesk_livekit::api::NewRoom;
 use frontdesk_livekit::room::{DisconnectReason, RoomEvent};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
-use tokio_util::sync::DropGuard;
 
-use crate::support::{Agent, Desk, HEARD, Line, Phone, Workers, clip, find_clip, run_agent, within};
+use crate::support::{Desk, HEARD, Phone, Talk, Workers, clip, find_clip, run_agent, within};
 
 fn redispatched(event: BridgeEvent) -> Option<u32> {
     match event {
         BridgeEvent::Redispatched { dispatches, .. } => Some(dispatches),
         _ => None,
-    }
-}
-
-/// A call in which the first agent is heard.
-struct Talk {
-    desk: Desk,
-    workers: Workers,
-    line: Line,
-    agent: Agent,
-    speaking: DropGuard,
-}
-
-impl Talk {
-    async fn begin(adjust: impl FnOnce(&mut BridgeConfig)) -> Self {
-        let desk = Desk::start(adjust).await;
-        let mut workers = Workers::register(&desk).await;
-        let call = Phone::new().await.dial(desk.address()).await;
-        let agent = workers.join().await;
-        let speaking = agent.speak(440.0).await;
-        let mut line = call.answered().await;
-        line.hears(440.0).await;
-        Self { desk, workers, line, agent, speaking }
     }
 }
 

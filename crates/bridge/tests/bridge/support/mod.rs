@@ -3,6 +3,7 @@
 mod agent;
 mod log;
 mod phone;
+mod talk;
 mod tone;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -21,6 +22,7 @@ use tokio::sync::broadcast;
 pub(crate) use agent::{Agent, Workers, run_agent};
 pub(crate) use log::Log;
 pub(crate) use phone::{Line, Phone};
+pub(crate) use talk::Talk;
 pub(crate) use tone::{HEARD, clip, find_clip, is_tone};
 
 /// Loopback.
