@@ -12,7 +12,7 @@ use frontdesk_telephony::rtp::RtpSession;
 use crate::mixer::{Mixer, SourceId};
 
 /// Audio that the RTP session gathers before a talk spurt, in milliseconds: so much unevenness of the room is absorbed.
-pub(crate) const PREBUFFER_MS: u32 = 60;
+pub(crate) const PREBUFFER_MS: u32 = 40;
 /// Audio that may wait in the RTP session, in milliseconds; beyond, the newest is dropped.
 pub(crate) const QUEUE_MAX_MS: u32 = 1000;
 /// More waiting than this is a delay worth getting rid of.

@@ -33,7 +33,12 @@ impl Speech {
     /// Forgets what was spoken ahead.
     pub(super) async fn drop_ahead(&mut self) {
         let Some(ahead) = self.ahead.take() else { return };
-        let Some(stream) = self.stream.as_mut().filter(|_| ahead.finished.is_none()) else { return };
+        let Some(stream) = self.stream.as_mut() else { return };
+        if ahead.finished.is_some() {
+            // Nobody will hear it: what is asked for next need not wait for its end.
+            stream.cut_off();
+            return;
+        }
         if let Err(error) = bounded(self.service.name(), stream.clear()).await {
             self.lost(error).await;
         }

@@ -35,6 +35,12 @@ impl FlushBudget {
         self.sent.push_back(now);
     }
 
+    /// From when on so many may be sent.
+    pub(super) fn free_from(&self, wanted: usize) -> Duration {
+        let too_many = (self.sent.len() + wanted.min(LIMIT)).saturating_sub(LIMIT);
+        too_many.checked_sub(1).and_then(|last| self.sent.get(last)).map_or(Duration::ZERO, |sent| *sent + WINDOW)
+    }
+
     /// When the oldest flush leaves the window; `None` while some are left.
     pub(super) fn next_free(&mut self, now: Duration) -> Option<Duration> {
         if self.left(now) > 0 { None } else { self.sent.front().map(|sent| *sent + WINDOW) }
@@ -64,6 +70,21 @@ mod tests {
         assert_eq!(budget.left(WINDOW), 1);
         assert_eq!(budget.left(WINDOW + at(1)), 2);
         assert_eq!(budget.left(at(600)), LIMIT);
+    }
+
+    #[test]
+    fn so_many_are_free_from_the_moment_at_which_enough_have_left_the_window() {
+        let mut budget = FlushBudget::default();
+        let at = Duration::from_secs;
+        assert_eq!(budget.free_from(LIMIT), Duration::ZERO);
+        for second in 0..18 {
+            budget.spend(at(second));
+        }
+        assert_eq!((budget.free_from(2), budget.free_from(3), budget.free_from(6)), (Duration::ZERO, WINDOW, at(3) + WINDOW));
+        for wanted in 3..=LIMIT {
+            let from = budget.free_from(wanted);
+            assert!(budget.left(from - Duration::from_millis(1)) < wanted && budget.left(from) >= wanted, "{wanted}");
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -115,8 +115,10 @@ type Stamped = (u64, SpeechEvent);
 
 /// One call's speech.
 struct SpeakStream {
-    /// Whether the budget of flushes is ample.
-    ample: Arc<AtomicBool>,
+    /// The clock of the order book.
+    started: Instant,
+    /// From when on speech that may never be wanted can be asked for, by that clock.
+    ahead_from_ms: Arc<AtomicU64>,
     commands: mpsc::Sender<Command>,
     events: mpsc::Receiver<Stamped>,
     task: Task,
@@ -131,9 +133,9 @@ impl SpeakStream {
         let (commands, orders) = mpsc::channel(COMMAND_QUEUE);
         let (results, events) = mpsc::channel(EVENT_QUEUE);
         let state = State::new(timeouts, hz);
-        let ample = state.utterances.ample();
+        let (started, ahead_from_ms) = (state.started, state.utterances.ahead_from_ms());
         let task = Task::spawn(drive(wire, dial, (timeouts, keep_alive), state, orders, results));
-        Self { ample, commands, events, task, close_within: timeouts.close, clears: 0, closed: false }
+        Self { started, ahead_from_ms, commands, events, task, close_within: timeouts.close, clears: 0, closed: false }
     }
 
     fn command(&self, command: Command) -> Result<(), ProviderError> {
@@ -151,7 +153,7 @@ impl SpeechStream for SpeakStream {
     }
 
     fn may_speak_ahead(&self) -> bool {
-        self.ample.load(Ordering::Relaxed)
+        self.started.elapsed().as_millis() >= u128::from(self.ahead_from_ms.load(Ordering::Relaxed))
     }
 
     async fn clear(&mut self) -> Result<(), ProviderError> {

@@ -7,13 +7,15 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::budget::FlushBudget;
 
 /// At or below this many flushes left, utterances are joined.
 const LOW_BUDGET: usize = 10;
+/// With fewer flushes left than this, nothing is spoken that may never be wanted: they are for what is.
+const AHEAD_BUDGET: usize = 5;
 /// Joined utterances go out when the listener has less than this left to hear; synthesis needs part of it to begin.
 const LEAD: Duration = Duration::from_millis(1_200);
 /// Longest text of one `Speak` message, in characters (developers.deepgram.com, "Text Chunking").
@@ -76,8 +78,8 @@ struct Batch {
 pub(super) struct Utterances {
     hz: u32,
     budget: FlushBudget,
-    /// Whether the budget was ample when it was last looked at.
-    ample: Arc<AtomicBool>,
+    /// From when on the budget has enough for speech that may never be wanted, in milliseconds.
+    ahead_from_ms: Arc<AtomicU64>,
     waiting: VecDeque<Utterance>,
     in_flight: VecDeque<Batch>,
     /// `Clear` messages not answered yet; audio is dropped meanwhile.
@@ -94,7 +96,7 @@ impl Utterances {
         Self {
             hz,
             budget: FlushBudget::default(),
-            ample: Arc::new(AtomicBool::new(true)),
+            ahead_from_ms: Arc::default(),
             waiting: VecDeque::new(),
             in_flight: VecDeque::new(),
             clearing: 0,
@@ -104,9 +106,9 @@ impl Utterances {
         }
     }
 
-    /// Tells whether utterances are sent as they come, without regard to the budget.
-    pub(super) fn ample(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.ample)
+    /// Tells from when on speech that may never be wanted can be asked for, in milliseconds of the caller's clock.
+    pub(super) fn ahead_from_ms(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.ahead_from_ms)
     }
 
     /// Queues an utterance. A text without a letter or digit is never sent: the service may not answer a flush that it has nothing for.
@@ -175,7 +177,8 @@ impl Utterances {
             batch.boundary = self.expected_samples(&batch);
             self.in_flight.push_back(batch);
         }
-        self.ample.store(self.budget.left(now) > LOW_BUDGET, Ordering::Relaxed);
+        let ahead_from = self.budget.free_from(AHEAD_BUDGET).as_millis();
+        self.ahead_from_ms.store(u64::try_from(ahead_from).unwrap_or(u64::MAX), Ordering::Relaxed);
         orders
     }
 

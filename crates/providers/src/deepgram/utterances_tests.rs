@@ -44,6 +44,19 @@ fn an_utterance_is_sent_and_flushed_at_once() {
 }
 
 #[test]
+fn speech_that_may_never_be_wanted_leaves_five_flushes_for_what_is() {
+    let mut book = Utterances::new(HZ);
+    let from = book.ahead_from_ms();
+    for n in 0..15 {
+        assert_eq!(from.load(Ordering::Relaxed), 0, "{n} are used up");
+        say(&mut book, at(n * 3_000), "One two three four.", 1_000);
+    }
+    say(&mut book, at(45_000), "One two three four.", 1_000);
+    let first_leaves = u64::try_from(WINDOW.as_millis()).unwrap();
+    assert_eq!(from.load(Ordering::Relaxed), first_leaves, "time alone brings it back, nothing has to be said for that");
+}
+
+#[test]
 fn with_little_budget_left_utterances_are_joined_while_the_listener_has_audio() {
     let mut book = Utterances::new(HZ);
     for n in 0..10 {
