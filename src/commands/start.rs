@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use frontdesk_clinic::Keyring;
 use frontdesk_livekit::Credentials;
-use frontdesk_livekit::worker::{Capacity, FirstRegistration, Worker, WorkerOptions};
+use frontdesk_livekit::worker::{Capacity, FirstRegistration, JobsAlone, LoadSample, LoadSource, MachineLoad, Worker, WorkerOptions};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -48,6 +48,16 @@ pub(super) async fn open(config: &Config) -> Result<(Arc<Reception>, Arc<Keyring
     Ok((Arc::new(reception), keys, credentials))
 }
 
+/// A load, while no call blocks a thread of the process; with one, the worker is full until the thread comes back.
+#[derive(Debug)]
+struct UnlessBlocked<S>(S);
+
+impl<S: LoadSource> LoadSource for UnlessBlocked<S> {
+    fn sample(&mut self) -> LoadSample {
+        LoadSample { is_blocked: frontdesk_agent::session::blocked_threads() > 0, ..self.0.sample() }
+    }
+}
+
 /// Registers with LiveKit and answers calls until told to stop.
 pub(super) async fn run(config: Config, sources: &Sources) -> Result<(), CommandError> {
     start_logging(&config)?;
@@ -59,8 +69,8 @@ pub(super) async fn run(config: Config, sources: &Sources) -> Result<(), Command
     // A machine at which others work is busy for reasons of its own.
     let (max_jobs, load_threshold) = (config.worker.max_jobs, config.worker.load_threshold);
     let capacity = match config.environment {
-        Environment::Development => Capacity::of_jobs(max_jobs, load_threshold),
-        Environment::Staging | Environment::Production => Capacity::of_machine(max_jobs, load_threshold),
+        Environment::Development => Capacity::new(max_jobs, load_threshold, UnlessBlocked(JobsAlone)),
+        Environment::Staging | Environment::Production => Capacity::new(max_jobs, load_threshold, UnlessBlocked(MachineLoad::start())),
     };
     let (mut workers, mut health, mut apis, mut desks) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for server in servers(&config, credentials)? {

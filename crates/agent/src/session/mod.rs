@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 pub use options::{Describe, Fallback, Providers, Resumed, SessionLimits, SessionOptions};
+pub use watchdog::blocked_threads;
 
 use crate::numbers;
 use crate::record::CallRecord;

@@ -5,7 +5,7 @@
 //! that is blocked can only be given back by whatever blocks it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use frontdesk_conversation::EndReason;
@@ -28,6 +28,32 @@ const LOOKS: u32 = 5;
 const BEATS: u32 = 4 * LOOKS;
 /// Not beating: the session is on its way to the answer, or closes, both of which have bounds of their own.
 const RESTING: u64 = u64::MAX;
+
+/// Sessions that were ended by their watchdog and have not let go of their thread yet.
+static BLOCKED: AtomicUsize = AtomicUsize::new(0);
+
+/// How many threads of this process are blocked by calls that were ended for it. With any, take no further call: every task of the
+/// process may come to stand behind a blocked one.
+#[must_use]
+pub fn blocked_threads() -> usize {
+    BLOCKED.load(Ordering::Relaxed)
+}
+
+/// A session counts as blocking as long as this lives.
+struct Blocking;
+
+impl Blocking {
+    fn begin() -> Self {
+        BLOCKED.fetch_add(1, Ordering::Relaxed);
+        Self
+    }
+}
+
+impl Drop for Blocking {
+    fn drop(&mut self) {
+        BLOCKED.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 /// Shows that a task goes on. Clones are the same heart.
 #[derive(Debug, Clone)]
@@ -114,6 +140,7 @@ impl Watchdog {
             heart.stopped(limits.stuck).await;
             tracing::error!(limit_ms = limits.stuck.as_millis() as u64, "the call's task does not come round any more: the call ends");
             counter!(CALLS_STUCK).increment(1);
+            let _blocking = Blocking::begin();
             heart.cut().cancel();
             let record = blank(EndReason::Stuck, "session: stuck, ended by its watchdog");
             if let Some(store) = store
@@ -123,6 +150,8 @@ impl Watchdog {
             }
             // Fails if the session has come to its senses and ended meanwhile.
             let _ = report.send(record);
+            // A session that only waits is dropped at once, and this with it; one that blocks is not before its thread comes back.
+            std::future::pending::<()>().await;
         };
         tokio::spawn(leash.clone().run_until_cancelled_owned(watching.instrument(span)));
         Self { record, _leash: leash.drop_guard() }

@@ -44,9 +44,10 @@ impl Tenant {
         config.languages = self.voice.by_language.keys().filter_map(|tag| Some((tag.clone(), phrases(tag)?))).collect();
         config.trouble_transfer = self.transfer_targets.iter().find(|target| target.in_trouble).map(|target| target.name.clone());
         config.emergency_phrases.clone_from(&self.emergency.phrases);
-        config.phrases.emergency.clone_from(&self.emergency.text);
+        let emergency = |tag: &String| self.emergency.text_by_language.get(tag).unwrap_or(&self.emergency.text).clone();
+        config.phrases.emergency = emergency(&config.language);
         for (tag, phrases) in &mut config.languages {
-            phrases.emergency.clone_from(self.emergency.text_by_language.get(tag).unwrap_or(&self.emergency.text));
+            phrases.emergency = emergency(tag);
         }
         if let Some(seconds) = self.limits.call_duration_max_s {
             config.duration_max = Duration::from_secs(seconds.into());

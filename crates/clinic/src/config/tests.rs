@@ -253,6 +253,7 @@ fn what_the_agent_says_by_itself_is_in_the_clinics_language_and_an_emergency_is_
     let spanish = load_tenant(&Folder::demo_with("tenant.toml", "language = \"en-US\"", "language = \"es-US\"").0.join("demo")).unwrap();
     let config = spanish.conversation_config(chrono::Utc::now(), Vec::new());
     assert_eq!((config.language.as_str(), config.phrases.filler.as_str()), ("es", "Un momento, por favor."));
+    assert_eq!(config.phrases.emergency, spanish.emergency.text_by_language["es"], "where there is one in its language");
     let tenant = load_tenant(&demo()).unwrap();
     let config = tenant.conversation_config(chrono::Utc::now(), Vec::new());
     assert_eq!((config.phrases.filler.as_str(), &config.phrases.emergency), ("One moment, please.", &tenant.emergency.text));

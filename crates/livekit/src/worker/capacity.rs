@@ -35,7 +35,7 @@ pub struct Standing {
     /// Those of them that are not assigned yet.
     pub waiting_jobs: u32,
     /// 0 to 1: the moving average of the processors' time, what the jobs that do not show there yet will add, memory, and the
-    /// number of jobs, whichever is most.
+    /// number of jobs, whichever is most; 1 while the process is blocked.
     pub load: f32,
     /// Whether no further job is taken.
     pub is_full: bool,
@@ -160,7 +160,8 @@ impl Shared {
             Taken::Accepted => true,
             Taken::Started { settles_at } => *settles_at > now,
         });
-        let load = self.load(places.average.get(), active_jobs, unsettled);
+        let measured = places.average.get();
+        let load = if measured.is_blocked { 1.0 } else { self.load(measured, active_jobs, unsettled) };
         Standing { active_jobs, waiting_jobs, load, is_full: active_jobs >= self.jobs_max || load >= self.load_threshold }
     }
 
@@ -228,7 +229,7 @@ mod tests {
 
     impl Told {
         fn set(&self, cpu: f32, own_cpu: f32, memory: f32) {
-            *self.0.lock().unwrap() = LoadSample { cpu, own_cpu, memory };
+            *self.0.lock().unwrap() = LoadSample { cpu, own_cpu, memory, is_blocked: false };
         }
     }
 
@@ -281,6 +282,22 @@ mod tests {
         told.set(0.1, 0.0, 0.95);
         settle(&capacity, &mut now);
         assert!(capacity.standing().is_full, "memory counts as well");
+    }
+
+    #[test]
+    fn a_process_that_is_blocked_takes_nothing_until_it_is_not() {
+        let told = Told::default();
+        let capacity = Capacity::new(10, 0.7, told.clone());
+        let mut now = Instant::now();
+        told.0.lock().unwrap().is_blocked = true;
+        now += SAMPLE_INTERVAL;
+        capacity.sample(now);
+        assert!(capacity.take(now).is_none() && *capacity.full().borrow());
+        assert_eq!((capacity.standing().load, capacity.standing().active_jobs), (1.0, 0));
+        told.0.lock().unwrap().is_blocked = false;
+        now += SAMPLE_INTERVAL;
+        capacity.sample(now);
+        assert!(capacity.take(now).is_some() && !*capacity.full().borrow());
     }
 
     proptest! {

@@ -19,6 +19,8 @@ pub struct LoadSample {
     pub own_cpu: f32,
     /// Part of the memory that is in use and cannot be had back for the asking.
     pub memory: f32,
+    /// Whether nothing more can be taken on, whatever the rest says: threads are blocked, say.
+    pub is_blocked: bool,
 }
 
 /// Whoever says how busy the machine is. Asked every 500 ms; must not block.
@@ -127,7 +129,7 @@ impl Reading {
             }
             _ => (busy, own),
         };
-        LoadSample { cpu: cpu.clamp(0.0, 1.0), own_cpu: own_cpu.clamp(0.0, 1.0), memory: self.memory }
+        LoadSample { cpu: cpu.clamp(0.0, 1.0), own_cpu: own_cpu.clamp(0.0, 1.0), memory: self.memory, is_blocked: false }
     }
 }
 
@@ -188,7 +190,7 @@ impl Average {
     pub(super) fn get(&self) -> LoadSample {
         let Some(last) = self.samples.back() else { return LoadSample::default() };
         let mean = |value: fn(&LoadSample) -> f32| self.samples.iter().map(value).sum::<f32>() / self.samples.len() as f32;
-        LoadSample { cpu: mean(|sample| sample.cpu), own_cpu: mean(|sample| sample.own_cpu), memory: last.memory }
+        LoadSample { cpu: mean(|sample| sample.cpu), own_cpu: mean(|sample| sample.own_cpu), ..*last }
     }
 }
 

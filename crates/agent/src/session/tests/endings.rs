@@ -4,7 +4,7 @@ use frontdesk_conversation::EndReason;
 use tokio::time::sleep;
 
 use super::*;
-use crate::session::Describe;
+use crate::session::{Describe, blocked_threads};
 use crate::testing::{Answer, FakeLlm, FakeStt};
 use crate::transport::TransportEvent;
 use crate::vad::{VoiceActivity, VoiceActivityDetector, VoiceEvent};
@@ -178,11 +178,18 @@ async fn a_call_that_blocks_its_thread_is_ended_by_its_watchdog_and_others_go_on
     timeout(Duration::from_secs(10), left).await.expect("the caller is let go, and a record is kept");
     assert_eq!(fakes.store.records()[0].outcome, EndReason::Stuck);
     assert!(!other.session.is_finished());
+    assert_eq!(blocked_threads(), 1);
     *go_on.0.lock().unwrap() = true;
     go_on.1.notify_all();
     let record = timeout(Duration::from_secs(10), session).await.expect("it ends").expect("it does not panic");
     assert_eq!((record.outcome, record.incidents.len()), (EndReason::Stuck, 1), "{:?}", record.incidents);
     assert_eq!(fakes.store.records().len(), 1);
+    let free = async {
+        while blocked_threads() > 0 {
+            tokio::time::sleep(ms(5)).await;
+        }
+    };
+    timeout(Duration::from_secs(10), free).await.expect("the thread is free again");
     other.stop.cancel();
     other.session.await.expect("it does not panic");
 }
