@@ -78,7 +78,11 @@ fn summary(record: &CallRecord) -> String {
     if !named.is_empty() {
         sentences.push(format!("Asked for {}.", named.join(", ")));
     }
-    sentences.extend(record.tools.iter().filter_map(outcome));
+    for (at, tool) in record.tools.iter().enumerate() {
+        // What was changed, or tried again, is told by how it came out in the end.
+        let is_last = !record.tools[at + 1..].iter().any(|later| later.name == tool.name);
+        sentences.extend(outcome(tool).filter(|_| is_last || tool.status == ToolStatus::Done));
+    }
     for transfer in &record.transfers {
         let became = match transfer.outcome {
             Some(TransferOutcome::Accepted) => "put through",
@@ -135,8 +139,7 @@ fn outcome(tool: &RecordTool) -> Option<String> {
 
 /// The code of the error that a tool gave.
 fn reason(result: &Value) -> String {
-    let error = result.get("error").unwrap_or(result);
-    let code = error.get("code").or_else(|| error.get("error")?.get("code")).and_then(Value::as_str);
+    let code = result.get("error").and_then(|error| error.get("code")?.as_str());
     code.map(|code| format!(" ({})", code.replace('_', " "))).unwrap_or_default()
 }
 
@@ -217,6 +220,13 @@ mod tests {
         ] {
             assert_eq!(record(&json!([tool(name, &json!({}), status, result)])).summary.as_deref(), Some(expected));
         }
+        let moved = json!([
+            tool("book_appointment", &json!({}), "prepared", &json!({})),
+            tool("book_appointment", &json!({}), "failed", &refused),
+            tool("book_appointment", &json!({}), "done", &booked),
+        ]);
+        let expected = "Booked Tuesday at nine a.m., Doctor Ada Lovelace. Ended: caller hung up.";
+        assert_eq!(record(&moved).summary.as_deref(), Some(expected), "what came of it, not the way to it");
         let mut record = record(&json!([]));
         record.intents = serde_json::from_value(json!([
             { "intent": "book", "note": null, "at_ms": 1 }, { "intent": "book", "note": null, "at_ms": 2 },
