@@ -99,6 +99,11 @@ impl<T: ?Sized> Chain<T> {
         self.links.first()
     }
 
+    /// Whether it is the primary: names of models and voices are its own.
+    pub(super) fn is_primary(&self, service: &Arc<T>) -> bool {
+        self.primary().is_some_and(|link| Arc::ptr_eq(&link.service, service))
+    }
+
     /// The links in the order in which they are to be tried: those in good health, then those that failed lately, each in their
     /// own order. A call whose provider has just died so goes to the other at once, before any breaker has opened.
     pub(super) fn order(&self) -> Vec<Link<T>> {

@@ -41,7 +41,7 @@ impl LanguageModel for FallbackLlm {
     /// Waits for the first piece of the answer, so that a model which answers nothing is replaced within the same request.
     async fn ask(&self, request: ModelRequest) -> Result<Box<dyn ModelStream>, ProviderError> {
         let ask = |service: Arc<dyn LanguageModel>| {
-            let own = self.services.first().is_some_and(|primary| Arc::ptr_eq(primary, &service));
+            let own = self.chain.is_primary(&service);
             let request = ModelRequest { model: request.model.clone().filter(|_| own), ..request.clone() };
             async move {
                 let mut stream = service.ask(request).await?;

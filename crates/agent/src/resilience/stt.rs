@@ -13,16 +13,13 @@ use crate::stt::{SpeechToText, SttEvent, SttOptions, SttStream};
 #[derive(Clone)]
 pub struct FallbackStt {
     chain: Chain<dyn SpeechToText>,
-    primary: Option<Arc<dyn SpeechToText>>,
 }
 
 impl FallbackStt {
     /// A chain of services, the primary first; with one alone it is a circuit breaker that tells of its state.
     #[must_use]
     pub fn new(services: impl IntoIterator<Item = Arc<dyn SpeechToText>>, options: FallbackOptions) -> Self {
-        let chain = Chain::new(ProviderKind::Stt, services, |service| service.name(), options);
-        let primary = chain.primary().map(|link| Arc::clone(&link.service));
-        Self { chain, primary }
+        Self { chain: Chain::new(ProviderKind::Stt, services, |service| service.name(), options) }
     }
 
     /// How each is doing.
@@ -36,7 +33,7 @@ impl FallbackStt {
 impl SpeechToText for FallbackStt {
     async fn open(&self, options: SttOptions) -> Result<Box<dyn SttStream>, ProviderError> {
         let open = |service: Arc<dyn SpeechToText>| {
-            let own = self.primary.as_ref().is_some_and(|primary| Arc::ptr_eq(primary, &service));
+            let own = self.chain.is_primary(&service);
             let options = SttOptions { model: options.model.clone().filter(|_| own), ..options.clone() };
             async move { service.open(options).await }
         };
@@ -45,7 +42,7 @@ impl SpeechToText for FallbackStt {
     }
 
     fn name(&self) -> &'static str {
-        self.primary.as_ref().map_or("none", |service| service.name())
+        self.chain.primary().map_or("none", |link| link.service.name())
     }
 }
 

@@ -15,16 +15,13 @@ use crate::tts::{SpeechEvent, SpeechStream, TextToSpeech, TtsOptions};
 #[derive(Clone)]
 pub struct FallbackTts {
     chain: Chain<dyn TextToSpeech>,
-    primary: Option<Arc<dyn TextToSpeech>>,
 }
 
 impl FallbackTts {
     /// A chain of services, the primary first; with one alone it is a circuit breaker that tells of its state.
     #[must_use]
     pub fn new(services: impl IntoIterator<Item = Arc<dyn TextToSpeech>>, options: FallbackOptions) -> Self {
-        let chain = Chain::new(ProviderKind::Tts, services, |service| service.name(), options);
-        let primary = chain.primary().map(|link| Arc::clone(&link.service));
-        Self { chain, primary }
+        Self { chain: Chain::new(ProviderKind::Tts, services, |service| service.name(), options) }
     }
 
     /// How each is doing.
@@ -38,7 +35,7 @@ impl FallbackTts {
 impl TextToSpeech for FallbackTts {
     async fn open(&self, options: TtsOptions) -> Result<Box<dyn SpeechStream>, ProviderError> {
         let open = |service: Arc<dyn TextToSpeech>| {
-            let own = self.primary.as_ref().is_some_and(|primary| Arc::ptr_eq(primary, &service));
+            let own = self.chain.is_primary(&service);
             let options = TtsOptions { voice: options.voice.clone().filter(|_| own), rate: options.rate };
             async move { service.open(options).await }
         };
@@ -48,7 +45,7 @@ impl TextToSpeech for FallbackTts {
     }
 
     fn name(&self) -> &'static str {
-        self.primary.as_ref().map_or("none", |service| service.name())
+        self.chain.primary().map_or("none", |link| link.service.name())
     }
 }
 

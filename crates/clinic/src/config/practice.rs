@@ -5,6 +5,7 @@ use chrono_tz::Tz;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::model::Tenant;
 use super::read;
 use crate::ids::{DepartmentId, LocationId, PractitionerId, ServiceCode};
 use crate::local_time;
@@ -22,6 +23,14 @@ pub struct LocationConfig {
     #[serde(default, deserialize_with = "read::optional_zone")]
     #[schemars(with = "Option<String>")]
     pub zone: Option<Tz>,
+}
+
+impl Tenant {
+    /// The department of an id.
+    #[must_use]
+    pub fn department(&self, id: &DepartmentId) -> Option<&DepartmentConfig> {
+        self.departments.iter().find(|one| one.id == *id)
+    }
 }
 
 /// A department of the clinic's.

@@ -92,7 +92,7 @@ fn facts(tenant: &Tenant, topic: Topic, question: &str, wording: &dyn Wording) -
 }
 
 fn person(tenant: &Tenant, practitioner: &PractitionerConfig) -> String {
-    let department = practitioner.department.as_ref().and_then(|id| tenant.departments.iter().find(|one| one.id == *id));
+    let department = practitioner.department.as_ref().and_then(|id| tenant.department(id));
     department.map_or_else(|| practitioner.name.clone(), |department| format!("{}, {}", practitioner.name, department.name))
 }
 

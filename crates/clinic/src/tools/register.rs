@@ -153,7 +153,7 @@ impl RegisterPatient {
             Err(error) => return Err(error),
         };
         let department = match self.0.department(given.department.as_deref())? {
-            Some(id) => self.0.tenant.departments.iter().find(|one| one.id == id).map(|one| one.name.clone()),
+            Some(id) => self.0.tenant.department(&id).map(|one| one.name.clone()),
             // A practice that tells none apart may want to know all the same.
             None => given.department.filter(|_| self.0.tenant.departments.is_empty()),
         };

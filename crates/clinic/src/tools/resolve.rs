@@ -29,8 +29,7 @@ pub(super) fn wording(context: &ToolContext) -> &'static dyn Wording {
 impl Desk {
     /// The practitioner whom a name means: by id, by full name, or by a part of the name that only one has.
     pub(super) fn practitioner(&self, asked: Option<&str>) -> Result<Option<PractitionerId>, ToolError> {
-        let is_nobody = |asked: &str| asked.is_empty() || ANYBODY.iter().any(|word| word.eq_ignore_ascii_case(asked));
-        let Some(asked) = asked.map(str::trim).filter(|asked| !is_nobody(asked)) else { return Ok(None) };
+        let Some(asked) = particular(asked) else { return Ok(None) };
         let all = &self.tenant.practitioners;
         match practitioner_of(all, asked) {
             Some(one) => Ok(Some(one.id.clone())),
@@ -50,8 +49,7 @@ impl Desk {
 
     /// The place that a name means, in the same way.
     pub(super) fn location(&self, asked: Option<&str>) -> Result<Option<LocationId>, ToolError> {
-        let is_any = |asked: &str| asked.is_empty() || ANYBODY.iter().any(|word| word.eq_ignore_ascii_case(asked));
-        let Some(asked) = asked.map(str::trim).filter(|asked| !is_any(asked)) else { return Ok(None) };
+        let Some(asked) = particular(asked) else { return Ok(None) };
         let all = &self.tenant.locations;
         match find(all, asked, |one: &LocationConfig| (one.id.to_string(), one.name.clone())) {
             Some(one) => Ok(Some(one.id.clone())),
@@ -63,8 +61,7 @@ impl Desk {
 
     /// The department that a name means, in the same way, or a word that callers say who need it.
     pub(super) fn department(&self, asked: Option<&str>) -> Result<Option<DepartmentId>, ToolError> {
-        let is_any = |asked: &str| asked.is_empty() || ANYBODY.iter().any(|word| word.eq_ignore_ascii_case(asked));
-        let Some(asked) = asked.map(str::trim).filter(|asked| !is_any(asked)) else { return Ok(None) };
+        let Some(asked) = particular(asked) else { return Ok(None) };
         let all = &self.tenant.departments;
         match department_of(all, asked) {
             Some(one) => Ok(Some(one.id.clone())),
@@ -157,6 +154,12 @@ fn unknown(field: &str, asked: &str, known: Vec<String>) -> ToolError {
 
 /// What models write although the argument could be left out.
 const ANYBODY: [&str; 6] = ["any", "anyone", "anybody", "either", "none", "no preference"];
+
+/// What is asked for, unless it is nothing in particular.
+fn particular(asked: Option<&str>) -> Option<&str> {
+    let is_any = |asked: &str| asked.is_empty() || ANYBODY.iter().any(|word| word.eq_ignore_ascii_case(asked));
+    asked.map(str::trim).filter(|asked| !is_any(asked))
+}
 
 /// Titles say nothing about who is meant.
 const TITLES: [&str; 4] = ["dr", "doctor", "prof", "professor"];

@@ -115,7 +115,7 @@ impl Tool for JoinWaitingList {
             },
             WaitingError::Database(error) => errors::database(self.name(), &error),
         })?;
-        let department = wish.department.as_ref().and_then(|id| self.0.tenant.departments.iter().find(|one| one.id == *id));
+        let department = wish.department.as_ref().and_then(|id| self.0.tenant.department(id));
         prepared.whom = prepared.whom.or_else(|| Some(department?.name.clone()));
         let arguments = serde_json::to_value(&prepared.waiting).unwrap_or_default();
         Ok(Prepared { arguments, read_back: wording(context).joining(&prepared, &self.0.tenant.country_calling_code) })
