@@ -278,3 +278,31 @@ fn speech_ahead_of_an_answer_in_disorder_is_dropped() {
     assert!(world.count(|command| matches!(command, Command::SynthesiseAhead { .. })) > 1, "the case that is meant");
     checks::check(&world);
 }
+
+/// Found by a million random calls: while the agent paused for a caller of whom no word came, a tool came back and the model had
+/// nothing to add. So the floor was the caller's from the moment when the pause ended, not from that when he fell silent.
+#[test]
+fn a_caller_is_given_the_floor_when_a_pause_ends_with_nothing_left_to_say() {
+    let speak = |length_ms, words| Act::Speak { length_ms, words };
+    let acts = [
+        (1600, speak(2049, "I need an appointment")),
+        (0, Act::Expect(Some(FieldKind::MemberId))),
+        (2299, Act::TakenOver),
+        (0, speak(100, "yes")),
+        (350, Act::EndWithoutBegin),
+        (6450, speak(2132, "no wait")),
+        (1053, speak(2095, "I need an appointment")),
+        (1752, Act::LateFinal { words: "" }),
+        (178, speak(1460, "yes")),
+        (2905, speak(997, "")),
+    ];
+    let faults = Faults { lost: 15, doubled: 27, late_ms: 1600, failing: 16 };
+    let world = play(878_522_528_494_160_695, faults, &acts);
+    checks::check(&world);
+    let ordered = |wanted: fn(&Command) -> bool| {
+        world.commands().filter(|(_, command)| wanted(command)).map(|(at, _)| at).collect::<Vec<_>>()
+    };
+    let resumed = *ordered(|command| matches!(command, Command::Resume)).last().expect("the case that is meant");
+    let asked = ordered(|command| matches!(command, Command::Synthesise { text, .. } if text == "Are you still there?"));
+    assert!(asked.contains(&(resumed + world.config.silence.away_after)), "{}", world.transcript());
+}

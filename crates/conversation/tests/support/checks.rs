@@ -228,9 +228,11 @@ fn outputs(world: &World) -> Result<(), String> {
 fn dead_air(world: &World) -> Result<(), String> {
     let silence = &world.config.silence;
     let margin = Duration::from_millis(50);
-    let (mut state, mut speaking, mut since, mut person) = (None, false, CallTime::ZERO, false);
+    let (mut state, mut paused, mut speaking, mut since, mut person) = (None, false, false, CallTime::ZERO, false);
     for (at, logged) in &world.log {
         let limit = match state {
+            // Who pauses still has something to say, or to find out.
+            Some(AgentState::Listening) if paused => silence.dead_air_max + margin,
             Some(AgentState::Thinking) => silence.dead_air_max + margin,
             Some(AgentState::Listening) => silence.away_after + margin,
             _ => Duration::MAX,
@@ -242,11 +244,13 @@ fn dead_air(world: &World) -> Result<(), String> {
         match logged {
             Logged::Out(Command::SetState(present)) => (state, since) = (Some(*present), *at),
             Logged::Out(Command::HangUp | Command::Finish(_)) => state = None,
+            Logged::Out(Command::Pause) => (paused, since) = (true, *at),
+            Logged::Out(Command::Resume | Command::Flush { .. }) => (paused, since) = (false, *at),
             Logged::Out(command) if stands_aside(command) => person = true,
             Logged::In(Input::PersonLeft) => (person, since) = (false, *at),
-            Logged::Resumed => (person, since) = (false, *at),
+            Logged::Resumed => (person, paused, since) = (false, false, *at),
             Logged::In(Input::CallerLeft | Input::Stop) => return Ok(()),
-            Logged::Out(Command::Synthesise { .. } | Command::Flush { .. } | Command::Pause) => since = *at,
+            Logged::Out(Command::Synthesise { .. }) => since = *at,
             Logged::In(Input::PlaybackStarted { .. } | Input::PlaybackPosition { .. } | Input::PlaybackFinished { .. }) => since = *at,
             Logged::In(Input::SpeechStarted { .. }) => speaking = true,
             Logged::In(Input::SpeechEnded { .. }) => (speaking, since) = (false, *at),
