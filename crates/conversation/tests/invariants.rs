@@ -299,9 +299,8 @@ fn a_caller_is_given_the_floor_when_a_pause_ends_with_nothing_left_to_say() {
     let faults = Faults { lost: 15, doubled: 27, late_ms: 1600, failing: 16 };
     let world = play(878_522_528_494_160_695, faults, &acts);
     checks::check(&world);
-    let ordered = |wanted: fn(&Command) -> bool| {
-        world.commands().filter(|(_, command)| wanted(command)).map(|(at, _)| at).collect::<Vec<_>>()
-    };
+    let ordered =
+        |wanted: fn(&Command) -> bool| world.commands().filter(|(_, command)| wanted(command)).map(|(at, _)| at).collect::<Vec<_>>();
     let resumed = *ordered(|command| matches!(command, Command::Resume)).last().expect("the case that is meant");
     let asked = ordered(|command| matches!(command, Command::Synthesise { text, .. } if text == "Are you still there?"));
     assert!(asked.contains(&(resumed + world.config.silence.away_after)), "{}", world.transcript());

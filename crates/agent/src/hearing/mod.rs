@@ -5,6 +5,7 @@
 
 pub(crate) mod clock;
 mod connection;
+pub(crate) mod pieces;
 pub(crate) mod questions;
 mod ring;
 

@@ -20,6 +20,7 @@ use super::speakers::Speakers;
 use super::watchdog::{Heart, beat_interval};
 use crate::background::Thinking;
 use crate::hearing::clock::SampleClock;
+use crate::hearing::pieces::Pieces;
 use crate::hearing::questions::TurnQuestions;
 use crate::hearing::{Heard, HearingOrder};
 use crate::helpers::Tasks;
@@ -126,8 +127,8 @@ pub(super) struct Driver {
     /// The line of the cached apology, once it was played.
     pub(super) apology: Option<SaidLine>,
     pub(super) last_audio: Instant,
-    /// Audio that the recogniser has not been given, and the index of its first sample.
-    pub(super) unheard: Option<(u64, Vec<i16>)>,
+    /// Audio that the recogniser has not been given.
+    pub(super) unheard: Pieces,
     last_tick: Option<Instant>,
     /// Whether the conversation was told to end soon.
     hurried: bool,
@@ -173,7 +174,7 @@ impl Driver {
             apology: None,
             // Of a call that was taken over, the epoch is long past.
             last_audio: Instant::now(),
-            unheard: None,
+            unheard: Pieces::default(),
             last_tick: None,
             hurried: false,
             hang_up_at: None,

@@ -22,10 +22,6 @@ use crate::vad::VoiceEvent;
 /// Silence that is heard at once while no audio comes.
 const DRY_CHUNK: Duration = Duration::from_millis(100);
 
-/// Samples that the recogniser is given at once: 60 ms, what services advise. A task that is woken for each frame costs three times
-/// as much and hears no sooner, for final words are asked for after what there is.
-const HEARING_CHUNK: usize = 960;
-
 impl Driver {
     pub(super) fn on_line(&mut self, report: Option<LineReport>) {
         match report {
@@ -105,10 +101,7 @@ impl Driver {
         }
         self.parts.vad.push(&samples);
         self.parts.turn.heard(&samples);
-        let (begin, unheard) = self.unheard.get_or_insert_with(|| (first, Vec::with_capacity(HEARING_CHUNK)));
-        debug_assert_eq!(*begin + unheard.len() as u64, first, "audio is counted without a gap");
-        unheard.extend_from_slice(&samples);
-        if unheard.len() >= HEARING_CHUNK {
+        if self.unheard.push(first, &samples) {
             self.hand_over();
         }
     }

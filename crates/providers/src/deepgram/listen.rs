@@ -14,13 +14,13 @@ use super::{DeepgramOptions, PROVIDER, to_bytes};
 use crate::Timeouts;
 use crate::connect;
 
-/// Audio of one message, in bytes: 60 ms of 16-bit samples at 16 kHz. A message each frame costs three times as much and brings words
-/// no sooner, for a request for final words sends what there is. Deepgram advises 20 to 250 ms.
-const CHUNK: usize = 1920;
-/// The default of [`ListenSettings::endpointing_ms`]: with the chunk's 60 ms and the service's own time the final words come soon after
+/// The least audio of a message, in bytes: 20 ms of 16-bit samples at 16 kHz, of which Deepgram advises 20 to 250 ms. How much is given
+/// at once is for the caller of the stream to say.
+const CHUNK: usize = 640;
+/// The default of [`ListenSettings::endpointing_ms`]: with the service's own time the final words come soon after
 /// the detector has heard its quarter of a second of silence. Anything shorter splits phrases at every stop consonant.
 const ENDPOINTING_MS: u32 = 150;
-/// Messages that may wait for the network: 10 s of audio. Full means that the connection has stalled.
+/// Messages that may wait for the network: ten seconds of audio as the agent gives it. Full means that the connection has stalled.
 const COMMAND_QUEUE: usize = 170;
 /// Results that may wait for the agent. Full stops reading, so that the service is slowed down and nothing is lost.
 const EVENT_QUEUE: usize = 64;

@@ -53,20 +53,20 @@ async fn audio_goes_out_little_endian_and_results_come_in() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn frames_share_a_message_and_none_waits_for_the_next_when_words_are_wanted() {
+async fn frames_of_10_ms_share_a_message_and_none_waits_for_the_next_when_words_are_wanted() {
     let (mut stream, mut peer) = connected(Timeouts::default()).await;
     for frame in 0..5_i16 {
-        stream.send_audio(&[frame; 320]).await.expect("room in the queue");
+        stream.send_audio(&[frame; 160]).await.expect("room in the queue");
     }
     stream.finalize().await.expect("room in the queue");
     let mut sizes = Vec::new();
     while let Message::Binary(audio) = heard(&mut peer).await {
         sizes.push(audio.len());
     }
-    assert_eq!(sizes, [3 * 640, 2 * 640]);
-    stream.send_audio(&[7; 320]).await.expect("room in the queue");
+    assert_eq!(sizes, [640, 640, 320]);
+    stream.send_audio(&[7; 160]).await.expect("room in the queue");
     let (_, last) = tokio::join!(stream.close(), heard(&mut peer));
-    assert_eq!(last, Message::Binary([7, 0].repeat(320).into()), "the end of the call, too");
+    assert_eq!(last, Message::Binary([7, 0].repeat(160).into()), "the end of the call, too");
 }
 
 #[tokio::test(start_paused = true)]
