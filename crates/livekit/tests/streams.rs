@@ -76,6 +76,18 @@ fn relayed(network: &Network, room: &str, identity: &str) -> RoomOptions {
     RoomOptions { relay_only: true, ..options(&network.url(), room, identity) }
 }
 
+/// All streams break, twice, and each time both hear each other again.
+async fn assert_outlives_breaks(call: &mut Call, network: &Network) {
+    for again in 1..=2 {
+        let broken = Instant::now();
+        network.break_media_streams();
+        call.alice_events.find("the loss", |event| matches!(event, RoomEvent::Reconnecting).then_some(())).await;
+        call.alice_events.find("its end", |event| matches!(event, RoomEvent::Reconnected).then_some(())).await;
+        call.assert_heard().await;
+        println!("time {again}: both hear each other {:?} after the break", broken.elapsed());
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_udp_audio_goes_over_tcp_both_ways() {
     let (server, network) = tcp_server(NO_UDP).await;
@@ -103,14 +115,7 @@ async fn a_call_goes_on_after_its_streams_were_broken() {
     let (server, network) = tcp_server(NO_UDP).await;
     let mut call = Call::begin(options(&network.url(), "broken", "alice"), &server, "broken").await;
     call.assert_heard().await;
-    for again in 1..=2 {
-        let broken = Instant::now();
-        network.break_media_streams();
-        call.alice_events.find("the loss", |event| matches!(event, RoomEvent::Reconnecting).then_some(())).await;
-        call.alice_events.find("its end", |event| matches!(event, RoomEvent::Reconnected).then_some(())).await;
-        call.assert_heard().await;
-        println!("time {again}: both hear each other {:?} after the break", broken.elapsed());
-    }
+    assert_outlives_breaks(&mut call, &network).await;
     call.end().await;
 }
 
@@ -137,6 +142,34 @@ async fn without_udp_audio_goes_through_turn_over_tcp() {
     let mut call = Call::begin(relayed(&network, "turn-tcp", "alice"), &server, "turn-tcp").await;
     call.assert_heard().await;
     assert_eq!(network.media_streams(), 2, "one for each connection");
+    call.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_goes_on_after_its_streams_to_a_turn_server_were_broken() {
+    let (server, network) = turn_server(TurnStreams::Clear).await;
+    let mut call = Call::begin(relayed(&network, "turn-broken", "alice"), &server, "turn-broken").await;
+    call.assert_heard().await;
+    assert_outlives_breaks(&mut call, &network).await;
+    assert_eq!(network.media_streams(), 6, "one for each connection, and another after each break");
+    call.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_through_a_turn_server_goes_on_after_the_network_was_cut() {
+    let (server, network) = turn_server(TurnStreams::Clear).await;
+    let mut call = Call::begin(relayed(&network, "turn-cut", "alice"), &server, "turn-cut").await;
+    call.assert_heard().await;
+    network.cut();
+    call.alice_events.find("the loss", |event| matches!(event, RoomEvent::Reconnecting).then_some(())).await;
+    network.mend();
+    call.alice_events.find("its end", |event| matches!(event, RoomEvent::Reconnected).then_some(())).await;
+    // What was under way in the streams comes first.
+    let (settling, watched) = (Duration::from_secs(4), Duration::from_secs(1));
+    let _ = tokio::join!(tone::longest_gap(&mut call.at_alice, settling), tone::longest_gap(&mut call.at_bob, settling));
+    let (a, b) = tokio::join!(tone::longest_gap(&mut call.at_alice, watched), tone::longest_gap(&mut call.at_bob, watched));
+    assert!(a.max(b) < Duration::from_millis(500), "both hear each other: {a:?} and {b:?}");
+    call.assert_heard().await;
     call.end().await;
 }
 

@@ -130,6 +130,7 @@ pub(super) struct Peer {
     pub(super) state: RTCPeerConnectionState,
     /// The stream that carried media has broken, which the connection does not know yet.
     pub(super) is_stream_lost: bool,
+    ice: IceSettings,
     detours: Arc<Detours>,
     /// Ends the detours.
     cancel: DropGuard,
@@ -170,6 +171,7 @@ impl Peer {
             described: false,
             state: RTCPeerConnectionState::New,
             is_stream_lost: false,
+            ice,
             detours,
             cancel,
         })
@@ -186,6 +188,7 @@ impl Peer {
     /// A new local offer, set.
     pub(super) async fn offer(&mut self, restart_ice: bool) -> webrtc::error::Result<String> {
         if restart_ice {
+            self.renew_turn().await?;
             self.connection.restart_ice().await?;
             self.is_stream_lost = false;
         }
@@ -193,6 +196,14 @@ impl Peer {
         let sdp = offer.sdp.clone();
         self.connection.set_local_description(offer).await?;
         Ok(sdp)
+    }
+
+    /// Asks TURN servers anew when ICE restarts after the loss of their streams.
+    async fn renew_turn(&self) -> webrtc::error::Result<()> {
+        if !self.detours.take_turn_lost() {
+            return Ok(());
+        }
+        self.connection.set_configuration(self.ice.configuration(|target| self.detours.turn_server(target))).await
     }
 
     /// Takes the answer to our offer.
@@ -207,6 +218,7 @@ impl Peer {
     /// Takes the server's offer and returns our answer.
     pub(super) async fn answer(&mut self, sdp: String) -> webrtc::error::Result<String> {
         if self.detours.begin_run(detour::ufrag(&sdp).unwrap_or_default()) {
+            self.renew_turn().await?;
             self.is_stream_lost = false;
         }
         let candidates: Vec<TcpCandidate> = TcpCandidate::of_description(&sdp).collect();

@@ -6,7 +6,8 @@
 //! opened only after a head start, if UDP has not connected by then.
 //!
 //! A stream is tried once in each run of ICE. One that breaks in use is told to the engine, which restarts ICE as after any other loss;
-//! how often it does so is bounded there.
+//! how often it does so is bounded there. With a TURN server's stream its allocation is gone, which the stack does not know: the server
+//! gets another placeholder, so that the stack takes it for one that has not been asked yet.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -143,6 +144,8 @@ struct State {
     last_port: u16,
     lanes: Vec<Lane>,
     run: Run,
+    /// A TURN server's stream has broken since the servers got their placeholders, after media was up.
+    is_turn_lost: bool,
 }
 
 impl fmt::Debug for Detours {
@@ -305,8 +308,8 @@ impl Detours {
     pub(super) fn turn_server(self: &Arc<Self>, target: Target) -> Option<SocketAddr> {
         let (placeholder, mut frames, cancel) = self.lane(Framing::Turn)?;
         let detours = Arc::clone(self);
-        self.tasks.spawn(cancel.clone().run_until_cancelled_owned(async move {
-            let Some(first) = frames.recv().await else { return };
+        self.tasks.spawn(self.cancel.clone().run_until_cancelled_owned(async move {
+            let Some(Some(first)) = cancel.run_until_cancelled(frames.recv()).await else { return };
             sleep(HEAD_START).await;
             let is_of_this = |lane: &Lane| lane.placeholder == placeholder;
             if !detours.is_wanted(detours.run_number()) {
@@ -320,10 +323,20 @@ impl Detours {
                 }
             };
             let carry = stream::carry(stream, Framing::Turn, Some(first), &mut frames, |datagram| detours.deliver(placeholder, datagram));
+            // The lane's token ends no more than this: what comes after is for those who lost the stream.
             let ended = cancel.run_until_cancelled(carry).await;
             detours.on_ended(Framing::Turn, &target, placeholder, ended).await;
         }));
         Some(placeholder)
+    }
+
+    /// Whether the TURN servers must be asked anew, by other placeholders; their lanes are closed then.
+    pub(super) fn take_turn_lost(&self) -> bool {
+        let is_lost = std::mem::take(&mut locked(&self.state).is_turn_lost);
+        if is_lost {
+            self.close(|lane| lane.framing == Framing::Turn);
+        }
+        is_lost
     }
 
     /// A stream has ended; if that is a loss, the engine hears of it.
@@ -339,15 +352,31 @@ impl Detours {
         let Some(Ended { why, last_used }) = ended else { return };
         self.log(framing, target, &why);
         let Some((run, connected_at)) = run else { return };
-        let was_in_use = last_used >= connected_at + SETTLED && (last_used.elapsed() < IN_USE || matches!(why, StreamError::Stalled));
+        if framing == Framing::Turn {
+            locked(&self.state).is_turn_lost = true;
+        }
+        // TURN servers close no stream for being second best, or in a restart.
+        let (settled, grace) = if framing == Framing::Turn { (Duration::ZERO, Duration::ZERO) } else { (SETTLED, GRACE) };
+        let was_in_use = last_used >= connected_at + settled && (last_used.elapsed() < IN_USE || matches!(why, StreamError::Stalled));
         if !was_in_use {
             return;
         }
-        sleep(GRACE).await;
-        if run == self.run_number() {
+        sleep(grace).await;
+        if self.is_lost(run) {
             // The engine's own bounds find a lost way as well, later.
             let _full = self.events.try_send(PeerEvent::StreamLost(self.side));
         }
+    }
+
+    /// Whether what was lost in that run of ICE's has not been made good by another; nothing is connected by then.
+    fn is_lost(&self, run: u64) -> bool {
+        let state = &mut *locked(&self.state);
+        // A restart that came before the loss was noticed went by the allocation that is gone.
+        let is_lost = state.run.number == run || (state.is_turn_lost && !state.run.is_connected);
+        if is_lost {
+            state.run.is_connected = false;
+        }
+        is_lost
     }
 
     fn log(&self, framing: Framing, target: &Target, error: &StreamError) {

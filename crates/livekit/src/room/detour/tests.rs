@@ -86,16 +86,16 @@ async fn a_restart_of_ice_is_told_by_the_name_of_its_run_and_ends_older_streams(
 }
 
 /// A stream is used for a while, then silent for a while, and ends; whether the engine hears of it.
-async fn told(was_connected: bool, settled: Duration, silent: Duration, restarts: bool) -> bool {
+async fn told(framing: Framing, was_connected: bool, settled: Duration, silent: Duration, restarts: bool) -> bool {
     let (detours, mut events) = detours();
     detours.begin_run("a");
     detours.set_connected(was_connected);
-    let (placeholder, _frames, _) = detours.lane(Framing::IceTcp).unwrap();
+    let (placeholder, _frames, _) = detours.lane(framing).unwrap();
     let (_, target) = server().await;
     sleep(settled).await;
     let last_used = Instant::now();
     sleep(silent).await;
-    let ended = detours.on_ended(Framing::IceTcp, &target, placeholder, Some(Ended { why: StreamError::Closed, last_used }));
+    let ended = detours.on_ended(framing, &target, placeholder, Some(Ended { why: StreamError::Closed, last_used }));
     let restart = async {
         if restarts {
             detours.begin_run("b");
@@ -107,9 +107,36 @@ async fn told(was_connected: bool, settled: Duration, silent: Duration, restarts
 
 #[tokio::test(start_paused = true)]
 async fn only_the_loss_of_a_stream_in_use_is_told() {
-    assert!(told(true, SETTLED, Duration::ZERO, false).await);
-    assert!(!told(false, SETTLED, Duration::ZERO, false).await, "media was not up");
-    assert!(!told(true, Duration::ZERO, Duration::ZERO, false).await, "another way was chosen just now");
-    assert!(!told(true, SETTLED, IN_USE, false).await, "media went elsewhere");
-    assert!(!told(true, SETTLED, Duration::ZERO, true).await, "the server restarts ICE");
+    let tcp = Framing::IceTcp;
+    assert!(told(tcp, true, SETTLED, Duration::ZERO, false).await);
+    assert!(!told(tcp, false, SETTLED, Duration::ZERO, false).await, "media was not up");
+    assert!(!told(tcp, true, Duration::ZERO, Duration::ZERO, false).await, "another way was chosen just now");
+    assert!(!told(tcp, true, SETTLED, IN_USE, false).await, "media went elsewhere");
+    assert!(!told(tcp, true, SETTLED, Duration::ZERO, true).await, "the server restarts ICE");
+    let turn = Framing::Turn;
+    assert!(told(turn, true, Duration::ZERO, Duration::ZERO, false).await, "no TURN server closes what was not chosen");
+    assert!(told(turn, true, SETTLED, Duration::ZERO, true).await, "a restart by an allocation that is gone");
+    assert!(!told(turn, true, SETTLED, IN_USE, false).await, "media went elsewhere");
+}
+
+#[tokio::test]
+async fn turn_servers_get_other_placeholders_once_after_the_loss_of_a_stream() {
+    let (detours, mut events) = detours();
+    let (listener, target) = server().await;
+    let (first, inbox) = (detours.turn_server(target.clone()).unwrap(), Arc::new(Inbox::default()));
+    detours.send(&inbox, first, &request(3, 1));
+    let (stream, _) = listener.accept().await.unwrap();
+    assert!(!detours.take_turn_lost());
+    detours.set_connected(true);
+    drop(stream);
+    assert!(matches!(events.recv().await, Some(PeerEvent::StreamLost(Side::Publisher))));
+    assert!(detours.take_turn_lost() && !detours.take_turn_lost());
+    let second = detours.turn_server(target).unwrap();
+    assert_ne!(first, second);
+    // The same request again, which is another allocation's now.
+    detours.send(&Arc::new(Inbox::default()), second, &request(3, 1));
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let mut asked = [0; 20];
+    stream.read_exact(&mut asked).await.unwrap();
+    assert_eq!(asked[..], request(3, 1));
 }
