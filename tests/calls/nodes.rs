@@ -3,13 +3,14 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use frontdesk_conversation::EndReason;
 use frontdesk_simulators::caller::{CallEnd, CallerEvent, Reactive};
 use frontdesk_simulators::stack::{LiveKitOptions, LiveKitServer, Redis};
 
-use crate::calls::{booking, farewell};
+use crate::calls::{UntilTold, booking, farewell};
 use crate::desk::{Desk, DeskOptions};
 use crate::documents::{codes, transcript};
 use crate::lost::asked;
@@ -53,6 +54,12 @@ fn other(desk: &mut Desk) -> &mut OtherNode {
     Arc::get_mut(&mut desk.shared).expect("the desk has the servers alone").other_node.as_mut().expect("two nodes")
 }
 
+/// The bridge's node of such a desk, or the workers'.
+fn node(desk: &mut Desk, is_the_bridges: bool) -> &mut LiveKitServer {
+    let shared = Arc::get_mut(&mut desk.shared).expect("the desk has the servers alone");
+    if is_the_bridges { &mut shared.livekit } else { &mut shared.other_node.as_mut().expect("two nodes").livekit }
+}
+
 /// From the caller's goodbye until the bridge has hung up, with the agent's goodbye between, although the room cannot be deleted.
 const HANG_UP_MAX: Duration = Duration::from_secs(10);
 /// How long the bridge waits for signs of life (3 s, and three times as long again while nobody answers it), sends for another agent
@@ -94,6 +101,9 @@ fn without_redis_calls_go_on_to_their_ends_and_new_ones_are_refused_until_it_is_
         let mut waiting = desk.place_with(options);
         waiting.until("an answer", |event| matches!(event, CallerEvent::Answered { .. })).await;
         let answered = Instant::now();
+        let hang_up = Arc::new(AtomicBool::new(false));
+        let mut leaving = desk.place(UntilTold { inner: Reactive::new(), hang_up: Arc::clone(&hang_up) });
+        leaving.until("an answer", |event| matches!(event, CallerEvent::Answered { .. })).await;
         let mut call = desk.place(booking(person, WISH, SECOND));
         call.until("he introduces himself", |event| matches!(event, CallerEvent::Spoke { text } if *text == person.introduction())).await;
         other(&mut desk).redis.kill().await;
@@ -101,17 +111,25 @@ fn without_redis_calls_go_on_to_their_ends_and_new_ones_are_refused_until_it_is_
         assert_eq!(desk.place(farewell()).refused().await, 503);
         println!("without Redis a new call is refused after {:?}", killed.elapsed());
 
-        // He books, and the agent hangs up, which it tells the bridge in the room itself.
+        // One hangs up, of which his agent hears in the room itself.
+        hang_up.store(true, Ordering::Relaxed);
+        let left = Instant::now();
+        assert_eq!(leaving.outcome().await.end, CallEnd::Caller);
+        let record = desk.records(1).await.remove(0);
+        println!("a caller hangs up without Redis; his agent's record is there {:?} later", left.elapsed());
+        assert_eq!(record.outcome, EndReason::CallerHungUp, "{}", transcript(&record));
+
+        // The other books, and the agent hangs up, which it tells the bridge in the room itself.
         call.until("he says goodbye", |event| matches!(event, CallerEvent::Spoke { text } if text == GOODBYE)).await;
         let outcome = call.hung_up_by_agent().await;
         let last_sound = outcome.turns.last().expect("he spoke").last_sound;
         let hung_up = length(&outcome) - last_sound;
         println!("he books without Redis; the agent hangs up {hung_up:?} after his goodbye, {:?} after the kill", killed.elapsed());
         assert!(hung_up < HANG_UP_MAX, "{:?}\n{}", outcome.turns, desk.tails());
-        let record = desk.records(1).await.remove(0);
-        assert_eq!(record.outcome, EndReason::Completed, "{}", transcript(&record));
+        let records = desk.records(2).await;
+        let record = records.iter().find(|record| record.outcome == EndReason::Completed).expect("the call was completed");
         let [appointment] = desk.appointments().await.try_into().expect("one appointment");
-        assert_eq!(codes(&record), [appointment.code]);
+        assert_eq!(codes(record), [appointment.code]);
 
         other(&mut desk).redis.restart().await.expect("it starts again");
         assert_answers_within(&desk, BACK_MAX).await;
@@ -132,14 +150,35 @@ fn without_redis_calls_go_on_to_their_ends_and_new_ones_are_refused_until_it_is_
 }
 
 #[test]
+fn a_caller_books_while_a_node_dies_that_does_not_hold_his_room() {
+    run(async {
+        let mut desk = Desk::open(DeskOptions { is_clustered: true, ..DeskOptions::default() }).await;
+        let person = &PEOPLE[0];
+        let mut call = desk.place(booking(person, WISH, SECOND));
+        call.until("he introduces himself", |event| matches!(event, CallerEvent::Spoke { text } if *text == person.introduction())).await;
+        let is_the_bridges = other(&mut desk).holds_the_room().await;
+        node(&mut desk, is_the_bridges).kill().await;
+        let killed = Instant::now();
+        let outcome = call.hung_up_by_agent().await;
+        let whose = if is_the_bridges { "bridge's" } else { "workers'" };
+        println!("the {whose} node, which did not hold the room, was killed: the caller has booked {:?} after it", killed.elapsed());
+        let record = desk.records(1).await.remove(0);
+        assert_eq!(record.outcome, EndReason::Completed, "{:?}\n{}", outcome.turns, transcript(&record));
+        let [appointment] = desk.appointments().await.try_into().expect("one appointment");
+        assert_eq!(codes(&record), [appointment.code]);
+        node(&mut desk, is_the_bridges).restart().await.expect("it starts again");
+        assert_answers_within(&desk, BACK_MAX).await;
+        desk.close().await;
+    });
+}
+
+#[test]
 fn callers_at_one_node_are_answered_by_a_worker_at_another_until_the_node_of_their_room_dies() {
     run(async {
         let mut desk = Desk::open(DeskOptions { away_s: 60.0, is_clustered: true, ..DeskOptions::default() }).await;
         let call = asked(&desk, &PEOPLE[2..3]).await.remove(0);
         let at_the_worker = other(&mut desk).holds_the_room().await;
-        let shared = Arc::get_mut(&mut desk.shared).expect("the desk has the servers alone");
-        let node = if at_the_worker { &mut shared.other_node.as_mut().expect("two nodes").livekit } else { &mut shared.livekit };
-        node.kill().await;
+        node(&mut desk, !at_the_worker).kill().await;
         let killed = Instant::now();
         let outcome = call.placed.outcome().await;
         let ended = call.answered + length(&outcome) - killed;
@@ -148,9 +187,7 @@ fn callers_at_one_node_are_answered_by_a_worker_at_another_until_the_node_of_the
         assert_eq!(outcome.end, CallEnd::Agent, "{:?}\n{}", outcome.turns, desk.tails());
         assert_told(&outcome, call.answered, killed, &desk);
         assert!(ended < TOLD_MAX, "{ended:?}");
-        let shared = Arc::get_mut(&mut desk.shared).expect("the desk has the servers alone");
-        let node = if at_the_worker { &mut shared.other_node.as_mut().expect("two nodes").livekit } else { &mut shared.livekit };
-        node.restart().await.expect("it starts again");
+        node(&mut desk, !at_the_worker).restart().await.expect("it starts again");
         desk.worker.logged("the call goes on at another worker; nothing more is stored", BACK_MAX).await.expect("it gives the call up");
         if at_the_worker {
             assert_registers_again(&desk).await;

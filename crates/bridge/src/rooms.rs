@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use frontdesk_audio::SampleRate;
 use frontdesk_livekit::api::{AgentDispatch, ApiError, LiveKit, ParticipantToken, RoomSettings, random_id};
+use frontdesk_livekit::pulse;
 use frontdesk_livekit::room::{ConnectError, DisconnectReason, ParticipantKind, Room, RoomEvent, RoomOptions};
 use frontdesk_telephony::sip::Invite;
 use tokio::sync::mpsc;
@@ -161,8 +162,9 @@ impl RoomLease {
         chores.spawn(async move {
             if parting != Parting::Gone {
                 let status = [(CALL_STATUS.to_owned(), "hangup".to_owned())];
-                // Who does not hear of it sees the caller leave.
-                let _untold = tokio::time::timeout(STATUS_TIMEOUT, room.set_attributes(status.into())).await;
+                // Who does not hear of it sees the caller leave. Agents of ours hear of it even if no server's nodes reach each other.
+                let attributes = tokio::time::timeout(STATUS_TIMEOUT, room.set_attributes(status.into()));
+                let (_untold, ()) = tokio::join!(attributes, tell_agents(&room));
             }
             room.leave(DisconnectReason::ClientInitiated).await;
             if parting == Parting::Linger {
@@ -172,6 +174,14 @@ impl RoomLease {
                 rooms.delete(&name, redispatched).await;
             }
         });
+    }
+}
+
+/// Tells the agents that the caller has hung up.
+async fn tell_agents(room: &Room) {
+    let agents: Vec<_> = room.participants().into_iter().filter(|other| other.kind == ParticipantKind::Agent).collect();
+    if !agents.is_empty() {
+        pulse::hang_up(room, agents.into_iter().map(|agent| agent.identity).collect()).await;
     }
 }
 

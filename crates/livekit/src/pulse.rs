@@ -6,7 +6,8 @@
 //! beats pile up.
 //!
 //! An agent that hangs up deletes the room, for which LiveKit's nodes need their Redis. If that fails, it tells our bridge the same way,
-//! which needs nothing but the room itself; else its caller would stay in a silent line.
+//! which needs nothing but the room itself; else its caller would stay in a silent line. Our bridge tells the agents so that the caller
+//! has hung up, besides leaving; else they would speak to an empty line until nobody answers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +20,7 @@ use crate::room::{OutgoingData, Room};
 
 /// Topic of beats.
 pub const PULSE_TOPIC: &str = "frontdesk.pulse";
-/// What an agent sends in the place of a beat when it hangs up and the room cannot be deleted.
+/// What is sent in the place of a beat by an agent that hangs up when the room cannot be deleted, and by the bridge when the caller has.
 pub const HANG_UP: &[u8] = b"0";
 /// How long that may take: a connection that does not take it is lost, which ends the call as well.
 const HANG_UP_MAX: Duration = Duration::from_secs(1);
@@ -33,14 +34,14 @@ pub fn start(room: Arc<Room>, caller: String) -> DropGuard {
     stop.drop_guard()
 }
 
-/// Tells `caller` that the call is over.
-pub(crate) async fn hang_up(room: &Room, caller: String) {
+/// Tells others in the room that the call is over: an agent its caller, the bridge its agents. Takes a second at most.
+pub async fn hang_up(room: &Room, others: Vec<String>) {
     let (payload, topic) = (Bytes::from_static(HANG_UP), PULSE_TOPIC.to_owned());
-    let told = room.send_data(OutgoingData { payload, topic, reliable: true, destinations: vec![caller] });
+    let told = room.send_data(OutgoingData { payload, topic, reliable: true, destinations: others });
     match tokio::time::timeout(HANG_UP_MAX, told).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::warn!(%error, "the bridge is not told that the call is over"),
-        Err(_) => tracing::warn!(limit_ms = HANG_UP_MAX.as_millis(), "the bridge is not told in time that the call is over"),
+        Ok(Err(error)) => tracing::warn!(%error, "the others in the room are not told that the call is over"),
+        Err(_) => tracing::warn!(limit_ms = HANG_UP_MAX.as_millis(), "the others in the room are not told in time that the call is over"),
     }
 }
 

@@ -9,6 +9,7 @@ use frontdesk_agent::transport::{AgentState, Speaker, TranscriptLine, TransferOu
 use frontdesk_agent::{Transport, TransportError, TransportEvent};
 use frontdesk_audio::SampleRate;
 use frontdesk_livekit::api::{LiveKit, NewRoom, ParticipantToken};
+use frontdesk_livekit::pulse;
 use frontdesk_livekit::room::{DisconnectReason, EndReason, OutgoingData, ParticipantKind, Room, RoomEvent, RpcRequest};
 use frontdesk_livekit::transfer::{BRIDGE_ATTRIBUTE, Reply, Request, TRANSFER_TOPIC};
 use frontdesk_livekit::transport::{LiveKitTransport, STATE_METHOD, TransportOptions};
@@ -43,7 +44,7 @@ fn job(api: &LiveKit, room: &str) -> JobContext {
 }
 
 struct Call {
-    _server: Server,
+    server: Server,
     api: Arc<LiveKit>,
     caller: Room,
     caller_events: Events,
@@ -62,7 +63,7 @@ async fn call(room: &str) -> Call {
     ];
     let (caller, caller_events) = join_sip(&server.url(), room, &format!("sip_{NUMBER}"), &attributes).await;
     let agent = LiveKitTransport::join(&job(&api, room), api.clone(), TransportOptions::default()).await.expect("joins");
-    Call { _server: server, api, caller, caller_events, agent }
+    Call { server, api, caller, caller_events, agent }
 }
 
 async fn event(agent: &mut LiveKitTransport) -> TransportEvent {
@@ -203,6 +204,20 @@ async fn a_caller_who_hangs_up_is_told_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn that_the_caller_has_hung_up_may_be_told_in_the_room_by_himself_alone() {
+    let mut call = call("told").await;
+    let agent = vec![call.agent.room().local_participant().identity];
+    let (stranger, _events) = join(&call.server.url(), "told", "stranger").await;
+    within("media", stranger.media_connected()).await.expect("connected");
+    pulse::hang_up(&stranger, agent.clone()).await;
+    let heard = tokio::time::timeout(Duration::from_secs(1), async { while call.agent.next_event().await.end().is_none() {} }).await;
+    assert!(heard.is_err(), "a stranger's word ends no call");
+    pulse::hang_up(&call.caller, agent).await;
+    assert!(matches!(event(&mut call.agent).await, TransportEvent::CallerLeft));
+    call.agent.hang_up().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_caller_who_vanishes_and_a_room_that_ends() {
     let mut first = call("vanish").await;
     first.caller.leave(DisconnectReason::ClientInitiated).await;
@@ -304,7 +319,7 @@ async fn a_job_that_is_stopped_because_its_agent_was_removed_leaves_the_call() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dropped_transport_leaves_no_caller_in_silence() {
-    let Call { _server, caller: _caller, mut caller_events, agent, .. } = call("dropped").await;
+    let Call { server: _server, caller: _caller, mut caller_events, agent, .. } = call("dropped").await;
     drop(agent);
     let ended = |event| if let RoomEvent::Ended(reason) = event { Some(reason) } else { None };
     assert_eq!(caller_events.find("the end", ended).await, EndReason::Server(DisconnectReason::RoomDeleted));

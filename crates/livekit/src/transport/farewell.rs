@@ -154,7 +154,7 @@ impl Parts {
     /// Our bridge hangs up by itself; once is enough.
     async fn tell_bridge(&mut self) {
         if let Some(bridge) = self.bridge.take_if(|_| self.deletes == Deletes::Always) {
-            pulse::hang_up(&self.room, bridge).await;
+            pulse::hang_up(&self.room, vec![bridge]).await;
         }
     }
 

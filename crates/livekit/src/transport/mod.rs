@@ -177,6 +177,9 @@ impl LiveKitTransport {
                 None
             }
             RoomEvent::Dtmf(dtmf) if self.is_caller(&dtmf.sender) => Some(TransportEvent::Dtmf(dtmf.digit)),
+            RoomEvent::Data(data) if self.is_caller(&data.sender) && data.topic == pulse::PULSE_TOPIC => {
+                (data.payload == pulse::HANG_UP).then_some(TransportEvent::CallerLeft)
+            }
             RoomEvent::Data(data) if self.is_caller(&data.sender) => {
                 self.transfers.on_data(&data);
                 None
