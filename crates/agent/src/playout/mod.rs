@@ -110,6 +110,12 @@ impl Playout {
         self.queue().has_room()
     }
 
+    /// How long what was pushed and has not left yet lasts.
+    #[must_use]
+    pub fn left(&self) -> Duration {
+        self.queue().left()
+    }
+
     /// Waits until [`Playout::has_room`]. Cancel-safe; for one waiter.
     pub async fn room(&self) {
         while !self.has_room() {

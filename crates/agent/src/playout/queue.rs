@@ -191,6 +191,10 @@ impl Queue {
         self.buffered < self.buffer_max
     }
 
+    pub(super) fn left(&self) -> Duration {
+        self.rate.duration(usize::try_from(self.buffered).unwrap_or(usize::MAX))
+    }
+
     pub(super) fn set_latency(&mut self, latency: Duration) {
         self.latency = self.rate.samples_in(latency) as u64;
     }

@@ -26,8 +26,8 @@ const REOPEN_MAX: Duration = Duration::from_secs(2);
 /// A connection that takes longer than this to accept an order is broken; `speak` and `clear` are meant to be quick.
 const SEND_MAX: Duration = Duration::from_secs(1);
 
-/// While an utterance is owed, silence of the service beyond this breaks the connection. Clients have shorter time-outs of their
-/// own; this one bounds a client that has none.
+/// While an utterance is owed, silence of the service beyond this breaks the connection, unless there is speech left to be heard: a client
+/// may time by that what it asks for. Clients have shorter time-outs of their own; this one bounds a client that has none.
 const STALL_MAX: Duration = Duration::from_secs(10);
 
 /// What the session orders.
@@ -140,7 +140,13 @@ impl Speech {
                     self.stalls_at = Instant::now() + STALL_MAX;
                     continue;
                 }
-                () = sleep_until(self.stalls_at), if owed && room => Step::Stalled,
+                () = sleep_until(self.stalls_at), if owed && room => match self.playout.left() {
+                    Duration::ZERO => Step::Stalled,
+                    left => {
+                        self.stalls_at = Instant::now() + left + STALL_MAX;
+                        continue;
+                    }
+                },
             };
             match step {
                 Step::Stop | Step::Order(None) => break,

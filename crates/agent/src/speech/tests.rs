@@ -104,6 +104,26 @@ async fn a_full_playout_holds_the_service_back_and_loses_nothing() {
     bench.end().await;
 }
 
+/// Found by a caller who was told of three times with long names: Deepgram's client kept the next sentence until he had heard most of
+/// them, and was taken for dead.
+#[tokio::test(start_paused = true)]
+async fn a_silent_service_is_not_given_up_while_there_is_speech_to_be_heard() {
+    let mut bench = Bench::new(PlayoutLimits { buffer: Duration::from_secs(30), ..PlayoutLimits::default() }).await;
+    let begun = tokio::time::Instant::now();
+    bench.say(0, 0, &"x".repeat(400)).await;
+    assert_eq!(bench.until_settled(0).await, ["started 0", "done 0 20000"]);
+    bench.tts.set_first_byte(Duration::from_secs(13));
+    bench.say(1, 0, "And the next.").await;
+    assert_eq!(bench.until_settled(1).await, ["started 1", "done 1 650"]);
+    assert!(begun.elapsed() < Duration::from_secs(19), "the first is still to be heard");
+    bench.tts.set_first_byte(Duration::from_secs(60));
+    bench.say(2, 0, "Never.").await;
+    let asked = tokio::time::Instant::now();
+    assert!(matches!(bench.reports.recv().await, Some(SpeechReport::Reconnected(_))));
+    assert_eq!((asked.elapsed().as_secs(), bench.playout.left()), (STALL_MAX.as_secs(), Duration::ZERO));
+    bench.end().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_connection_that_breaks_before_a_word_was_heard_is_replaced() {
     let mut bench = Bench::new(PlayoutLimits::default()).await;

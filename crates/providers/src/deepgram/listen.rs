@@ -17,8 +17,8 @@ use crate::connect;
 /// The least audio of a message, in bytes: 20 ms of 16-bit samples at 16 kHz, of which Deepgram advises 20 to 250 ms. How much is given
 /// at once is for the caller of the stream to say.
 const CHUNK: usize = 640;
-/// The default of [`ListenSettings::endpointing_ms`]: with the service's own time the final words come soon after
-/// the detector has heard its quarter of a second of silence. Anything shorter splits phrases at every stop consonant.
+/// The default of [`ListenSettings::endpointing_ms`]: with the service's own time the final words come soon after the detector has heard
+/// its quarter of a second of silence. Anything shorter splits phrases at every stop consonant.
 const ENDPOINTING_MS: u32 = 150;
 /// Messages that may wait for the network: ten seconds of audio as the agent gives it. Full means that the connection has stalled.
 const COMMAND_QUEUE: usize = 170;
