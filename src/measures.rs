@@ -71,6 +71,7 @@ pub const MEASURES: &[Measure] = &[
     counter("frontdesk.worker.jobs_ended", "jobs that ended, by `status`: `success`, `failed`"),
     counter("frontdesk.media.stream_drops", "datagrams that a TCP connection of media's was too slow for, by `direction`: `out`, `in`"),
     counter("frontdesk.audio.frames_late", "frames of 20 ms that left at least 20 ms late"),
+    histogram("frontdesk.greeting_delay", "from when a call's room is joined to the greeting's first sample"),
     histogram("frontdesk.turn_model.duration", "from the question to the turn model's answer"),
     counter("frontdesk.turns", "turns that were answered"),
     counter("frontdesk.turn.target_misses", "turns of which a `stage` took longer than its target"),

@@ -11,8 +11,8 @@ use chrono::{DateTime, Utc};
 use frontdesk_agent::resilience::BreakerOptions;
 use frontdesk_agent::session::{Describe, Fallback, Providers, Resumed, Session, SessionOptions};
 use frontdesk_agent::{
-    Background, CallInfo, CallStore, FallbackLlm, FallbackOptions, FallbackStt, FallbackTts, LanguageModel, LatencyTargets, Pii, SmartTurn,
-    SpeechToText, TextToSpeech, Transport, TtsOptions,
+    Background, CallInfo, CallStore, FallbackLlm, FallbackOptions, FallbackStt, FallbackTts, Greetings, LanguageModel, LatencyTargets, Pii,
+    SmartTurn, SpeechToText, TextToSpeech, Transport, TtsOptions,
 };
 use frontdesk_audio::SampleRate;
 use frontdesk_clinic::audit::SecurityEvent;
@@ -350,6 +350,7 @@ pub(crate) fn providers(config: &Config) -> Result<Providers, ReceptionError> {
         stt: Arc::new(FallbackStt::new(recognisers(config), options)),
         llm: Arc::new(FallbackLlm::new(models(config)?, options)),
         tts: Arc::new(FallbackTts::new(synthesisers(config), options)),
+        greetings: Greetings::default(),
         vad: Arc::new(vad),
         turn: None,
         store: None,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use frontdesk_agent::session::{Describe, Providers, Session, SessionOptions};
 use frontdesk_agent::transport::TranscriptLine;
-use frontdesk_agent::{Observation, Pii, SessionEvent, ToolPhase, TransportEvent, TtsOptions};
+use frontdesk_agent::{Greetings, Observation, Pii, SessionEvent, ToolPhase, TransportEvent, TtsOptions};
 use frontdesk_audio::{SampleRate, clip, resample};
 use frontdesk_clinic::PgCallStore;
 use frontdesk_clinic::tools::tool_set;
@@ -143,6 +143,7 @@ pub(super) async fn simulated_with(model: VadModel, utterances: &[String]) -> Re
         stt: Arc::new(SimulatedStt::new(stt::SessionOptions::new(SttMode::Listen(inventory)))),
         llm: Arc::new(SimulatedLlm::default()),
         tts: Arc::new(SimulatedTts::new(tts::SessionOptions::new(TtsMode::Tone { hz: 220, ms_per_char: MS_PER_CHAR }))),
+        greetings: Greetings::default(),
         vad: Arc::new(vad),
         turn: None,
         store: None,

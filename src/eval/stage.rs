@@ -11,7 +11,7 @@ use frontdesk_agent::testing::FakeVad;
 use frontdesk_agent::turn::TurnDetector;
 use frontdesk_agent::vad::SileroVad;
 use frontdesk_agent::{
-    LanguageModel, Observation, RecordingOptions, SessionEvent, SpeechToText, TextToSpeech, ToolPhase, ToolSet, TtsOptions,
+    Greetings, LanguageModel, Observation, RecordingOptions, SessionEvent, SpeechToText, TextToSpeech, ToolPhase, ToolSet, TtsOptions,
     VoiceActivityDetector,
 };
 use frontdesk_audio::SampleRate;
@@ -207,6 +207,7 @@ impl Kit {
             stt: if faults.hearing.is_empty() { hears } else { Arc::new(FaultyHearing::new(hears, &faults.hearing)) },
             llm: model,
             tts: if faults.speech.is_empty() { speech } else { Arc::new(FaultySpeech::new(speech, &faults.speech)) },
+            greetings: Greetings::default(),
             vad,
             turn,
             store: Some(Arc::new(store)),

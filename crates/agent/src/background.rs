@@ -11,6 +11,7 @@ use std::time::Duration;
 use frontdesk_audio::resample::convert;
 use frontdesk_audio::{FRAME_MS, Frame, SampleRate};
 use frontdesk_conversation::AgentState;
+use tokio::time::Instant;
 
 use crate::transport::AudioSink;
 
@@ -159,6 +160,10 @@ impl AudioSink for Mixer {
             sum.clamp(i16::MIN.into(), i16::MAX.into()) as i16
         }));
         self.inner.write(&self.mixed);
+    }
+
+    fn starts_at(&self) -> Instant {
+        self.inner.starts_at()
     }
 
     fn latency(&self) -> Duration {

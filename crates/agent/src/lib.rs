@@ -57,6 +57,7 @@ pub use record::CallRecord;
 pub use recording::{Consent, RecordingConsent, RecordingOptions, RecordingVault};
 pub use resilience::{FallbackLlm, FallbackOptions, FallbackStt, FallbackTts, ProviderHealth};
 pub use session::{Describe, Fallback, Providers, Session, SessionLimits, SessionOptions};
+pub use speech::Greetings;
 pub use store::{CallStore, StoreError};
 pub use stt::{SpeechToText, SttEvent, SttOptions, SttStream};
 pub use tool::{CallSoFar, Tool, ToolContext, ToolSet};

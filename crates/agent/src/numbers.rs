@@ -102,6 +102,8 @@ pub const CALLS_STUCK: &str = "frontdesk.calls_stuck";
 pub const CALLS_ACTIVE: &str = "frontdesk.calls_active";
 /// Counter: frames of 20 ms that left late by as much or more.
 pub const FRAMES_LATE: &str = "frontdesk.audio.frames_late";
+/// From the beginning of a session to the first sample of its greeting, in seconds.
+pub const GREETING_DELAY: &str = "frontdesk.greeting_delay";
 /// From the question to the turn model's answer, in seconds.
 pub const TURN_MODEL_DURATION: &str = "frontdesk.turn_model.duration";
 /// Runs of tools, in seconds.

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use crate::error::ProviderError;
 use crate::llm::{LanguageModel, ModelEvent, ModelRequest, ModelStream};
 use crate::session::Providers;
+use crate::speech::Greetings;
 use crate::stt::{SpeechToText, SttEvent, SttOptions, SttStream};
 use crate::transport::{AudioSink, CallInfo, Transport, TransportError, TransportEvent};
 use crate::tts::{SpeechEvent, SpeechStream, TextToSpeech, TtsOptions};
@@ -96,7 +97,8 @@ impl Providers {
     /// Providers for calls in writing: this model, and neither ear nor voice.
     #[must_use]
     pub fn in_writing(llm: impl LanguageModel + 'static) -> Self {
-        Self { stt: Arc::new(Silent), llm: Arc::new(llm), tts: Arc::new(Silent), vad: Arc::new(Silent), turn: None, store: None }
+        let greetings = Greetings::default();
+        Self { stt: Arc::new(Silent), llm: Arc::new(llm), tts: Arc::new(Silent), greetings, vad: Arc::new(Silent), turn: None, store: None }
     }
 }
 

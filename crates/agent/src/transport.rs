@@ -9,6 +9,7 @@ use frontdesk_conversation::EndReason;
 pub use frontdesk_conversation::{AgentState, Speaker, TranscriptLine, TransferOutcome};
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 use crate::pii::Pii;
 
@@ -82,6 +83,11 @@ pub enum WhenPersonSpeaks {
 pub trait AudioSink: Send {
     /// Sends one frame of 20 ms at the rate given to `answer`. Never blocks; a frame that cannot be sent is dropped and counted.
     fn write(&mut self, frame: &[i16]);
+
+    /// When its first frame is due; the others follow every 20 ms. Sinks that keep to one grid wake the process once for all calls.
+    fn starts_at(&self) -> Instant {
+        Instant::now()
+    }
 
     /// How much later than the write the caller hears a sample, as far as the transport knows.
     fn latency(&self) -> Duration {

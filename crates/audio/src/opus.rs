@@ -92,8 +92,8 @@ impl Decoder {
         if packet.is_empty() {
             return Err(OpusError::EmptyPacket);
         }
-        let mut samples = vec![0; self.rate.samples_in_ms(MAX_PACKET_MS)];
-        self.run(packet, &mut samples, false)
+        let length = self.inner.get_nb_samples(packet).map_err(|_| OpusError::MalformedPacket { bytes: packet.len() })?;
+        self.run(packet, &mut vec![0; length.min(self.rate.samples_in_ms(MAX_PACKET_MS))], false)
     }
 
     /// Invents `samples` samples in the place of lost audio (packet loss concealment).

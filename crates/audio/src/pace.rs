@@ -10,6 +10,36 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::FRAME_MS;
 
+/// The grid of times that the media of all calls in a process keep to, [`STEP`](grid::STEP) apart.
+///
+/// What each call does at times of its own wakes the process for each call; what is done at the times of the grid is done for all of
+/// them at one wake-up.
+pub mod grid {
+    use std::sync::LazyLock;
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+
+    /// From one time of the grid to the next: half of a frame, so that calls are spread over two.
+    pub const STEP: Duration = Duration::from_millis(10);
+
+    static FIRST: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+    /// The first time of the grid that is not before `at`.
+    #[must_use]
+    pub fn from(at: Instant) -> Instant {
+        let steps = at.saturating_duration_since(*FIRST).as_nanos().div_ceil(STEP.as_nanos());
+        // The grid lasts for 497 days; later times are left as they are, which costs wake-ups and no more.
+        u32::try_from(steps).map_or(at, |steps| *FIRST + STEP * steps)
+    }
+
+    /// The first time of the grid after `at`.
+    #[must_use]
+    pub fn after(at: Instant) -> Instant {
+        from(at + Duration::from_nanos(1))
+    }
+}
+
 /// Deadlines at `start + n × interval`, without I/O. Times are durations since an origin of the caller's choice.
 #[derive(Debug, Clone)]
 pub struct Pacer {
@@ -148,6 +178,22 @@ mod tests {
                 prop_assert_eq!(pacer.deadline(), ms(20) * u32::try_from(accounted).unwrap());
             }
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_asks_is_given_times_of_the_same_grid() {
+        let at = Instant::now();
+        let first = grid::from(at);
+        assert!(first >= at && first - at < grid::STEP);
+        assert_eq!((grid::from(first), grid::after(first)), (first, first + grid::STEP));
+        for later in [1, 9_999, 10_000, 123_456] {
+            let at = first + Duration::from_micros(later);
+            let (from, after) = (grid::from(at), grid::after(at));
+            assert_eq!((from - first).as_nanos() % grid::STEP.as_nanos(), 0);
+            assert!(from >= at && from - at < grid::STEP && after > at && after - at <= grid::STEP);
+        }
+        let far = at + ms(1_000) * 60 * 60 * 24 * 600;
+        assert_eq!(grid::from(far), far, "beyond the grid");
     }
 
     #[tokio::test(start_paused = true)]

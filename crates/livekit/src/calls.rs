@@ -21,8 +21,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use frontdesk_agent::text::FnModel;
 use frontdesk_agent::{
-    Agent, CallInfo, CallRecord, CallStore, LanguageModel, ModelEvent, ModelRequest, Providers, Session, SessionOptions, SpeechToText,
-    TextToSpeech, Transport, TurnDetector, VoiceActivityDetector,
+    Agent, CallInfo, CallRecord, CallStore, Greetings, LanguageModel, ModelEvent, ModelRequest, Providers, Session, SessionOptions,
+    SpeechToText, TextToSpeech, Transport, TurnDetector, VoiceActivityDetector,
 };
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -57,6 +57,8 @@ struct Own {
     stt: Option<Arc<dyn SpeechToText>>,
     llm: Option<Arc<dyn LanguageModel>>,
     tts: Option<Arc<dyn TextToSpeech>>,
+    /// What the synthesiser has spoken, whichever it is.
+    greetings: Greetings,
     vad: Option<Arc<dyn VoiceActivityDetector>>,
     turn: Option<Arc<dyn TurnDetector>>,
     store: Option<Arc<dyn CallStore>>,
@@ -238,6 +240,7 @@ impl Calls {
             stt: own.stt.clone().or_else(|| all.map(|all| Arc::clone(&all.stt)))?,
             llm: own.llm.clone().or_else(|| all.map(|all| Arc::clone(&all.llm)))?,
             tts: own.tts.clone().or_else(|| all.map(|all| Arc::clone(&all.tts)))?,
+            greetings: own.greetings.clone(),
             vad: own.vad.clone().or_else(|| all.map(|all| Arc::clone(&all.vad)))?,
             turn: own.turn.clone().or_else(|| all.and_then(|all| all.turn.clone())),
             store: own.store.clone().or_else(|| all.and_then(|all| all.store.clone())),

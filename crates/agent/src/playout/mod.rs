@@ -143,7 +143,7 @@ impl Playout {
     /// off (a transport with discontinuous transmission drops the silence itself).
     pub async fn run(self, mut sink: Box<dyn AudioSink>, mut tap: Option<Box<dyn FrameTap>>, stop: CancellationToken) {
         let mut frame = vec![0_i16; self.shared.rate.samples_in_ms(FRAME_MS)];
-        let mut ticker = Ticker::new();
+        let mut ticker = Ticker::starting_at(sink.starts_at());
         loop {
             let missed = tokio::select! {
                 biased;

@@ -6,7 +6,13 @@ use frontdesk_audio::SampleRate;
 use frontdesk_conversation::{PlayedPos, ReplyId, UtteranceId};
 use proptest::prelude::*;
 
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::Playout;
 use super::queue::{PlayoutEvent, PlayoutLimits, Queue};
+use crate::transport::AudioSink;
 
 const RATE: SampleRate = SampleRate::HZ_8000;
 const FRAME: usize = 160;
@@ -56,6 +62,32 @@ fn utterances_follow_one_another_without_a_gap() {
     assert_eq!(events(&mut queue), expected, "the last frame is only now on its way");
     frame(&mut queue);
     assert_eq!(events(&mut queue), [Finished(utterance(1))]);
+}
+
+/// A sink that keeps to a grid, and tells when it is written to.
+struct OnGrid(Instant, mpsc::UnboundedSender<Instant>);
+
+impl AudioSink for OnGrid {
+    fn write(&mut self, _frame: &[i16]) {
+        let _ = self.1.send(Instant::now());
+    }
+
+    fn starts_at(&self) -> Instant {
+        self.0
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn frames_leave_from_when_the_sink_wants_its_first() {
+    let first = Instant::now() + Duration::from_millis(7);
+    let (told, mut written) = mpsc::unbounded_channel();
+    let (playout, stop) = (Playout::new(RATE, PlayoutLimits::default()), CancellationToken::new());
+    let running = tokio::spawn(playout.run(Box::new(OnGrid(first, told)), None, stop.clone()));
+    for frame in 0..3 {
+        assert_eq!(written.recv().await, Some(first + Duration::from_millis(20) * frame));
+    }
+    stop.cancel();
+    running.await.unwrap();
 }
 
 #[test]

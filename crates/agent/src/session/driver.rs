@@ -130,6 +130,8 @@ pub(super) struct Driver {
     /// Audio that the recogniser has not been given.
     pub(super) unheard: Pieces,
     last_tick: Option<Instant>,
+    /// How long it took until the call was answered, until the caller is greeted.
+    pub(super) answered_after: Option<Duration>,
     /// Whether the conversation was told to end soon.
     hurried: bool,
     /// When to hang up, once the conversation said so.
@@ -155,7 +157,8 @@ enum Event {
 }
 
 impl Driver {
-    pub(super) fn new(machine: Conversation, epoch: Instant, parts: Parts, reports: Reports) -> Self {
+    /// `answered_after`: how long it took until a call that begins was answered.
+    pub(super) fn new(machine: Conversation, epoch: Instant, answered_after: Option<Duration>, parts: Parts, reports: Reports) -> Self {
         Self {
             machine,
             epoch,
@@ -176,6 +179,7 @@ impl Driver {
             last_audio: Instant::now(),
             unheard: Pieces::default(),
             last_tick: None,
+            answered_after,
             hurried: false,
             hang_up_at: None,
             end_by: None,

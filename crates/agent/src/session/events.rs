@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use frontdesk_conversation::{CallTime, CommitOutcome, EndReason, Failure, HeardWord, Input, ToolCallId, Transcript};
+use metrics::histogram;
 use tokio::time::Instant;
 
 use super::driver::Driver;
@@ -12,6 +13,7 @@ use crate::hearing::{Heard, HeardSegment, HearingOrder};
 use crate::line::LineReport;
 use crate::llm::ModelEvent;
 use crate::model::ModelReport;
+use crate::numbers::GREETING_DELAY;
 use crate::observe::SessionEvent;
 use crate::playout::PlayoutEvent;
 use crate::speech::SpeechReport;
@@ -143,6 +145,13 @@ impl Driver {
     }
 
     pub(super) fn on_playout(&mut self, event: PlayoutEvent) {
+        if matches!(event, PlayoutEvent::Started(_))
+            && let Some(answered_after) = self.answered_after.take()
+        {
+            let after = answered_after + self.epoch.elapsed();
+            tracing::info!(after_ms = after.as_millis() as u64, "greeted");
+            histogram!(GREETING_DELAY).record(after.as_secs_f64());
+        }
         self.inputs.push_back(match event {
             PlayoutEvent::Started(utterance) => Input::PlaybackStarted { utterance },
             PlayoutEvent::Position(utterance, played) => Input::PlaybackPosition { utterance, played },

@@ -18,6 +18,7 @@ use crate::observe::Observer;
 use crate::playout::PlayoutLimits;
 use crate::record::CallRecord;
 use crate::recording::RecordingOptions;
+use crate::speech::Greetings;
 use crate::store::CallStore;
 use crate::stt::{SpeechToText, SttOptions};
 use crate::tool::ToolSet;
@@ -35,6 +36,8 @@ pub struct Providers {
     pub llm: Arc<dyn LanguageModel>,
     /// Text-to-speech.
     pub tts: Arc<dyn TextToSpeech>,
+    /// Greetings that `tts` has spoken.
+    pub greetings: Greetings,
     /// Voice activity detection.
     pub vad: Arc<dyn VoiceActivityDetector>,
     /// Judges whether the caller has finished; without it, silence alone decides.

@@ -35,7 +35,7 @@ impl Driver {
             Command::CancelModel { generation } => self.parts.model.cancel(generation),
             Command::Synthesise { utterance, reply, text } => {
                 self.parts.playout.enqueue(utterance, reply);
-                if self.parts.speech.try_send(SpeechOrder::Speak { utterance, reply, text }).is_err() {
+                if self.parts.speech.try_send(SpeechOrder::Speak { utterance, reply, text, is_greeting: false }).is_err() {
                     self.parts.playout.discard(utterance);
                     self.parts.incidents.note("text-to-speech: an utterance was left out, it is too slow");
                     let failure = Failure { retryable: true, kind: "busy".into() };

@@ -151,11 +151,12 @@ impl Start {
         let voice = Voice { playout: Playout::new(self.options.tts.rate, self.options.playout), orders, reports };
         // The greeting is worded before the call is answered, so that it is synthesised while the rest warms up; whatever
         // else the conversation wants done is held until then.
+        let is_greeting = self.options.resumed.is_none();
         while let Some(command) = machine.poll() {
             match command {
                 Command::Synthesise { utterance, reply, text } => {
                     voice.playout.enqueue(utterance, reply);
-                    let _ = voice.orders.try_send(SpeechOrder::Speak { utterance, reply, text });
+                    let _ = voice.orders.try_send(SpeechOrder::Speak { utterance, reply, text, is_greeting });
                 }
                 command => held.push(command),
             }
@@ -204,7 +205,7 @@ impl Start {
         (playout, order_queue, report): (&Playout, mpsc::Receiver<SpeechOrder>, mpsc::Sender<SpeechReport>),
     ) -> Opened {
         let (tasks, options, store) = (&mut self.tasks, &self.options, &self.providers.store);
-        let service = (Arc::clone(&self.providers.tts), options.tts.clone());
+        let service = (Arc::clone(&self.providers.tts), options.tts.clone(), self.providers.greetings.clone());
         let helpers = self.helpers.clone();
         let warm = warm::open(&self.providers, options, |stream| {
             let speech = Speech::new(service, stream, playout.clone(), order_queue, report, helpers);
@@ -253,7 +254,8 @@ impl Start {
         }
     }
 
-    async fn answer(&mut self, transport: &mut Box<dyn Transport>, warm: bool) -> Option<Box<dyn AudioSink>> {
+    /// Where to speak, and how long it took.
+    async fn answer(&mut self, transport: &mut Box<dyn Transport>, warm: bool) -> Option<(Box<dyn AudioSink>, Duration)> {
         let (rate, limit) = (self.options.tts.rate, self.options.limits.answer);
         let sink = match timeout(limit, transport.answer(rate)).await {
             Ok(Ok(sink)) => sink,
@@ -274,11 +276,11 @@ impl Start {
         self.started_at = Utc::now() - chrono::Duration::from_std(age).unwrap_or_default();
         self.began = Instant::now().checked_sub(age).unwrap_or_else(Instant::now);
         self.watch.tell(CallTime::ZERO + age, SessionEvent::Answered { after, warm });
-        Some(sink)
+        Some((sink, after))
     }
 
     async fn apologise(mut self, mut transport: Box<dyn Transport>, stop: &CancellationToken) -> CallRecord {
-        let Some(sink) = self.answer(&mut transport, false).await else {
+        let Some((sink, _)) = self.answer(&mut transport, false).await else {
             line::hang_up(transport.as_mut()).await;
             return self.finish(blank_summary(EndReason::Failed, CallTime::ZERO), None).await;
         };
@@ -296,7 +298,7 @@ impl Start {
         (mut transport, stt): (Box<dyn Transport>, Box<dyn SttStream>),
         stop: CancellationToken,
     ) -> CallRecord {
-        let Some(sink) = self.answer(&mut transport, true).await else {
+        let Some((sink, after)) = self.answer(&mut transport, true).await else {
             line::hang_up(transport.as_mut()).await;
             return self.finish(blank_summary(EndReason::Failed, CallTime::ZERO), None).await;
         };
@@ -382,7 +384,8 @@ impl Start {
             hurry: self.options.hurry.clone(),
             lost: self.options.lost.clone(),
         };
-        let mut driver = Driver::new(machine, self.began, parts, reports);
+        let answered_after = self.options.resumed.is_none().then_some(after);
+        let mut driver = Driver::new(machine, self.began, answered_after, parts, reports);
         driver.inputs.extend(self.has_person.then_some(Input::PersonCame));
         let summary = driver.run(held, stop).await;
         let recording = match written {

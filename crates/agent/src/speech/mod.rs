@@ -4,6 +4,7 @@
 //! played yet, so that the caller never hears a word twice.
 
 mod ahead;
+mod greetings;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -15,6 +16,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use ahead::Ahead;
+pub use greetings::Greetings;
+use greetings::Taken;
 
 use crate::error::ProviderError;
 use crate::playout::Playout;
@@ -41,6 +44,8 @@ pub(crate) enum SpeechOrder {
         reply: ReplyId,
         /// What to say.
         text: String,
+        /// Whether every caller is told the same: it may be kept for the next.
+        is_greeting: bool,
     },
     /// Speak and keep aside; a `Speak` of the same text takes it over. Left undone while something else is to be spoken.
     Ahead {
@@ -84,6 +89,16 @@ struct Pending {
     text: String,
     began: bool,
     tried_again: bool,
+    /// What has come, if it is to be kept.
+    taken: Option<Taken>,
+}
+
+impl Pending {
+    /// It is to be spoken anew.
+    fn restart(&mut self) {
+        self.began = false;
+        self.taken = self.taken.is_some().then(Taken::default);
+    }
 }
 
 /// The task that owns the synthesiser's connection.
@@ -91,6 +106,7 @@ pub(crate) struct Speech {
     service: Arc<dyn TextToSpeech>,
     options: TtsOptions,
     stream: Option<Box<dyn SpeechStream>>,
+    greetings: Greetings,
     playout: Playout,
     orders: mpsc::Receiver<SpeechOrder>,
     reports: mpsc::Sender<SpeechReport>,
@@ -114,7 +130,7 @@ impl Speech {
     /// A task around a connection that is open.
     #[must_use]
     pub(crate) fn new(
-        (service, options): (Arc<dyn TextToSpeech>, TtsOptions),
+        (service, options, greetings): (Arc<dyn TextToSpeech>, TtsOptions, Greetings),
         stream: Box<dyn SpeechStream>,
         playout: Playout,
         orders: mpsc::Receiver<SpeechOrder>,
@@ -122,7 +138,7 @@ impl Speech {
         stop: CancellationToken,
     ) -> Self {
         let (stream, pending, stalls_at) = (Some(stream), VecDeque::new(), Instant::now());
-        Self { service, options, stream, playout, orders, reports, stop, pending, ahead: None, next_voice: None, stalls_at }
+        Self { service, options, stream, greetings, playout, orders, reports, stop, pending, ahead: None, next_voice: None, stalls_at }
     }
 
     /// Runs until stopped, then closes the connection.
@@ -150,8 +166,12 @@ impl Speech {
             };
             match step {
                 Step::Stop | Step::Order(None) => break,
-                Step::Order(Some(SpeechOrder::Speak { utterance, reply, text })) => {
-                    let pending = Pending { utterance, reply, text, began: false, tried_again: false };
+                Step::Order(Some(SpeechOrder::Speak { utterance, reply, text, is_greeting })) => {
+                    if is_greeting && self.greet(utterance, &text).await {
+                        continue;
+                    }
+                    let taken = (is_greeting && self.greetings.wants(&self.options, &text)).then(Taken::default);
+                    let pending = Pending { utterance, reply, text, began: false, tried_again: false, taken };
                     if let Some(ahead) = self.take_ahead(&pending).await {
                         self.adopt(pending, ahead).await;
                     } else if let Some((_, held)) = &mut self.next_voice {
@@ -224,6 +244,18 @@ impl Speech {
         }
     }
 
+    /// Says a greeting that was kept, if this one was.
+    async fn greet(&mut self, utterance: UtteranceId, text: &str) -> bool {
+        let Some(kept) = self.greetings.get(&self.options, text) else { return false };
+        if self.playout.push(utterance, &kept.samples) {
+            self.report(SpeechReport::Started(utterance)).await;
+        }
+        if let Some(duration) = self.playout.complete(utterance) {
+            self.report(SpeechReport::Done { utterance, duration, words: kept.words.clone() }).await;
+        }
+        true
+    }
+
     async fn take(&mut self, event: SpeechEvent) {
         self.stalls_at = Instant::now() + STALL_MAX;
         let Some(event) = self.keep_ahead(event).await else { return };
@@ -232,6 +264,7 @@ impl Speech {
         let utterance = front.utterance;
         match event {
             SpeechEvent::Audio(samples) => {
+                front.taken = front.taken.take().and_then(|taken| taken.with(&samples, &self.options));
                 let known = self.playout.push(utterance, &samples);
                 if known && !front.began {
                     front.began = true;
@@ -239,7 +272,11 @@ impl Speech {
                 }
             }
             SpeechEvent::Finished { words } => {
-                self.pending.pop_front();
+                let spoken = self.pending.pop_front();
+                let is_asked = self.stream.as_ref().and_then(|stream| stream.provider()).is_none_or(|name| name == self.service.name());
+                if let Some((text, taken)) = spoken.filter(|_| is_asked).and_then(|it| Some((it.text, it.taken?))) {
+                    self.greetings.put(&self.options, &text, taken.complete(words.clone()));
+                }
                 if let Some(duration) = self.playout.complete(utterance) {
                     self.report(SpeechReport::Done { utterance, duration, words }).await;
                 }
@@ -271,7 +308,7 @@ impl Speech {
             if !self.playout.restart(pending.utterance) {
                 continue;
             }
-            pending.began = false;
+            pending.restart();
             if let Err(error) = bounded(self.service.name(), stream.speak(&pending.text)).await {
                 self.lost(error).await;
                 return;
@@ -288,7 +325,7 @@ impl Speech {
             let again = error.is_retryable() && !front.tried_again && self.playout.restart(front.utterance);
             if again {
                 front.tried_again = true;
-                front.began = false;
+                front.restart();
             } else {
                 self.fail_front(&error).await;
             }

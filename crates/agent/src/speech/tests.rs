@@ -23,6 +23,10 @@ struct Bench {
 
 impl Bench {
     async fn new(limits: PlayoutLimits) -> Self {
+        Self::with(limits, Greetings::default()).await
+    }
+
+    async fn with(limits: PlayoutLimits, greetings: Greetings) -> Self {
         let tts = FakeTts::default();
         let options = TtsOptions { voice: None, rate: frontdesk_audio::SampleRate::HZ_16000 };
         let playout = Playout::new(options.rate, limits);
@@ -32,15 +36,19 @@ impl Bench {
         let stream = tts.open(options.clone()).await.expect("the fake opens");
         let (mut transport, caller) = FakeTransport::new();
         let sink = transport.answer(options.rate).await.expect("the fake answers");
-        let speech = Speech::new((Arc::new(tts.clone()), options), stream, playout.clone(), queue, report, stop.clone());
+        let speech = Speech::new((Arc::new(tts.clone()), options, greetings), stream, playout.clone(), queue, report, stop.clone());
         let tasks = vec![tokio::spawn(speech.run()), tokio::spawn(playout.clone().run(sink, None, stop.clone()))];
         Self { tts, playout, caller, orders, reports, stop, tasks }
     }
 
     async fn say(&self, utterance: u32, reply: u32, text: &str) {
+        self.order(utterance, reply, text, false).await;
+    }
+
+    async fn order(&self, utterance: u32, reply: u32, text: &str, is_greeting: bool) {
         let (utterance, reply) = (UtteranceId(utterance), ReplyId(reply));
         self.playout.enqueue(utterance, reply);
-        self.orders.send(SpeechOrder::Speak { utterance, reply, text: text.into() }).await.expect("the task runs");
+        self.orders.send(SpeechOrder::Speak { utterance, reply, text: text.into(), is_greeting }).await.expect("the task runs");
     }
 
     async fn flush(&self, reply: u32) {
@@ -86,6 +94,47 @@ async fn what_the_service_gave_is_what_the_caller_hears() {
     let voiced: Vec<usize> = (0..frames.len()).filter(|&n| frames[n].1.iter().any(|&s| s != 0)).collect();
     assert_eq!(voiced.last().map(|last| last - voiced[0] + 1), Some(voiced.len()), "no frame of silence within");
     assert!(frames.windows(2).all(|pair| pair[1].0 - pair[0].0 == Duration::from_millis(20)), "a frame every 20 ms");
+    bench.end().await;
+}
+
+/// Three calls: what the first two were told alike, the third is told at once, word for word and sample for sample.
+#[tokio::test(start_paused = true)]
+async fn a_greeting_is_synthesised_for_two_calls_and_then_kept() {
+    let greetings = Greetings::default();
+    let mut heard = Vec::new();
+    for call in 0..3 {
+        let mut bench = Bench::with(PlayoutLimits::default(), greetings.clone()).await;
+        bench.order(0, 0, "Hello, the bicycle shop.", true).await;
+        bench.say(1, 0, "How can I help?").await;
+        assert_eq!(bench.until_settled(1).await, ["started 0", "done 0 1200", "started 1", "done 1 750"]);
+        sleep(Duration::from_secs(4)).await;
+        let given = bench.tts.given();
+        heard.push(bench.caller.voice());
+        let samples = 16 * if call < 2 { 1950 } else { 750 };
+        assert_eq!(given.len(), samples, "what the service spoke in call {call}");
+        assert!(heard[call].ends_with(&given) && heard[call].len() == 16 * 1950, "what the caller heard in call {call}");
+        bench.end().await;
+    }
+    assert_eq!(heard[1][..16 * 1200], heard[2][..16 * 1200]);
+}
+
+/// The call was ended, or the connection lost, while the greeting was being spoken: half of it must not be every later caller's greeting.
+#[tokio::test(start_paused = true)]
+async fn a_greeting_that_was_broken_off_is_not_kept() {
+    let greetings = Greetings::default();
+    for _ in 0..3 {
+        let mut bench = Bench::with(PlayoutLimits::default(), greetings.clone()).await;
+        bench.order(0, 0, "Hello, the bicycle shop.", true).await;
+        let SpeechReport::Started(_) = bench.reports.recv().await.expect("the task reports") else { panic!("it begins") };
+        bench.flush(0).await;
+        sleep(Duration::from_secs(4)).await;
+        assert!(!bench.tts.given().is_empty(), "the service was asked each time");
+        bench.end().await;
+    }
+    let bench = Bench::with(PlayoutLimits::default(), greetings).await;
+    bench.order(0, 0, "Hello, the bicycle shop.", true).await;
+    sleep(Duration::from_secs(4)).await;
+    assert_eq!(bench.caller.voice().len(), 16 * 1200, "all of it");
     bench.end().await;
 }
 

@@ -26,6 +26,7 @@ pub use vad::FakeVad;
 
 use crate::error::ProviderError;
 use crate::session::Providers;
+use crate::speech::Greetings;
 
 /// One set of fakes.
 #[derive(Clone, Default)]
@@ -36,6 +37,8 @@ pub struct Fakes {
     pub llm: FakeLlm,
     /// Text-to-speech.
     pub tts: FakeTts,
+    /// Greetings that it has spoken.
+    pub greetings: Greetings,
     /// The turn model, if there is one.
     pub turn: Option<FakeTurn>,
     /// The store.
@@ -50,6 +53,7 @@ impl Fakes {
             stt: Arc::new(self.stt.clone()),
             llm: Arc::new(self.llm.clone()),
             tts: Arc::new(self.tts.clone()),
+            greetings: self.greetings.clone(),
             vad: Arc::new(FakeVad),
             turn: self.turn.clone().map(|turn| Arc::new(turn) as _),
             store: Some(Arc::new(self.store.clone())),

@@ -134,7 +134,7 @@ impl Network {
                 *weighted = sample * weight;
             }
             self.fft.process_with_scratch(&mut frame, &mut bins, scratch).expect("the buffers have the transform's lengths");
-            bins.map(|bin| bin.re.hypot(bin.im))
+            bins.map(|bin| bin.norm_sqr().sqrt())
         })
     }
 }

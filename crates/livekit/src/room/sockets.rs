@@ -1,25 +1,34 @@
 //! The UDP sockets that media goes through, without what large transfers want: a call has fifty small packets a second each way, which
 //! the kernel has nothing to coalesce in, and the buffers for that (96 kB each, two a connection) are most of what a connection holds.
 //!
+//! The reactor is asked for packets that come only. Asked for room to send as well, as tokio's own socket does, it wakes the process
+//! once more for each packet that has gone.
+//!
 //! What is for a placeholder goes through a stream instead ([`super::detour`]).
 
 use std::future::Future;
 use std::io::{self, IoSliceMut};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::ReadBuf;
-use tokio::net::UdpSocket;
+use frontdesk_audio::pace::grid;
+use metrics::counter;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::time::{Instant, sleep_until};
 use webrtc::runtime::{
     AsyncInterval, AsyncTcpListener, AsyncTcpStream, AsyncUdpSocket, JoinHandle, RecvMeta, Runtime, TokioRuntime, Transmit,
 };
 
-use super::detour::{Detours, Inbox};
+use super::detour::{DROPPED, Detours, Inbox};
 
-/// Tokio, with sockets that receive and send one packet at a time.
+/// A timer that is at least so far away goes off at a time of the grid: nothing is late by that.
+const FAR: Duration = Duration::from_millis(50);
+
+/// Tokio, with sockets that receive and send one packet at a time, and timers that keep to the grid.
 #[derive(Debug)]
 pub(super) struct PacketRuntime(pub(super) Arc<Detours>);
 
@@ -28,9 +37,11 @@ impl Runtime for PacketRuntime {
         TokioRuntime.spawn(future)
     }
 
-    fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
-        socket.set_nonblocking(true)?;
-        Ok(Arc::new(PacketSocket { udp: UdpSocket::from_std(socket)?, inbox: Arc::default(), detours: self.0.clone() }))
+    fn wrap_udp_socket(&self, udp: UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
+        udp.set_nonblocking(true)?;
+        #[expect(deprecated, reason = "sound here, since a socket keeps its descriptor; what replaces it is an unsafe function")]
+        let udp = AsyncFd::with_interest(udp, Interest::READABLE)?;
+        Ok(Arc::new(PacketSocket { udp, inbox: Arc::default(), detours: self.0.clone() }))
     }
 
     fn wrap_tcp_listener(&self, listener: std::net::TcpListener) -> io::Result<Arc<dyn AsyncTcpListener>> {
@@ -49,7 +60,13 @@ impl Runtime for PacketRuntime {
     }
 
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + 'static>> {
-        TokioRuntime.sleep(duration)
+        if duration < FAR {
+            return TokioRuntime.sleep(duration);
+        }
+        match Instant::now().checked_add(duration) {
+            Some(at) => Box::pin(sleep_until(grid::from(at))),
+            None => TokioRuntime.sleep(duration),
+        }
     }
 
     fn interval(&self, period: Duration) -> Box<dyn AsyncInterval> {
@@ -71,36 +88,52 @@ impl Runtime for PacketRuntime {
 
 #[derive(Debug)]
 struct PacketSocket {
-    udp: UdpSocket,
+    udp: AsyncFd<UdpSocket>,
     inbox: Arc<Inbox>,
     detours: Arc<Detours>,
 }
 
+impl PacketSocket {
+    fn poll_packet(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<(usize, SocketAddr)>> {
+        loop {
+            let mut ready = ready!(self.udp.poll_read_ready(cx))?;
+            if let Ok(received) = ready.try_io(|udp| udp.get_ref().recv_from(buffer)) {
+                return Poll::Ready(received);
+            }
+        }
+    }
+}
+
 impl AsyncUdpSocket for PacketSocket {
     fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.udp.local_addr()
+        self.udp.get_ref().local_addr()
     }
 
-    fn poll_send(&self, cx: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
+    fn poll_send(&self, _cx: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
         if self.detours.is_placeholder(transmit.destination) {
             self.detours.send(&self.inbox, transmit.destination, transmit.contents);
             return Poll::Ready(Ok(transmit.contents.len()));
         }
-        self.udp.poll_send_to(cx, transmit.contents, transmit.destination)
+        Poll::Ready(match self.udp.get_ref().send_to(transmit.contents, transmit.destination) {
+            // The kernel's buffer is full, which hundreds of packets fit in: lost, as on any network.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                counter!(DROPPED, "direction" => "out").increment(1);
+                Ok(transmit.contents.len())
+            }
+            sent => sent,
+        })
     }
 
     fn poll_recv(&self, cx: &mut Context<'_>, bufs: &mut [IoSliceMut<'_>], meta: &mut [RecvMeta]) -> Poll<io::Result<usize>> {
         let (Some(buffer), Some(meta)) = (bufs.first_mut(), meta.first_mut()) else { return Poll::Ready(Ok(0)) };
-        let mut buffer = ReadBuf::new(buffer);
-        let from = match self.inbox.poll(cx) {
+        let (length, from) = match self.inbox.poll(cx) {
             Poll::Ready((from, datagram)) => {
-                let length = datagram.len().min(buffer.remaining());
-                buffer.put_slice(&datagram[..length]);
-                from
+                let length = datagram.len().min(buffer.len());
+                buffer[..length].copy_from_slice(&datagram[..length]);
+                (length, from)
             }
-            Poll::Pending => ready!(self.udp.poll_recv_from(cx, &mut buffer))?,
+            Poll::Pending => ready!(self.poll_packet(cx, buffer))?,
         };
-        let length = buffer.filled().len();
         *meta = RecvMeta::default();
         (meta.addr, meta.len, meta.stride) = (from, length, length.max(1));
         Poll::Ready(Ok(1))

@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use frontdesk_agent::transport::{AgentState, TranscriptLine, TransferOutcome, WhenPersonSpeaks};
 use frontdesk_agent::{AudioSink, CallInfo, Pii, Transport, TransportError, TransportEvent};
+use frontdesk_audio::pace::grid;
 use frontdesk_audio::{Frame, SampleRate};
 use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
@@ -339,6 +340,10 @@ impl AudioSink for Sink {
         if let Err(error) = self.publisher.write(frame) {
             tracing::trace!(%error, "frame not sent");
         }
+    }
+
+    fn starts_at(&self) -> tokio::time::Instant {
+        grid::from(tokio::time::Instant::now())
     }
 
     fn latency(&self) -> Duration {

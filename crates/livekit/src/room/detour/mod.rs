@@ -59,7 +59,7 @@ const TRANSACTIONS: usize = 32;
 const PLACEHOLDER_V4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 const PLACEHOLDER_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2);
 /// Counts datagrams that streams did not carry.
-const DROPPED: &str = "frontdesk.media.stream_drops";
+pub(super) const DROPPED: &str = "frontdesk.media.stream_drops";
 
 /// What came through streams, for one of the stack's sockets.
 #[derive(Debug, Default)]
