@@ -167,6 +167,13 @@ impl Measured {
         answers
     }
 
+    /// How long callers waited for their greetings in milliseconds, in order of size.
+    fn greeted(&self) -> Vec<u64> {
+        let mut greeted: Vec<u64> = self.outcomes.iter().map(|outcome| outcome.greeted_ms).collect();
+        greeted.sort_unstable();
+        greeted
+    }
+
     fn unanswered(&self) -> usize {
         self.outcomes.iter().map(|outcome| outcome.unanswered).sum()
     }

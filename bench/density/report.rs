@@ -17,6 +17,8 @@ const CPU_GROWTH_MAX: f64 = 1.10;
 const LATENCY_GROWTH_MAX: f64 = 1.25;
 /// Packets that came more than 10 ms late, as a share.
 const LATE_MAX: f64 = 0.001;
+/// From the job's assignment, which is after the caller has begun to join.
+const GREETING_MAX_MS: u64 = 350;
 /// Rows of at least so many calls show whether a call's cost grows.
 const MANY: u16 = 10;
 
@@ -66,8 +68,7 @@ fn section(arguments: &Arguments, rows: &[Measured]) -> String {
     );
     for it in rows {
         let answers = it.answers();
-        let mut greeted: Vec<u64> = it.outcomes.iter().map(|outcome| outcome.greeted_ms).collect();
-        greeted.sort_unstable();
+        let greeted = it.greeted();
         let _infallible = writeln!(
             text,
             "| {} | {} | {:.4} | {:.3} | {:.1} | {:.1} | {} | {} ms | {} ms | {} | {:.3} % | {} ms | {:.0} %{} |",
@@ -92,6 +93,7 @@ fn section(arguments: &Arguments, rows: &[Measured]) -> String {
     verdicts.against_the_peer(&mut text);
     verdicts.growth(Side::Ours, &mut text);
     verdicts.growth(Side::Alone, &mut text);
+    verdicts.greeting(&mut text);
     verdicts.idle(&mut text);
     text
 }
@@ -168,6 +170,14 @@ impl Verdicts<'_> {
         for it in &many {
             let what = format!("{who}, {} calls: {where_late}", it.row.calls);
             self.judge(text, &what, "< 0.1 %", &format!("{:.3} %", 100.0 * it.late()), &[it], it.late() < LATE_MAX);
+        }
+    }
+
+    /// Of rows in which most calls were greeted with what had been kept.
+    fn greeting(&self, text: &mut String) {
+        for it in self.rows.iter().filter(|it| it.row.side == Side::Ours && it.row.turns == Turns::Vad && it.row.calls >= MANY) {
+            let (what, median) = (format!("frontdesk, {} calls: first greeting, median", it.row.calls), percentile(&it.greeted(), 50));
+            self.judge(text, &what, "≤ 350 ms", &format!("{median} ms"), &[it], median <= GREETING_MAX_MS);
         }
     }
 

@@ -92,8 +92,12 @@ impl Decoder {
         if packet.is_empty() {
             return Err(OpusError::EmptyPacket);
         }
-        let length = self.inner.get_nb_samples(packet).map_err(|_| OpusError::MalformedPacket { bytes: packet.len() })?;
-        self.run(packet, &mut vec![0; length.min(self.rate.samples_in_ms(MAX_PACKET_MS))], false)
+        let longest = self.rate.samples_in_ms(MAX_PACKET_MS);
+        match self.inner.get_nb_samples(packet) {
+            Ok(length @ 1..) if length <= longest => self.run(packet, &mut vec![0; length], false),
+            // Its header says how long it is.
+            _ => Err(OpusError::MalformedPacket { bytes: packet.len() }),
+        }
     }
 
     /// Invents `samples` samples in the place of lost audio (packet loss concealment).

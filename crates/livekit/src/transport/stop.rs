@@ -3,9 +3,6 @@
 //! LiveKit tells a worker to end a job for two reasons that it does not tell apart: somebody withdrew the dispatch, or the agent is no
 //! longer in the room. An agent that was cut off, and removed so that another could come, hears of both at once when the network is back,
 //! in any order. The call of one that was removed is another's by then: it must neither be ended nor recorded as ended.
-//!
-//! While the server deletes a room, its participants go one after the other, and for a moment it looks as if we alone had been removed.
-//! So what looks like a removal is looked at twice.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,8 +15,6 @@ use crate::room::Room;
 
 /// How long the server may take to say who is in the room; else the job stops.
 const ASK_MAX: Duration = Duration::from_secs(2);
-/// Between two looks: a room is deleted within milliseconds.
-const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 /// See the module's documentation. Watches until it is dropped.
 #[derive(Debug)]
@@ -52,22 +47,12 @@ impl Stop {
     }
 }
 
-/// Whether the room goes on without us.
+/// Whether the server knows the room, and us in it no more.
 async fn is_removed(api: &LiveKit, room: &Room) -> bool {
-    if !goes_on_without_us(api, room).await {
-        return false;
-    }
-    tokio::time::sleep(LOOK_AGAIN).await;
-    goes_on_without_us(api, room).await
-}
-
-/// Whether the server knows the room, somebody in it, and us no more.
-async fn goes_on_without_us(api: &LiveKit, room: &Room) -> bool {
     let ours = room.local_participant().sid;
     let asked = tokio::time::timeout(ASK_MAX, api.list_participants(room.name())).await;
     match asked {
-        // Of an empty room nobody has the call.
-        Ok(Ok(present)) => !present.is_empty() && !present.iter().any(|other| other.sid == ours),
+        Ok(Ok(present)) => !present.iter().any(|other| other.sid == ours),
         Ok(Err(ApiError::NotFound { .. })) | Err(_) => false,
         Ok(Err(error)) => {
             tracing::debug!(%error, "whether the agent is still in the room cannot be found out");

@@ -4,6 +4,7 @@ mod agents;
 mod aside;
 mod endings;
 mod faults;
+mod greeting;
 mod language;
 mod latency;
 mod privacy;
